@@ -1,0 +1,175 @@
+"""From what AWS, botocore and the network say to a cause and a fix."""
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    NoAuthTokenError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ReadTimeoutError,
+    SSLError,
+    TokenRetrievalError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.exceptions import HTTPClientError as BotoHttpError
+
+from email_processor.domain.errors import Cause
+
+SERVER_ERRORS = 500  # HTTP statuses from here on are the server's fault
+DETAIL_MAX = 300  # characters of an AWS message that are logged
+
+# SQS and S3 error codes by cause, in both spellings that SQS uses (query-compatible and JSON):
+# docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html and
+# docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+_CODES: dict[Cause, tuple[str, ...]] = {
+    Cause.THROTTLED: (
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestLimitExceeded",
+        "TooManyRequestsException",
+        "OverLimit",
+        "KmsThrottled",
+        "KMS.ThrottlingException",
+        "429",
+    ),
+    Cause.DENIED: (
+        "AccessDenied",
+        "AccessDeniedException",
+        "AllAccessDisabled",
+        "AccountProblem",
+        "AuthorizationError",
+        "NotAuthorized",
+        "OptInRequired",
+        "UnauthorizedAccess",
+        "UnauthorizedOperation",
+        "InvalidPayer",
+        "403",
+    ),
+    Cause.CREDENTIALS: (
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSecurity",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "MissingSecurityHeader",
+        "NotSignedUp",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "UnrecognizedClientException",
+        "401",
+    ),
+    Cause.CLOCK: ("RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"),
+    Cause.MISSING: (
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "AWS.SimpleQueueService.QueueDeletedRecently",
+        "QueueDoesNotExist",
+        "QueueDeletedRecently",
+        "NoSuchBucket",
+        "404",
+    ),
+    Cause.TIMEOUT: ("RequestTimeout", "408"),
+    Cause.SERVER: (
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "ServiceUnavailable",
+        "OperationAborted",
+        "ConditionalRequestConflict",
+        "409",
+    ),
+}
+_CAUSE_OF = {code: cause for cause, codes in _CODES.items() for code in codes}
+
+# What S3 says of one object only: another try, or another bucket policy, will not change it.
+OBJECT_REFUSED = frozenset({"EntityTooLarge", "KeyTooLongError", "InvalidURI", "MetadataTooLarge"})
+
+# What SQS says of a receipt handle that is no longer good.
+HANDLE_GONE = frozenset(
+    {
+        "AWS.SimpleQueueService.MessageNotInflight",
+        "InvalidParameterValue",
+        "MessageNotInflight",
+        "ReceiptHandleIsInvalid",
+    }
+)
+
+_FIXES = {
+    Cause.DENIED: "Allow it in the role's policy and in the policies of queue, bucket and key (README, Permissions).",
+    Cause.MISSING: "Create it, or correct SQS_QUEUE_URL, S3_BUCKET_NAME and AWS_REGION.",
+    Cause.CREDENTIALS: "Give the process valid credentials: the role of its service account, container or instance, "
+    "a profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+    Cause.CLOCK: "Set the clock of this host (NTP): AWS accepts five minutes of difference for SQS, fifteen for S3.",
+    Cause.CONFIGURATION: "Check AWS_REGION, SQS_QUEUE_URL, S3_BUCKET_NAME and the AWS_ENDPOINT_URL variables.",
+    Cause.ENCRYPTION: "Allow kms:GenerateDataKey and kms:Decrypt on the key, and see that it exists and is enabled.",
+    Cause.NETWORK: "Check the network path to AWS: DNS, route, security group, VPC endpoint, proxy.",
+    Cause.TIMEOUT: "Check the network path to AWS: DNS, route, security group, VPC endpoint, proxy.",
+}
+TLS_FIX = "The server's certificate is not trusted: set AWS_CA_BUNDLE to a PEM file with the right authority."
+
+
+def cause_of(codes: tuple[str, ...], status: int | None, message: str = "") -> Cause:
+    """The cause behind an AWS error: its code in every spelling that was given, else its HTTP status."""
+    if any("kms" in code.lower() for code in codes) and not any(_CAUSE_OF.get(code) for code in codes):
+        return Cause.ENCRYPTION
+    for code in codes:
+        cause = _CAUSE_OF.get(code)
+        if cause is Cause.CREDENTIALS and ("Signature expired" in message or "Signature not yet current" in message):
+            return Cause.CLOCK
+        if cause is not None:
+            return cause
+    if status is None or status >= SERVER_ERRORS:
+        return Cause.SERVER
+    return _CAUSE_OF.get(str(status), Cause.CONFIGURATION)
+
+
+def fix_for(cause: Cause) -> str:
+    """What a person can do about it; empty where time mends it."""
+    return _FIXES.get(cause, "")
+
+
+def explain(error: Exception) -> tuple[Cause, str, str]:
+    """Cause, detail and fix of whatever a botocore client raised."""
+    if isinstance(error, ClientError):
+        facts = error.response.get("Error", {})
+        codes = tuple(str(code) for code in (facts.get("Code"), facts.get("QueryErrorCode")) if code)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        message = str(facts.get("Message", ""))
+        cause = cause_of(codes, status, message)
+        return cause, f"{codes[0] if codes else status}: {message[:DETAIL_MAX]}", fix_for(cause)
+    cause = _cause_of_local(error)
+    fix = TLS_FIX if isinstance(error, SSLError) else fix_for(cause)
+    return cause, f"{type(error).__name__}: {str(error)[:DETAIL_MAX]}", fix
+
+
+def _cause_of_local(error: Exception) -> Cause:
+    match error:
+        case ConnectTimeoutError() | ReadTimeoutError() | TimeoutError():
+            return Cause.TIMEOUT
+        case SSLError():
+            return Cause.CONFIGURATION
+        case (
+            NoCredentialsError()
+            | PartialCredentialsError()
+            | CredentialRetrievalError()
+            | TokenRetrievalError()
+            | NoAuthTokenError()
+            | ProfileNotFound()
+        ):
+            return Cause.CREDENTIALS
+        case BotoConnectionError() | BotoHttpError() | OSError():
+            return Cause.NETWORK
+        case BotoCoreError():
+            return Cause.CONFIGURATION
+        case _:
+            return Cause.SERVER  # an answer that is not what the protocol says

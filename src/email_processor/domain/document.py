@@ -1,0 +1,76 @@
+"""What is written: the archive document and the quarantine document, as compact UTF-8 JSON."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import datetime
+
+import orjson
+
+from email_processor.domain.email import Email
+from email_processor.domain.errors import UnarchivableError
+from email_processor.domain.message import Attribute, Message
+
+SOURCE = "email-validation-service"
+
+
+def email_document(message: Message, email: Email, moment: datetime, version: str) -> bytes:
+    """The archived object: the email's JSON is embedded byte for byte, never re-serialised."""
+    metadata: dict[str, object] = {"processor_version": version, "source": SOURCE}
+    attributes = _attributes(message.message_attributes, email.attributes)
+    if attributes:
+        metadata["attributes"] = attributes
+    return orjson.dumps(
+        {
+            "message_id": message.message_id,
+            "processed_at": timestamp(moment),
+            "email_data": orjson.Fragment(email.raw),
+            "metadata": metadata,
+        }
+    )
+
+
+def quarantine_document(message: Message, error: UnarchivableError, moment: datetime, version: str) -> bytes:
+    """What is kept of a message that is not an archivable email: everything that arrived, and why it is here."""
+    return orjson.dumps(
+        {
+            "message_id": message.message_id,
+            "processed_at": timestamp(moment),
+            "reason": error.reason.value,
+            "detail": error.detail,
+            "receive_count": message.receive_count,
+            **_text_or_base64("body", message.body),
+            "attributes": dict(message.attributes),
+            "message_attributes": {
+                name: {"data_type": attribute.data_type, "value": _text(attribute.value)}
+                for name, attribute in sorted(message.message_attributes.items())
+            },
+            "metadata": {"processor_version": version, "source": SOURCE},
+        }
+    )
+
+
+def timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC to the second, as `2024-12-10T14:30:22Z`."""
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+
+
+def _attributes(user: Mapping[str, Attribute], envelope: Mapping[str, str]) -> dict[str, str]:
+    """Sorted: queues answer with them in any order, and the same message must give the same bytes."""
+    merged = {**envelope, **{name: _text(attribute.value) for name, attribute in user.items()}}
+    return {_valid(name): _valid(merged[name]) for name in sorted(merged)}
+
+
+def _text(value: str | bytes) -> str:
+    return b64encode(value).decode() if isinstance(value, bytes) else _valid(value)
+
+
+def _valid(text: str) -> str:
+    """SQS allows no lone surrogates, an SNS envelope can escape them; UTF-8 cannot hold them."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _text_or_base64(name: str, value: bytes) -> dict[str, str]:
+    try:
+        return {name: value.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": b64encode(value).decode()}

@@ -1,0 +1,73 @@
+"""A message as the queue handed it out."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+DIGITS_MAX = 15  # of an attribute that is a number; Python refuses to parse thousands of them
+LAST_MOMENT = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z in epoch milliseconds: what datetime can hold
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A user message attribute: `data_type` as SQS names it (`String`, `Number.int`, `Binary`, ...)."""
+
+    data_type: str
+    value: str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One receive of one message.
+
+    `body` is the UTF-8 of the body that arrived and `md5_of_body` the hex digest the queue computed over it.
+    `attributes` are the system attributes, all strings, as the queue sent them.
+    """
+
+    message_id: str
+    receipt_handle: str
+    body: bytes
+    md5_of_body: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    message_attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether the body is the one that the queue hashed. A queue that sends no digest is believed."""
+        if self.md5_of_body is None:
+            return True
+        return hashlib.md5(self.body, usedforsecurity=False).hexdigest() == self.md5_of_body.lower()
+
+    @property
+    def receive_count(self) -> int:
+        """How often the queue has handed this message out, this time included."""
+        return _whole_number(self.attributes.get("ApproximateReceiveCount")) or 1
+
+    @property
+    def sent_at(self) -> float | None:
+        """When it was sent, in epoch seconds, if the queue says so."""
+        milliseconds = _milliseconds(self.attributes.get("SentTimestamp"))
+        return None if milliseconds is None else milliseconds / 1000
+
+    def moment(self, now: float) -> datetime:
+        """When the queue first handed the message out, in UTC to the second: the same on every redelivery.
+
+        `now` (epoch seconds) is used only for a queue that reports neither a first receive nor a sent time.
+        """
+        milliseconds = _milliseconds(self.attributes.get("ApproximateFirstReceiveTimestamp"))
+        if milliseconds is None:
+            milliseconds = _milliseconds(self.attributes.get("SentTimestamp"))
+        seconds = int(now) if milliseconds is None else milliseconds // 1000
+        return datetime.fromtimestamp(seconds, UTC)
+
+
+def _milliseconds(text: str | None) -> int | None:
+    value = _whole_number(text)
+    return value if value and value <= LAST_MOMENT else None
+
+
+def _whole_number(text: str | None) -> int | None:
+    if text is None or not (text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX):
+        return None
+    return int(text)

@@ -1,0 +1,124 @@
+"""Every metric, over an injected registry. All label sets exist from the start, so that alerts see zeros, not gaps."""
+
+from collections.abc import Iterable
+from enum import Enum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from email_processor.domain.errors import Cause, Reason
+
+PREFIX = "email_processor"
+
+_FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SLOW = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 14400, 86400)
+
+
+class Operation(Enum):
+    """A request to AWS: service and operation, as AWS names them."""
+
+    RECEIVE = ("sqs", "ReceiveMessage")
+    DELETE = ("sqs", "DeleteMessageBatch")
+    CHANGE_VISIBILITY = ("sqs", "ChangeMessageVisibilityBatch")
+    QUEUE_STATE = ("sqs", "GetQueueAttributes")
+    PUT = ("s3", "PutObject")
+    FETCH = ("s3", "GetObject")
+
+
+class Metrics:
+    """The metrics of one process."""
+
+    def __init__(self, registry: CollectorRegistry, version: str) -> None:
+        """Create every metric on `registry`."""
+        self.registry = registry
+
+        def counter(name: str, text: str, **labels: Iterable[str]) -> Counter:
+            metric = Counter(f"{PREFIX}_{name}", text, tuple(labels), registry=registry)
+            for label_values in labels.values():
+                for value in label_values:
+                    metric.labels(value)
+            return metric
+
+        def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+            return Gauge(f"{PREFIX}_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"{PREFIX}_{name}", text, buckets=buckets, registry=registry)
+
+        self.received = counter("messages_received_total", "Messages that the queue handed out.")
+        self.corrupt = counter(
+            "messages_corrupt_total", "Messages whose body did not match its MD5; left for redelivery."
+        )
+        self.archived = counter("messages_archived_total", "Emails newly stored in the bucket.")
+        self.duplicates = counter(
+            "messages_duplicate_total",
+            "Messages that needed no new object: stored = their object was there, in_hand = redelivered while in hand, "
+            "remembered = archived before, not yet deleted.",
+            kind=("stored", "in_hand", "remembered"),
+        )
+        self.quarantined = counter(
+            "messages_quarantined_total", "Messages put under the quarantine prefix, by reason.", reason=Reason
+        )
+        self.released = counter(
+            "messages_released_total",
+            "Messages left to the queue: shutdown = given back while stopping, lease_expired = not started in time, "
+            "refused = this object or payload alone keeps failing, rejected = quarantine is off.",
+            reason=("shutdown", "lease_expired", "refused", "rejected"),
+        )
+        self.receive_count = histogram(
+            "message_receive_count", "How often a message had been received when it got here.", (1, 2, 3, 5, 10, 100)
+        )
+        self.lease_extensions = counter("lease_extensions_total", "Leases extended.")
+        self.leases_lost = counter("leases_lost_total", "Leases lost before the message was deleted.")
+        self.deletes = counter(
+            "deletes_total",
+            "Delete entries by outcome: deleted, gone = the receipt handle was no longer good, failed = tried again.",
+            outcome=("deleted", "gone", "failed"),
+        )
+        self.upload_seconds = histogram("upload_seconds", "Seconds for one PUT, successful or not.", _FAST)
+        self.sent_to_stored = histogram(
+            "sent_to_stored_seconds", "Seconds from sent to the queue to stored in the bucket.", _SLOW
+        )
+        self.queued_seconds = histogram("queued_seconds", "Seconds from received to upload started.", _FAST)
+        self.retries = counter("retries_total", "Calls tried again, by cause.", cause=Cause)
+        self.in_flight_messages = gauge("in_flight_messages", "Messages in hand.")
+        self.in_flight_bytes = gauge("in_flight_bytes", "Bytes of bodies in hand, room kept for receives included.")
+        self.queue_messages = gauge(
+            "queue_messages", "Approximate messages on the queue: visible, in_flight, delayed.", ("state",)
+        )
+        self.circuit_open = gauge("circuit_open", "1 while S3 is held to be down and receiving is stopped.")
+        self.upload_limit = gauge("upload_concurrency_limit", "Uploads allowed at once.")
+        self.receivers = gauge("receivers_wanted", "Receive tasks that may poll at once.")
+        self.ready = gauge("ready", "1 while /readyz is green.")
+        self.aws_requests = Counter(
+            f"{PREFIX}_aws_requests_total",
+            "Requests to AWS by service, operation and "
+            "outcome: ok, refused (for reasons of this one message), or the cause of the fault.",
+            ("service", "operation", "outcome"),
+            registry=registry,
+        )
+        for operation in Operation:
+            for outcome in ("ok", "refused", *Cause):
+                self.aws_requests.labels(*operation.value, outcome)
+        build = gauge("build_info", "Always 1; the version is the label.", ("version",))
+        build.labels(version).set(1)
+
+    def totals(self) -> dict[str, int]:
+        """The counts that tell what became of every message, since the start."""
+        counters = {
+            "received": self.received,
+            "archived": self.archived,
+            "quarantined": self.quarantined,
+            "duplicates": self.duplicates,
+            "released": self.released,
+            "corrupt": self.corrupt,
+            "leases_lost": self.leases_lost,
+        }
+        return {name: _total(counter) for name, counter in counters.items()}
+
+    def in_hand(self) -> int:
+        """How many messages are in hand."""
+        return int(_total(self.in_flight_messages))
+
+
+def _total(metric: Counter | Gauge) -> int:
+    return int(sum(s.value for family in metric.collect() for s in family.samples if not s.name.endswith("_created")))

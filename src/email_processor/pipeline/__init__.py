@@ -1,0 +1,1 @@
+"""Receiver -> jobs -> uploaders -> receipts -> deleter, with leases and a circuit: see `run`."""

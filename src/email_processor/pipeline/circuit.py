@@ -1,0 +1,92 @@
+"""The circuit: whether S3 is held to be up. A failure of S3 is never a failure of a message."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from email_processor.domain.errors import StoreFaultError
+from email_processor.metrics import Metrics
+from email_processor.pipeline.health import Health, Part
+from email_processor.pipeline.waiting import Backoff, pause
+from email_processor.ports import Clock
+
+FAILURES_TO_OPEN = 5
+
+
+class Circuit:
+    """Closed, in doubt after a failure, or open after five in a row (at once when it takes a person to mend it).
+
+    In doubt, no new receive is made until a PUT succeeds: so an outage burns no receive beyond what is in hand.
+    Open, one upload at a time is the probe, further and further apart; the first success closes it.
+    """
+
+    def __init__(self, clock: Clock, metrics: Metrics, health: Health, backoff: Backoff) -> None:
+        """`backoff` spaces the probes."""
+        self._now = clock.monotonic
+        self._metrics = metrics
+        self._health = health
+        self._backoff = backoff
+        self._failures_in_a_row = 0
+        self._is_open = False
+        self._probe_at = 0.0
+        self._probing = asyncio.Lock()
+        self._closed = asyncio.Event()
+        self._trusted = asyncio.Event()
+        self._closed.set()
+        self._trusted.set()
+        self.stored = 0
+        self.failed = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether S3 is held to be down."""
+        return self._is_open
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the last answer of S3 was a good one: only then is more received."""
+        return self._trusted.is_set()
+
+    async def trusted(self) -> None:
+        """Return when it is trusted."""
+        await self._trusted.wait()
+
+    @asynccontextmanager
+    async def admitted(self) -> AsyncIterator[None]:
+        """Run a PUT: at once while closed; while open one at a time, when the next probe is due."""
+        if self._is_open:
+            async with self._probing:
+                if self._is_open:
+                    await pause(self._probe_at - self._now(), self._closed)
+                    yield
+                    return
+        yield
+
+    def succeed(self) -> None:
+        """A PUT succeeded."""
+        self.stored += 1
+        self._health.well(Part.STORING)
+        if self._failures_in_a_row:
+            self._failures_in_a_row = 0
+            self._backoff.reset()
+            self._set_open(is_open=False)
+            self._trusted.set()
+
+    def fail(self, fault: StoreFaultError) -> None:
+        """A PUT failed, for a reason that is not its message's."""
+        self.failed += 1
+        self._failures_in_a_row += 1
+        self._trusted.clear()
+        self._health.failed(Part.STORING, fault)
+        if self._is_open or fault.cause.needs_a_person or self._failures_in_a_row >= FAILURES_TO_OPEN:
+            self._probe_at = self._now() + self._backoff.next()
+            self._set_open(is_open=True)
+
+    def _set_open(self, *, is_open: bool) -> None:
+        self._is_open = is_open
+        self._health.circuit_open = is_open
+        self._metrics.circuit_open.set(is_open)
+        if is_open:
+            self._closed.clear()
+        else:
+            self._closed.set()

@@ -1,0 +1,104 @@
+"""The deleter: receipts in, batches of deletes out."""
+
+import asyncio
+
+from email_processor.domain.errors import QueueFaultError
+from email_processor.metrics import Operation
+from email_processor.pipeline.common import Common
+from email_processor.pipeline.health import Part
+from email_processor.pipeline.ledger import Delivery
+from email_processor.ports import BATCH, Inbox, Verdict
+
+
+class Deleter:
+    """Deletes what is archived, ten at a time or after a linger, several batches in flight."""
+
+    def __init__(
+        self, common: Common, inbox: Inbox, receipts: asyncio.Queue[Delivery], *, linger: float, most_in_flight: int
+    ) -> None:
+        """`linger` is how many seconds a batch may wait to be filled."""
+        self._common = common
+        self._inbox = inbox
+        self._receipts = receipts
+        self._linger = linger
+        self._slots = asyncio.Semaphore(most_in_flight)
+
+    async def delete(self) -> None:
+        """Delete until cancelled. A receipt is done only when its message is deleted or its lease is lost."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                batch = await self._collect()
+                tasks.create_task(self._settle(batch), name="delete batch")
+
+    async def _collect(self) -> list[Delivery]:
+        batch = [await self._receipts.get()]
+        try:
+            async with asyncio.timeout(self._linger):
+                while len(batch) < BATCH:
+                    batch.append(await self._receipts.get())
+        except TimeoutError:
+            pass
+        return batch
+
+    async def _settle(self, batch: list[Delivery]) -> None:
+        """Delete every delivery of the batch, trying again for as long as it takes."""
+        backoff = self._common.new_backoff()
+        while batch:
+            async with self._slots:
+                left = await self._delete_once(batch)
+            if len(left) == len(batch):
+                await backoff.wait()
+            batch = left
+
+    async def _delete_once(self, batch: list[Delivery]) -> list[Delivery]:
+        """One request; what is left to delete."""
+        for delivery in batch:
+            delivery.deleting = True  # from here on no renewal starts; one that is on the wire is waited for
+        try:
+            for delivery in batch:
+                if delivery.renewal is not None:
+                    await delivery.renewal.wait()
+            batch = [delivery for delivery in batch if not self._gone(delivery)]
+            if not batch:
+                return []
+            handles = [delivery.receipt_handle for delivery in batch]
+            try:
+                async with self._common.calls.bounded(Operation.DELETE):
+                    verdicts = await self._inbox.delete(handles)
+            except QueueFaultError as fault:
+                self._common.health.failed(Part.DELETING, fault)
+                self._common.metrics.retries.labels(fault.cause).inc()
+                self._common.metrics.deletes.labels("failed").inc(len(batch))
+                return batch
+            self._common.health.well(Part.DELETING)
+            return [
+                delivery
+                for delivery, handle, verdict in zip(batch, handles, verdicts, strict=True)
+                if not self._is_settled(delivery, handle, verdict)
+            ]
+        finally:
+            for delivery in batch:
+                delivery.deleting = False
+
+    def _is_settled(self, delivery: Delivery, handle: str, verdict: Verdict) -> bool:
+        if verdict is Verdict.FAILED:
+            self._common.metrics.deletes.labels("failed").inc()
+            return False
+        if delivery.receipt_handle != handle:
+            return False  # redelivered meanwhile: only the newest handle is sure to delete it
+        if verdict is Verdict.GONE:
+            self._common.metrics.deletes.labels("gone").inc()
+            self._common.ledger.lose(delivery, handle)
+            return self._gone(delivery)
+        self._common.metrics.deletes.labels("deleted").inc()
+        self._common.ledger.deleted(delivery)
+        self._receipts.task_done()
+        return True
+
+    def _gone(self, delivery: Delivery) -> bool:
+        """Whether the lease is lost: then it is only remembered, and its redelivery deleted with a new handle."""
+        if not delivery.lost:
+            return False
+        self._common.ledger.close(delivery)
+        self._receipts.task_done()
+        return True

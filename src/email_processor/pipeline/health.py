@@ -1,0 +1,143 @@
+"""How every part is: what `/healthz` and `/readyz` answer, and the one log line when a part fails or heals."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from email_processor.domain.errors import ServiceFaultError
+from email_processor.ports import Clock, Report
+
+log = logging.getLogger(__name__)
+
+PASSING_FAULTS_BEFORE_RED = 3  # a reset connection or two is everyday weather
+REMINDER_SECONDS = 300.0
+
+
+class Part(StrEnum):
+    """What the service does, part by part."""
+
+    RECEIVING = "receiving"
+    STORING = "storing"
+    DELETING = "deleting"
+    RENEWING = "renewing"
+    MEASURING = "measuring"
+
+
+READINESS = (Part.RECEIVING, Part.STORING, Part.DELETING)
+
+
+class _Condition:
+    """One part's state: the fault it is in, since when, how often, and what it has under way."""
+
+    def __init__(self) -> None:
+        self.proven = False
+        self.fault: ServiceFaultError | None = None
+        self.faults = 0
+        self.since = 0.0
+        self.said_at = 0.0
+        self.under_way: dict[object, float] = {}
+
+    def is_red(self) -> bool:
+        if self.fault is None:
+            return False
+        return self.fault.cause.needs_a_person or self.faults >= PASSING_FAULTS_BEFORE_RED
+
+
+class Health:
+    """Gathers faults, successes and work under way from every stage."""
+
+    def __init__(self, clock: Clock, patience: float) -> None:
+        """No single operation may take longer than `patience` seconds: each has its own, shorter, deadline."""
+        self._now = clock.monotonic
+        self._patience = patience
+        self._conditions = {part: _Condition() for part in Part}
+        self.draining = False
+        self.circuit_open = False
+
+    def well(self, part: Part) -> None:
+        """An operation of this part succeeded."""
+        condition = self._conditions[part]
+        condition.proven = True
+        if condition.fault is None:
+            return
+        if condition.is_red():
+            log.info(
+                "recovered",
+                extra={
+                    "part": part.value,
+                    "faults": condition.faults,
+                    "seconds": round(self._now() - condition.since, 1),
+                },
+            )
+        condition.fault = None
+        condition.faults = 0
+
+    def failed(self, part: Part, fault: ServiceFaultError) -> None:
+        """An operation of this part failed. Said once per cause, when it turns red, and again every five minutes."""
+        condition = self._conditions[part]
+        is_new = condition.fault is None or condition.fault.cause is not fault.cause
+        was_red = condition.is_red()
+        if condition.fault is None:
+            condition.since = self._now()
+        condition.fault = fault
+        condition.faults += 1
+        if not condition.is_red():
+            log.debug("fault", extra={"part": part.value, "cause": fault.cause.value, "error": str(fault)})
+        elif is_new or not was_red or self._now() - condition.said_at >= REMINDER_SECONDS:
+            condition.said_at = self._now()
+            log.log(
+                logging.WARNING if part in {Part.RENEWING, Part.MEASURING} else logging.ERROR,
+                "failing",
+                extra={
+                    "part": part.value,
+                    "cause": fault.cause.value,
+                    "error": fault.detail,
+                    "fix": fault.fix,
+                    "faults": condition.faults,
+                    "seconds": round(self._now() - condition.since, 1),
+                },
+            )
+
+    @contextmanager
+    def working(self, part: Part) -> Iterator[None]:
+        """Mark an operation of this part as under way; one that outlives its patience turns `/healthz` red."""
+        under_way = self._conditions[part].under_way
+        token = object()
+        under_way[token] = self._now()
+        try:
+            yield
+        finally:
+            del under_way[token]
+
+    def alive(self) -> Report:
+        """Whether every part made progress lately. A part that waits for work, or for S3 to come back, is alive."""
+        parts: dict[str, object] = {}
+        ok = True
+        for part, condition in self._conditions.items():
+            oldest = self._now() - min(condition.under_way.values()) if condition.under_way else 0.0
+            stuck = oldest > self._patience
+            ok = ok and not stuck
+            parts[part.value] = {
+                "status": "stuck" if stuck else "working" if condition.under_way else "idle",
+                "under_way": len(condition.under_way),
+                "oldest_seconds": round(oldest, 1),
+            }
+        return Report(ok, parts)
+
+    def ready(self) -> Report:
+        """Whether receiving, storing and deleting work and we are not on our way out."""
+        parts: dict[str, object] = {"draining": self.draining, "circuit": "open" if self.circuit_open else "closed"}
+        ok = not self.draining and not self.circuit_open
+        for part in READINESS:
+            condition = self._conditions[part]
+            if part is Part.RECEIVING and not condition.proven and condition.fault is None:
+                parts[part.value] = {"status": "starting"}
+                ok = False
+            elif condition.fault is not None and condition.is_red():
+                fault = condition.fault
+                parts[part.value] = {"status": "failing", "cause": fault.cause.value, "fix": fault.fix}
+                ok = False
+            else:
+                parts[part.value] = {"status": "ok"}
+        return Report(ok, parts)

@@ -1,0 +1,127 @@
+"""Leases: renewed while a message is in hand, and given back when it will not be worked on."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+
+from email_processor.domain.errors import Cause, QueueFaultError
+from email_processor.metrics import Operation
+from email_processor.pipeline.common import Common
+from email_processor.pipeline.health import Part
+from email_processor.pipeline.ledger import LEASE_MAX_SECONDS, Delivery
+from email_processor.ports import BATCH, Inbox, Verdict
+
+IN_FLIGHT = 4
+
+
+class LeaseKeeper:
+    """Renews every lease at half its life, in batches of ten."""
+
+    def __init__(self, common: Common, inbox: Inbox, visibility_timeout: int) -> None:
+        """`visibility_timeout` (seconds) is how long a lease runs anew."""
+        self._common = common
+        self._inbox = inbox
+        self._visibility_timeout = visibility_timeout
+        self._half_life = visibility_timeout / 2
+        self._backoff = common.new_backoff()
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+
+    async def keep(self) -> None:
+        """Renew until cancelled. What arrives meanwhile is due no sooner than half a lease from now."""
+        while True:
+            now = self._common.clock.monotonic()
+            next_due = min((self._due_at(delivery) for delivery in self._renewable()), default=now + self._half_life)
+            await asyncio.sleep(max(0.0, min(next_due - now, self._half_life)))  # noqa: TID251 - until the next is due
+            # a little ahead of time, so that messages received together are renewed together
+            soon = self._common.clock.monotonic() + self._half_life / 5
+            due = [delivery for delivery in self._renewable() if self._due_at(delivery) <= soon]
+            if await self._renew(due):
+                self._backoff.reset()
+            else:
+                await self._backoff.wait()
+
+    def _renewable(self) -> Iterator[Delivery]:
+        return (
+            delivery
+            for delivery in self._common.ledger
+            if not delivery.lost and not delivery.deleting and self._longest_lease(delivery) > delivery.lease_until + 1
+        )
+
+    def _due_at(self, delivery: Delivery) -> float:
+        return delivery.lease_until - self._half_life
+
+    def _longest_lease(self, delivery: Delivery) -> float:
+        """Until when a renewal could reach: SQS hides no message for more than 12 hours from its receive."""
+        return min(self._common.clock.monotonic() + self._visibility_timeout, delivery.received_at + LEASE_MAX_SECONDS)
+
+    async def _renew(self, due: list[Delivery]) -> bool:
+        async with asyncio.TaskGroup() as tasks:
+            calls = [
+                tasks.create_task(self._renew_batch(due[start : start + BATCH]), name="renew batch")
+                for start in range(0, len(due), BATCH)
+            ]
+        return all(call.result() for call in calls)
+
+    async def _renew_batch(self, batch: list[Delivery]) -> bool:
+        """One request; whether everything in it went well."""
+        async with self._slots:
+            batch = [delivery for delivery in batch if not delivery.deleting and not delivery.lost]
+            if not batch:
+                return True
+            seconds = int(min(self._longest_lease(delivery) for delivery in batch) - self._common.clock.monotonic())
+            finished = asyncio.Event()
+            for delivery in batch:
+                delivery.renewal = finished
+            try:
+                return await self._extend(batch, seconds)
+            finally:
+                for delivery in batch:
+                    delivery.renewal = None
+                finished.set()
+
+    async def _extend(self, batch: list[Delivery], seconds: int) -> bool:
+        lease_until = (
+            self._common.clock.monotonic() + seconds
+        )  # counted from before the request: never later than the queue's own count
+        handles = [delivery.receipt_handle for delivery in batch]
+        try:
+            async with self._common.calls.bounded(Operation.CHANGE_VISIBILITY):
+                verdicts = await self._inbox.change_visibility(handles, seconds)
+        except QueueFaultError as fault:
+            self._common.ledger.may_renew = fault.cause is not Cause.DENIED
+            self._common.health.failed(Part.RENEWING, fault)
+            self._common.metrics.retries.labels(fault.cause).inc()
+            return False
+        self._common.ledger.may_renew = True
+        self._common.health.well(Part.RENEWING)
+        for delivery, handle, verdict in zip(batch, handles, verdicts, strict=True):
+            if verdict is Verdict.GONE:
+                self._common.ledger.lose(delivery, handle)
+            elif verdict is Verdict.DONE:
+                self._common.metrics.lease_extensions.inc()
+                if delivery.receipt_handle == handle:
+                    delivery.lease_until = lease_until
+        return Verdict.FAILED not in verdicts
+
+    async def give_back(self, deliveries: Iterable[Delivery]) -> None:
+        """Make messages visible to others at once, in the order in which they came, so that FIFO groups stay in order.
+
+        One that cannot be given back stays in hand; the queue hands it out again when its lease runs out.
+        """
+        ours = []
+        for delivery in deliveries:
+            if delivery.lost:
+                self._common.ledger.close(delivery)
+            else:
+                ours.append(delivery)
+        for start in range(0, len(ours), BATCH):
+            batch = ours[start : start + BATCH]
+            try:
+                async with self._common.calls.bounded(Operation.CHANGE_VISIBILITY):
+                    verdicts = await self._inbox.change_visibility([delivery.receipt_handle for delivery in batch], 0)
+            except QueueFaultError as fault:
+                self._common.health.failed(Part.RENEWING, fault)
+                return
+            for delivery, verdict in zip(batch, verdicts, strict=True):
+                if verdict is not Verdict.FAILED:
+                    self._common.metrics.released.labels("shutdown").inc()
+                    self._common.ledger.close(delivery)

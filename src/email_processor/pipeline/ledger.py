@@ -1,0 +1,169 @@
+"""What is in hand: since when, until when its lease runs, and how many bytes. The one place that knows."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from email_processor.domain.message import Message
+from email_processor.metrics import Metrics
+from email_processor.ports import Clock
+
+MESSAGE_MAX_BYTES = 1024 * 1024  # SQS's limit on a message since August 2025
+LEASE_MAX_SECONDS = 43_200 - 60  # SQS lets no message be hidden for more than 12 hours from its receive
+REMEMBERED_MAX = 10_000
+
+
+class State(Enum):
+    """How far a delivery has come."""
+
+    QUEUED = auto()
+    STARTED = auto()
+    ARCHIVED = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """A message in hand. Times are of the monotonic clock, in seconds.
+
+    `receipt_handle` is always the newest; `moment` dates its key. While `renewal` is set, a renewal is on the wire and
+    a delete waits for it; while `deleting` is set, a delete is, and no renewal starts.
+    """
+
+    message: Message
+    receipt_handle: str
+    moment: datetime
+    size: int
+    received_at: float
+    lease_until: float
+    state: State = State.QUEUED
+    lost: bool = False
+    deleting: bool = False
+    renewal: asyncio.Event | None = None
+
+
+class Ledger:
+    """The deliveries in hand, within a budget of messages and bytes."""
+
+    def __init__(
+        self, clock: Clock, metrics: Metrics, *, max_messages: int, max_bytes: int, batch: int, visibility_timeout: int
+    ) -> None:
+        """`batch` is what one receive may bring, `visibility_timeout` (seconds) how long a fresh lease runs."""
+        self._clock = clock
+        self._metrics = metrics
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._batch = batch
+        self._visibility_timeout = visibility_timeout
+        self._deliveries: dict[str, Delivery] = {}
+        self._remembered: OrderedDict[str, None] = OrderedDict()
+        self._bytes = 0
+        self._reserved = 0
+        self._room = asyncio.Event()
+        self.may_renew = True
+
+    def __len__(self) -> int:
+        """How many messages are in hand."""
+        return len(self._deliveries)
+
+    def __iter__(self) -> Iterator[Delivery]:
+        """The deliveries in hand, oldest receive first."""
+        return iter(tuple(self._deliveries.values()))
+
+    async def room(self) -> None:
+        """Return when there is room."""
+        while not self.has_room:
+            self._room.clear()
+            await self._room.wait()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a full batch fits, by count and by bytes, beside what is in hand and what is reserved."""
+        receives = self._reserved + 1
+        return (
+            len(self._deliveries) + receives * self._batch <= self._max_messages
+            and self._bytes + receives * self._batch * MESSAGE_MAX_BYTES <= self._max_bytes
+        )
+
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """Keep room for one full batch while it is being received. Admit what came after leaving, before any await."""
+        self._reserved += 1
+        self._measure()
+        try:
+            yield
+        finally:
+            self._reserved -= 1
+            self._measure()
+
+    def admit(self, message: Message) -> Delivery | None:
+        """Take a message in hand.
+
+        None if it is in hand already, which then goes on with the newest receipt handle. A message that was archived
+        before and not deleted comes back as `ARCHIVED`: only its delete is left to do.
+        """
+        now = self._clock.monotonic()
+        known = self._deliveries.get(message.message_id)
+        if known is not None:
+            known.receipt_handle = message.receipt_handle
+            known.received_at = now
+            known.lease_until = now + self._visibility_timeout
+            known.lost = False
+            self._metrics.duplicates.labels("in_hand").inc()
+            return None
+        delivery = Delivery(
+            message=message,
+            receipt_handle=message.receipt_handle,
+            moment=message.moment(self._clock.wall()),
+            size=len(message.body),
+            received_at=now,
+            lease_until=now + self._visibility_timeout,
+        )
+        if message.message_id in self._remembered:
+            delivery.state = State.ARCHIVED
+            self._metrics.duplicates.labels("remembered").inc()
+        self._deliveries[message.message_id] = delivery
+        self._bytes += delivery.size
+        self._measure()
+        return delivery
+
+    def may_start(self, delivery: Delivery, needed: float) -> bool:
+        """Whether its lease outlasts the work: any lease will do that can be renewed, else it must last `needed` s."""
+        if delivery.lost:
+            return False
+        left = delivery.lease_until - self._clock.monotonic()
+        return left > (0 if self.may_renew else needed)
+
+    def archived(self, delivery: Delivery) -> None:
+        """Its object is durable: remember that until it is deleted, whatever becomes of the lease."""
+        delivery.state = State.ARCHIVED
+        self._remembered[delivery.message.message_id] = None
+        while len(self._remembered) > REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+
+    def deleted(self, delivery: Delivery) -> None:
+        """The queue has deleted it: nothing more to do or to remember."""
+        self._remembered.pop(delivery.message.message_id, None)
+        self.close(delivery)
+
+    def close(self, delivery: Delivery) -> None:
+        """It is no longer in hand."""
+        if self._deliveries.get(delivery.message.message_id) is delivery:
+            del self._deliveries[delivery.message.message_id]
+            self._bytes -= delivery.size
+            self._measure()
+
+    def lose(self, delivery: Delivery, receipt_handle: str) -> None:
+        """The queue no longer honours this receipt handle. Counted once; a newer handle is not affected."""
+        if delivery.receipt_handle == receipt_handle and not delivery.lost:
+            delivery.lost = True
+            self._metrics.leases_lost.inc()
+
+    def _measure(self) -> None:
+        self._metrics.in_flight_messages.set(len(self._deliveries))
+        self._metrics.in_flight_bytes.set(self._bytes + self._reserved * self._batch * MESSAGE_MAX_BYTES)
+        if self.has_room:
+            self._room.set()

@@ -1,0 +1,124 @@
+"""Receivers: one scout watches an idle queue; full batches wake more, up to a limit."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from email_processor.domain.errors import QueueFaultError
+from email_processor.domain.message import Message
+from email_processor.metrics import Operation
+from email_processor.pipeline.common import Common
+from email_processor.pipeline.health import Part
+from email_processor.pipeline.ledger import Delivery
+from email_processor.pipeline.waiting import pause
+from email_processor.ports import Inbox
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveRules:
+    """What receivers need to know of the settings. Times in seconds.
+
+    At `most` so many tasks receive up to `batch` messages each, waiting `wait` for the first. While the queue is
+    empty, receives start `poll_interval` apart.
+    """
+
+    most: int
+    batch: int
+    wait: int
+    poll_interval: float
+
+
+class Receiver:
+    """Takes messages in hand. `receive(0)` is the scout; `receive(1)` and on sleep until there is enough for them."""
+
+    def __init__(self, common: Common, inbox: Inbox, jobs: asyncio.Queue[Delivery], rules: ReceiveRules) -> None:
+        """What is taken in hand goes to `jobs`."""
+        self._common = common
+        self._inbox = inbox
+        self._jobs = jobs
+        self._rules = rules
+        self._stopping = asyncio.Event()
+        self._turns = [asyncio.Event() for _ in range(rules.most)]
+        self._lives: dict[asyncio.Timeout, bool] = {}  # of each task; whether it has a receive under way
+        self._want(1)
+
+    def stop(self, last_poll_seconds: float) -> None:
+        """Make no new receive; one that is under way may take `last_poll_seconds` more to come back."""
+        self._stopping.set()
+        now = asyncio.get_running_loop().time()
+        for life, is_polling in self._lives.items():
+            life.reschedule(now + last_poll_seconds if is_polling else now)
+
+    async def receive(self, index: int) -> None:
+        """Receive until stopped."""
+        try:
+            async with asyncio.timeout(None) as life:
+                self._lives[life] = False
+                try:
+                    await self._receive(index, life)
+                finally:
+                    del self._lives[life]
+        except TimeoutError:
+            log.debug("receive_cut_short", extra={"receiver": index})
+
+    async def _receive(self, index: int, life: asyncio.Timeout) -> None:
+        backoff = self._common.new_backoff()
+        while not self._stopping.is_set():
+            await self._cleared(index)
+            started = self._common.clock.monotonic()
+            self._lives[life] = True
+            try:
+                with self._common.ledger.reserved():
+                    async with self._common.calls.bounded(Operation.RECEIVE, longer=self._rules.wait):
+                        messages = await self._inbox.receive(self._rules.batch, self._rules.wait)
+            except QueueFaultError as fault:
+                self._common.health.failed(Part.RECEIVING, fault)
+                self._common.metrics.retries.labels(fault.cause).inc()
+                self._want(1)
+                await backoff.wait(self._stopping)
+                continue
+            finally:
+                self._lives[life] = False
+            self._take(messages)
+            self._common.health.well(Part.RECEIVING)
+            backoff.reset()
+            if len(messages) == self._rules.batch:
+                self._want(self._wanted + 1)
+            elif not messages:
+                self._want(index)
+                if index == 0:
+                    await pause(started + self._rules.poll_interval - self._common.clock.monotonic(), self._stopping)
+
+    async def _cleared(self, index: int) -> None:
+        """Return when this task is wanted, S3 is trusted and there is room: all three at the same time."""
+        turn = self._turns[index]
+        while not (turn.is_set() and self._common.circuit.is_trusted and self._common.ledger.has_room):
+            await turn.wait()
+            await self._common.circuit.trusted()
+            await self._common.ledger.room()
+
+    def _want(self, receivers: int) -> None:
+        """Let so many tasks receive; the scout always does."""
+        self._wanted = max(1, min(receivers, len(self._turns)))
+        self._common.metrics.receivers.set(self._wanted)
+        for index, turn in enumerate(self._turns):
+            if index < self._wanted:
+                turn.set()
+            else:
+                turn.clear()
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        """Take a batch in hand, without an await: between the queue's answer and the ledger nothing may be lost."""
+        for message in messages:
+            self._common.metrics.received.inc()
+            self._common.metrics.receive_count.observe(message.receive_count)
+            if not message.is_intact:
+                self._common.metrics.corrupt.inc()
+                log.warning("corrupt_message", extra={"message_id": message.message_id})
+                continue
+            delivery = self._common.ledger.admit(message)
+            if delivery is not None:
+                self._jobs.put_nowait(delivery)

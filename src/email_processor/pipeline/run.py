@@ -1,0 +1,142 @@
+"""The pipeline: its queues, its tasks, and the order in which it stops."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from email_processor.metrics import Metrics
+from email_processor.pipeline.calls import Calls
+from email_processor.pipeline.circuit import Circuit
+from email_processor.pipeline.common import Common
+from email_processor.pipeline.deleter import Deleter
+from email_processor.pipeline.depth import Redrive, measure
+from email_processor.pipeline.health import Health
+from email_processor.pipeline.leases import LeaseKeeper
+from email_processor.pipeline.ledger import Delivery, Ledger, State
+from email_processor.pipeline.limiter import Limiter
+from email_processor.pipeline.receiver import Receiver, ReceiveRules
+from email_processor.pipeline.uploader import Uploader, UploadRules
+from email_processor.pipeline.waiting import Backoff
+from email_processor.ports import Archive, Clock, Inbox, Payloads, QueueGauge
+
+log = logging.getLogger(__name__)
+
+UPLOADS_AT_START = 16
+LAST_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the pipeline runs against: the ports, time, and chance (`uniform(low, high)` draws a number)."""
+
+    inbox: Inbox
+    queue: QueueGauge
+    archive: Archive
+    payloads: Payloads
+    clock: Clock
+    uniform: Callable[[float, float], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the pipeline runs: plain values from the settings. Times in seconds, sizes in bytes."""
+
+    receive: ReceiveRules
+    upload: UploadRules
+    uploads: int
+    deletes: int
+    delete_linger: float
+    visibility_timeout: int
+    queue_timeout: float
+    in_flight_messages: int
+    in_flight_bytes: int
+    depth_interval: float
+    grace: float
+
+
+async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: asyncio.Event) -> int:
+    """Receive, upload and delete until `stop`, then drain within the grace period.
+
+    Returns how many messages were still in hand at the end: their leases run out and the queue hands them out again.
+    """
+    common = shared(plan, world, metrics, health)
+    jobs: asyncio.Queue[Delivery] = asyncio.Queue(plan.in_flight_messages)
+    receipts: asyncio.Queue[Delivery] = asyncio.Queue(plan.in_flight_messages)
+    redrive = Redrive()
+    limiter = Limiter(world.clock, metrics, start=UPLOADS_AT_START, most=plan.uploads)
+
+    receiver = Receiver(common, world.inbox, jobs, plan.receive)
+    uploader = Uploader(
+        common,
+        world.archive,
+        world.payloads,
+        jobs=jobs,
+        receipts=receipts,
+        limiter=limiter,
+        redrive=redrive,
+        rules=plan.upload,
+    )
+    deleter = Deleter(common, world.inbox, receipts, linger=plan.delete_linger, most_in_flight=plan.deletes)
+    leases = LeaseKeeper(common, world.inbox, plan.visibility_timeout)
+
+    async with asyncio.TaskGroup() as tasks:
+        deleting = tasks.create_task(deleter.delete(), name="deleter")
+        renewing = tasks.create_task(leases.keep(), name="leases")
+        uploading = [tasks.create_task(uploader.upload(), name=f"uploader-{n}") for n in range(plan.uploads)]
+        uploading.append(tasks.create_task(uploader.upload_offloaded(), name="uploader-offloaded"))
+        receiving = [tasks.create_task(receiver.receive(n), name=f"receiver-{n}") for n in range(plan.receive.most)]
+        measuring = tasks.create_task(measure(common, world.queue, redrive, plan.depth_interval), name="depth")
+
+        await stop.wait()
+        health.draining = True
+        log.info("stopping", extra={"in_hand": len(common.ledger), "grace_seconds": plan.grace})
+        deadline = asyncio.get_running_loop().time() + plan.grace
+
+        # Uploads get four fifths of the grace period, so that there is time to give back what they did not get to.
+        receiver.stop(min(LAST_POLL_SECONDS, plan.grace / 5))
+        await asyncio.wait(receiving)
+        await by(deadline - plan.grace / 5, uploader.join())
+        await cancel(uploading)
+        await by(deadline, leases.give_back([it for it in common.ledger if it.state is not State.ARCHIVED]))
+        await by(deadline, receipts.join())
+        await cancel([deleting])
+        await cancel([renewing, measuring])
+    return len(common.ledger)
+
+
+def shared(plan: Plan, world: World, metrics: Metrics, health: Health) -> Common:
+    """What the stages share."""
+
+    def new_backoff() -> Backoff:
+        return Backoff(world.uniform)
+
+    ledger = Ledger(
+        world.clock,
+        metrics,
+        max_messages=plan.in_flight_messages,
+        max_bytes=plan.in_flight_bytes,
+        batch=plan.receive.batch,
+        visibility_timeout=plan.visibility_timeout,
+    )
+    calls = Calls(metrics, health, queue_timeout=plan.queue_timeout, store_timeout=plan.upload.upload_timeout)
+    circuit = Circuit(world.clock, metrics, health, new_backoff())
+    return Common(world.clock, metrics, health, calls, ledger, circuit, new_backoff)
+
+
+async def by(deadline: float, work: Coroutine[Any, Any, None]) -> None:
+    """Do `work`, but not beyond `deadline` (of the event loop's clock): what is left then is dealt with later."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            await work
+    except TimeoutError:
+        log.debug("deadline_reached")
+
+
+async def cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait until they are gone."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

@@ -1,0 +1,286 @@
+"""Uploaders: jobs in, objects stored, receipts out."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial
+
+from email_processor.domain.document import email_document, quarantine_document
+from email_processor.domain.email import Email, Pointer, read, read_payload
+from email_processor.domain.errors import (
+    Cause,
+    ObjectRefusedError,
+    PayloadMissingError,
+    PayloadTooLargeError,
+    Reason,
+    StoreFaultError,
+    UnarchivableError,
+)
+from email_processor.domain.key import object_key, quarantine_key
+from email_processor.metrics import Operation
+from email_processor.pipeline.circuit import Circuit
+from email_processor.pipeline.common import Common
+from email_processor.pipeline.depth import Redrive
+from email_processor.pipeline.ledger import Delivery, State
+from email_processor.pipeline.limiter import Limiter
+from email_processor.ports import Archive, Payloads, Stored
+
+log = logging.getLogger(__name__)
+
+FAILURES_ALONE = 5
+OTHERS_STORED_MEANWHILE = 20
+FETCH_TRIES = 5
+
+
+class Outcome(Enum):
+    """What became of a delivery in an uploader's hands."""
+
+    KEPT = auto()  # its object is durable
+    MOVED = auto()  # another worker has it now
+    LEFT = auto()  # the queue will hand it out again
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRules:
+    """What an uploader needs to know of the settings. Times in seconds.
+
+    `upload_timeout` bounds one PUT. With `quarantine` off, what is not an email is left to the queue's dead-letter
+    policy.
+    """
+
+    key_prefix: str
+    quarantine_prefix: str
+    quarantine: bool
+    version: str
+    upload_timeout: float
+
+
+class Uploader:
+    """Turns deliveries into objects. `upload` is one worker; any number may run."""
+
+    def __init__(
+        self,
+        common: Common,
+        archive: Archive,
+        payloads: Payloads,
+        *,
+        jobs: asyncio.Queue[Delivery],
+        receipts: asyncio.Queue[Delivery],
+        limiter: Limiter,
+        redrive: Redrive,
+        rules: UploadRules,
+    ) -> None:
+        """What is durable goes from `jobs` to `receipts`; `redrive` tells which receive is a message's last."""
+        self._common = common
+        self._metrics = common.metrics
+        self._archive = archive
+        self._payloads = payloads
+        self._jobs = jobs
+        self._receipts = receipts
+        self._limiter = limiter
+        self._redrive = redrive
+        self._rules = rules
+        # Payloads are outside the byte budget and may lie in a bucket that we cannot read: they have a queue and a
+        # single worker of their own, so that one is in memory at a time and none of them holds up the emails.
+        self._offloaded: asyncio.Queue[tuple[Delivery, Pointer]] = asyncio.Queue(jobs.maxsize)
+
+    async def upload(self) -> None:
+        """Work through jobs until cancelled."""
+        while True:
+            delivery = await self._jobs.get()
+            try:
+                if delivery.state is State.ARCHIVED:
+                    self._receipts.put_nowait(delivery)
+                elif self._common.ledger.may_start(delivery, self._rules.upload_timeout):
+                    delivery.state = State.STARTED
+                    self._metrics.queued_seconds.observe(self._common.clock.monotonic() - delivery.received_at)
+                    await self._settle(delivery, self._archive_body)
+                else:
+                    self._release(delivery, "lease_expired")
+            finally:
+                self._jobs.task_done()
+
+    async def upload_offloaded(self) -> None:
+        """Work through the messages whose body lies in a bucket, one at a time, until cancelled."""
+        while True:
+            delivery, pointer = await self._offloaded.get()
+            try:
+                await self._settle(delivery, partial(self._archive_payload, pointer))
+            finally:
+                self._offloaded.task_done()
+
+    async def join(self) -> None:
+        """Return when no job is left."""
+        await self._jobs.join()
+        await self._offloaded.join()
+
+    async def _settle(self, delivery: Delivery, archive: Callable[[Delivery], Awaitable[Outcome]]) -> None:
+        """See a delivery through: stored as an email or in quarantine and on to the deleter, or left to the queue."""
+        try:
+            outcome = await archive(delivery)
+        except UnarchivableError as error:
+            outcome = await self._quarantine(delivery, error)
+        except (ObjectRefusedError, PayloadTooLargeError, StoreFaultError) as error:
+            outcome = await self._refused(delivery, error)
+        except Exception as error:
+            log.error("unexpected_error", exc_info=error, extra={"message_id": delivery.message.message_id})
+            outcome = await self._refused(delivery, error)
+        if outcome is Outcome.KEPT:
+            self._common.ledger.archived(delivery)
+            self._receipts.put_nowait(delivery)
+
+    async def _archive_body(self, delivery: Delivery) -> Outcome:
+        email = read(delivery.message.body)
+        if isinstance(email, Pointer):
+            self._offloaded.put_nowait((delivery, email))
+            return Outcome.MOVED
+        return await self._store_email(delivery, email)
+
+    async def _archive_payload(self, pointer: Pointer, delivery: Delivery) -> Outcome:
+        payload = await self._fetch(pointer)
+        if payload is None:
+            self._offloaded.put_nowait((delivery, pointer))
+            return Outcome.MOVED
+        return await self._store_email(delivery, read_payload(payload, pointer))
+
+    async def _store_email(self, delivery: Delivery, email: Email) -> Outcome:
+        message, rules = delivery.message, self._rules
+        key = object_key(rules.key_prefix, delivery.moment, email.sender, message.message_id)
+        document = email_document(message, email, delivery.moment, rules.version)
+        if await self._put(key, document) is Stored.ALREADY_THERE:
+            self._metrics.duplicates.labels("stored").inc()
+            return Outcome.KEPT
+        self._metrics.archived.inc()
+        if message.sent_at is not None:
+            self._metrics.sent_to_stored.observe(max(0.0, self._common.clock.wall() - message.sent_at))
+        return Outcome.KEPT
+
+    async def _quarantine(self, delivery: Delivery, error: UnarchivableError) -> Outcome:
+        message, rules = delivery.message, self._rules
+        if not rules.quarantine:
+            return self._release(delivery, "rejected")
+        key = quarantine_key(rules.quarantine_prefix, delivery.moment, message.message_id)
+        document = quarantine_document(message, error, delivery.moment, rules.version)
+        try:
+            stored = await self._put(key, document)
+        except ObjectRefusedError as refusal:
+            log.error(
+                "quarantine_refused",
+                extra={"message_id": message.message_id, "error": refusal.detail, "fix": refusal.fix},
+            )
+            return self._release(delivery, "refused")
+        if stored is Stored.ALREADY_THERE:
+            self._metrics.duplicates.labels("stored").inc()
+            return Outcome.KEPT
+        self._metrics.quarantined.labels(error.reason).inc()
+        log.warning(
+            "quarantined",
+            extra={
+                "message_id": message.message_id,
+                "reason": error.reason.value,
+                "detail": error.detail,
+                "key": key,
+                "receive_count": message.receive_count,
+            },
+        )
+        return Outcome.KEPT
+
+    async def _refused(self, delivery: Delivery, error: Exception) -> Outcome:
+        """It fails alone: quarantine it on its last receive, before the dead-letter queue has it; else leave it."""
+        limit = self._redrive.max_receive_count
+        if self._rules.quarantine and limit is not None and delivery.message.receive_count >= limit:
+            detail = f"on its last receive ({delivery.message.receive_count} of {limit}): {error}"
+            return await self._quarantine(delivery, UnarchivableError(Reason.UNDELIVERABLE, detail))
+        log.error(
+            "refused",
+            extra={"message_id": delivery.message.message_id, "error": str(error), "fix": getattr(error, "fix", "")},
+        )
+        return self._release(delivery, "refused")
+
+    def _release(self, delivery: Delivery, reason: str) -> Outcome:
+        """Let go of it: when its lease runs out the queue hands it out again, or moves it to the dead-letter queue."""
+        self._metrics.released.labels(reason).inc()
+        self._common.ledger.close(delivery)
+        return Outcome.LEFT
+
+    async def _put(self, key: str, document: bytes) -> Stored:
+        """Store it, however long S3 takes to recover; ObjectRefusedError if this object alone keeps failing."""
+        alone = _Alone(self._common.circuit)
+        backoff = self._common.new_backoff()
+        while True:
+            async with self._limiter.slot() as started_at, self._common.circuit.admitted():
+                try:
+                    stored = await self._put_once(key, document)
+                except StoreFaultError as fault:
+                    self._metrics.retries.labels(fault.cause).inc()
+                    if fault.cause is Cause.THROTTLED:
+                        self._limiter.throttle(started_at)
+                    else:
+                        self._common.circuit.fail(fault)
+                        alone.failed(fault)
+                else:
+                    self._limiter.succeed()
+                    self._common.circuit.succeed()
+                    return stored
+            if not self._common.circuit.is_open:  # open, the circuit itself spaces the tries
+                await backoff.wait()
+
+    async def _put_once(self, key: str, document: bytes) -> Stored:
+        before = self._common.clock.monotonic()
+        try:
+            async with self._common.calls.bounded(Operation.PUT):
+                return await self._archive.put(key, document)
+        finally:
+            self._metrics.upload_seconds.observe(self._common.clock.monotonic() - before)
+
+    async def _fetch(self, pointer: Pointer) -> bytes | None:
+        """Read a payload; None if it should be tried again later, after the others.
+
+        Raises:
+            UnarchivableError: it does not exist.
+            PayloadTooLargeError: it is more than we may hold.
+            StoreFaultError: it cannot be read until a person mends it.
+        """
+        where = f"s3://{pointer.bucket}/{pointer.key}"
+        backoff = self._common.new_backoff()
+        fault: StoreFaultError | None = None
+        for _ in range(FETCH_TRIES):
+            try:
+                async with self._common.calls.bounded(Operation.FETCH):
+                    return await self._payloads.fetch(pointer)
+            except PayloadMissingError as error:
+                raise UnarchivableError(Reason.PAYLOAD_MISSING, f"{where} does not exist") from error
+            except StoreFaultError as error:
+                fault = error
+            self._metrics.retries.labels(fault.cause).inc()
+            await backoff.wait()
+        if fault is not None and fault.cause.needs_a_person and fault.cause is not Cause.CREDENTIALS:
+            raise fault
+        log.warning("payload_unreadable", extra={"payload": where, "error": str(fault)})
+        return None
+
+
+class _Alone:
+    """Evidence that one object fails while the store is well: it failed often and the others hardly ever did."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self._circuit = circuit
+        self._stored_before = circuit.stored
+        self._failed_before = circuit.failed
+        self._failures = 0
+
+    def failed(self, fault: StoreFaultError) -> None:
+        """One more failure of this object; raises `ObjectRefusedError` when it can no longer be the store."""
+        self._failures += 1
+        others_stored = self._circuit.stored - self._stored_before
+        others_failed = self._circuit.failed - self._failed_before - self._failures
+        if (
+            self._failures >= FAILURES_ALONE
+            and others_stored >= OTHERS_STORED_MEANWHILE
+            and others_failed * 10 <= others_stored
+        ):
+            raise ObjectRefusedError(
+                f"{self._failures} tries failed while others succeeded: {fault.detail}", fix=fault.fix
+            )

@@ -1,0 +1,103 @@
+"""What the pipeline needs of the world: narrow ports, implemented in `aws` and by the tests' fakes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from email_processor.domain.email import Pointer
+from email_processor.domain.message import Message
+
+BATCH = 10  # most entries in one SQS receive or batch request
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time, injected: `monotonic` is the event loop's own clock, `wall` is epoch seconds."""
+
+    monotonic: Callable[[], float]
+    wall: Callable[[], float]
+
+
+class Verdict(Enum):
+    """What became of one entry of a batch."""
+
+    DONE = auto()
+    GONE = auto()  # the receipt handle is no longer good: somebody else has the message, or it is deleted
+    FAILED = auto()  # try it again
+
+
+class Inbox(Protocol):
+    """The queue. Every method raises `QueueFaultError` when the queue as a whole fails; batches are at most ten."""
+
+    async def receive(self, limit: int, wait: int) -> Sequence[Message]:
+        """Take up to `limit` messages, waiting up to `wait` seconds for the first."""
+        ...
+
+    async def delete(self, receipt_handles: Sequence[str]) -> Sequence[Verdict]:
+        """Delete a batch; one verdict for each handle, in order."""
+        ...
+
+    async def change_visibility(self, receipt_handles: Sequence[str], seconds: int) -> Sequence[Verdict]:
+        """Hide a batch for `seconds` from now (0 gives it back at once); one verdict for each handle, in order."""
+        ...
+
+
+class Stored(Enum):
+    """What a put found."""
+
+    CREATED = auto()
+    ALREADY_THERE = auto()
+
+
+class Archive(Protocol):
+    """The bucket."""
+
+    async def put(self, key: str, document: bytes) -> Stored:
+        """Store `document` unless `key` is there already; when it returns, the object is durable.
+
+        Raises:
+            StoreFaultError: the store failed; nothing is known of the object.
+            ObjectRefusedError: the store will never take this object.
+        """
+        ...
+
+
+class Payloads(Protocol):
+    """Bodies that were too big for the queue."""
+
+    async def fetch(self, pointer: Pointer) -> bytes:
+        """Read a payload.
+
+        Raises:
+            PayloadMissingError: there is no such object.
+            PayloadTooLargeError: it is larger than we are allowed to hold.
+            StoreFaultError: anything else.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """What the queue says of itself. Counts are approximate; `max_receive_count` is that of its redrive policy."""
+
+    visible: int
+    in_flight: int
+    delayed: int
+    max_receive_count: int | None
+
+
+class QueueGauge(Protocol):
+    """The queue's own figures."""
+
+    async def state(self) -> QueueState:
+        """Read them. Raises `QueueFaultError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A health answer: `parts` says how each part is."""
+
+    ok: bool
+    parts: Mapping[str, object]

@@ -1,0 +1,134 @@
+"""The composition root: where settings, AWS, pipeline and web meet, and the life of the process."""
+
+import asyncio
+import logging
+import random
+import time
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from email_processor import __version__
+from email_processor.aws.archive import StoreOptions
+from email_processor.aws.connect import QueueOptions, connect
+from email_processor.metrics import PREFIX, Metrics
+from email_processor.pipeline.health import Health
+from email_processor.pipeline.receiver import ReceiveRules
+from email_processor.pipeline.run import Plan, World, run
+from email_processor.pipeline.uploader import UploadRules
+from email_processor.ports import Clock
+from email_processor.settings import Settings
+from email_processor.signals import stop_on_signal
+from email_processor.web import serving
+
+log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings) -> int:
+    """Run the service until a signal; the exit code: 0 after a clean drain, 1 if anything was left in hand.
+
+    Raises:
+        StartError: the HTTP address or the AWS configuration cannot be used.
+    """
+    stop = asyncio.Event()
+    clock = Clock(monotonic=asyncio.get_running_loop().time, wall=time.time)
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, __version__)
+    ProcessCollector(namespace=PREFIX, registry=registry)
+    plan = plan_of(settings)
+    health = Health(
+        clock, patience=2 * max(settings.sqs_wait_time_seconds + plan.queue_timeout, plan.upload.upload_timeout)
+    )
+    metrics.ready.set_function(lambda: float(health.ready().ok))
+
+    # Signals first: a stop is heard from here on. Then the HTTP port, which answers whatever AWS does, and to the last.
+    with stop_on_signal(stop):
+        async with (
+            serving(settings.http_host, settings.http_port, health.alive, health.ready, registry) as port,
+            connect(queue_options(settings), store_options(settings), settings.payload_max_bytes) as aws,
+            asyncio.TaskGroup() as tasks,
+        ):
+            log.info(
+                "started",
+                extra={
+                    "version": __version__,
+                    "queue": settings.sqs_queue_url,
+                    "bucket": settings.s3_bucket_name,
+                    "prefix": settings.s3_key_prefix,
+                    "port": port,
+                },
+            )
+            summaries = tasks.create_task(summarise(metrics, settings.log_summary_seconds), name="summary")
+            world = World(
+                inbox=aws.inbox,
+                queue=aws.inbox,
+                archive=aws.archive,
+                payloads=aws.payloads,
+                clock=clock,
+                uniform=random.Random().uniform,  # noqa: S311 - it spreads retries, nothing secret
+            )
+            left = await run(plan, world, metrics, health, stop)
+            summaries.cancel()
+    log.log(logging.WARNING if left else logging.INFO, "stopped", extra={**metrics.totals(), "left_in_hand": left})
+    return 1 if left else 0
+
+
+async def summarise(metrics: Metrics, interval: float) -> None:
+    """Log what was done in every `interval` seconds, until cancelled."""
+    before = metrics.totals()
+    while True:
+        await asyncio.sleep(interval)
+        now = metrics.totals()
+        log.info("summary", extra={name: now[name] - before[name] for name in now} | {"in_hand": metrics.in_hand()})
+        before = now
+
+
+def plan_of(settings: Settings) -> Plan:
+    """The pipeline's part of the settings."""
+    return Plan(
+        receive=ReceiveRules(
+            most=settings.receivers_max,
+            batch=settings.max_messages_per_poll,
+            wait=settings.sqs_wait_time_seconds,
+            poll_interval=settings.poll_interval_seconds,
+        ),
+        upload=UploadRules(
+            key_prefix=settings.s3_key_prefix,
+            quarantine_prefix=settings.s3_quarantine_prefix,
+            quarantine=settings.quarantine_enabled,
+            version=__version__,
+            upload_timeout=settings.s3_timeout_seconds,
+        ),
+        uploads=settings.uploads_max,
+        deletes=settings.deletes_max,
+        delete_linger=settings.delete_linger_seconds,
+        visibility_timeout=settings.visibility_timeout_seconds,
+        queue_timeout=settings.sqs_timeout_seconds,
+        in_flight_messages=settings.in_flight_max_messages,
+        in_flight_bytes=settings.in_flight_max_bytes,
+        depth_interval=settings.queue_depth_interval_seconds,
+        grace=settings.shutdown_grace_seconds,
+    )
+
+
+def queue_options(settings: Settings) -> QueueOptions:
+    """The queue's part of the settings."""
+    return QueueOptions(
+        url=settings.sqs_queue_url,
+        visibility_timeout=settings.visibility_timeout_seconds,
+        wait=settings.sqs_wait_time_seconds,
+        timeout=settings.sqs_timeout_seconds,
+        connections=settings.receivers_max + settings.deletes_max,
+    )
+
+
+def store_options(settings: Settings) -> StoreOptions:
+    """The bucket's part of the settings."""
+    return StoreOptions(
+        bucket=settings.s3_bucket_name,
+        region=settings.aws_region,
+        sse=settings.s3_sse,
+        kms_key_id=settings.s3_kms_key_id,
+        conditional=settings.s3_conditional_writes,
+        timeout=settings.s3_timeout_seconds,
+        user_agent=f"email-processor/{__version__}",
+    )

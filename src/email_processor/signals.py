@@ -1,0 +1,45 @@
+"""SIGTERM and SIGINT: the first one asks for a clean stop, the second one ends the process at once."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+log = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def stop_on_signal(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` at the first signal; restore what was there before at the end."""
+    loop = asyncio.get_running_loop()
+
+    def ask(number: int) -> None:
+        for each in SIGNALS:
+            loop.remove_signal_handler(each)
+            signal.signal(each, end_now)
+        log.info("signal", extra={"signal": signal.Signals(number).name})
+        stop.set()
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        loop.add_signal_handler(number, ask, number)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, before[number])
+
+
+def end_now(number: int, _frame: FrameType | None) -> NoReturn:
+    """End the process with the exit code a shell gives for this signal.
+
+    Not the default action: as the first process of a container it would be ignored.
+    """
+    os._exit(128 + number)
