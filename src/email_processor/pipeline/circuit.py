@@ -1,8 +1,8 @@
 """The circuit: whether S3 is held to be up. A failure of S3 is never a failure of a message."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from email_processor.domain.errors import StoreFaultError
 from email_processor.metrics import Metrics
@@ -17,7 +17,8 @@ class Circuit:
     """Closed, in doubt after a failure, or open after five in a row (at once when it takes a person to mend it).
 
     In doubt, no new receive is made until a PUT succeeds: so an outage burns no receive beyond what is in hand.
-    Open, one upload at a time is the probe, further and further apart; the first success closes it.
+    Open, one upload at a time is the probe, further and further apart; the first success closes it. Should nobody be
+    left to try (each had reasons of its own to give up), receiving goes on: it brings the next one.
     """
 
     def __init__(self, clock: Clock, metrics: Metrics, health: Health, backoff: Backoff) -> None:
@@ -30,6 +31,7 @@ class Circuit:
         self._is_open = False
         self._probe_at = 0.0
         self._probing = asyncio.Lock()
+        self._trying = 0
         self._closed = asyncio.Event()
         self._trusted = asyncio.Event()
         self._closed.set()
@@ -44,12 +46,23 @@ class Circuit:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether the last answer of S3 was a good one: only then is more received."""
+        """Whether more may be received: S3's last answer was a good one, or nobody is left to hear a better one."""
         return self._trusted.is_set()
 
     async def trusted(self) -> None:
         """Return when it is trusted."""
         await self._trusted.wait()
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        """Take part for as long as it takes to get one object stored."""
+        self._trying += 1
+        try:
+            yield
+        finally:
+            self._trying -= 1
+            if not self._trying:
+                self._trusted.set()
 
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:

@@ -53,7 +53,7 @@ class Deleter:
     async def _delete_once(self, batch: list[Delivery]) -> list[Delivery]:
         """One request; what is left to delete."""
         for delivery in batch:
-            delivery.deleting = True  # from here on no renewal starts; one that is on the wire is waited for
+            delivery.closing = True  # from here on no renewal starts; one that is on the wire is waited for
         try:
             for delivery in batch:
                 if delivery.renewal is not None:
@@ -78,7 +78,7 @@ class Deleter:
             ]
         finally:
             for delivery in batch:
-                delivery.deleting = False
+                delivery.closing = False
 
     def _is_settled(self, delivery: Delivery, handle: str, verdict: Verdict) -> bool:
         if verdict is Verdict.FAILED:

@@ -1,7 +1,7 @@
 """Leases: renewed while a message is in hand, and given back when it will not be worked on."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.metrics import Operation
@@ -29,22 +29,21 @@ class LeaseKeeper:
         """Renew until cancelled. What arrives meanwhile is due no sooner than half a lease from now."""
         while True:
             now = self._common.clock.monotonic()
-            next_due = min((self._due_at(delivery) for delivery in self._renewable()), default=now + self._half_life)
-            await asyncio.sleep(max(0.0, min(next_due - now, self._half_life)))  # noqa: TID251 - until the next is due
+            next_due = min((self._due_at(it) for it in self._common.ledger), default=now + self._half_life)
+            pause = min(max(next_due - now, self._half_life / 10), self._half_life)
+            await asyncio.sleep(pause)  # noqa: TID251 - until the next is due, and nothing else is waited for
             # a little ahead of time, so that messages received together are renewed together
             soon = self._common.clock.monotonic() + self._half_life / 5
-            due = [delivery for delivery in self._renewable() if self._due_at(delivery) <= soon]
+            due = [it for it in self._common.ledger if self._is_renewable(it) and self._due_at(it) <= soon]
+            if not self._common.ledger.may_renew:
+                due = due[:BATCH]  # enough to find out whether it is allowed again
             if await self._renew(due):
                 self._backoff.reset()
             else:
                 await self._backoff.wait()
 
-    def _renewable(self) -> Iterator[Delivery]:
-        return (
-            delivery
-            for delivery in self._common.ledger
-            if not delivery.lost and not delivery.deleting and self._longest_lease(delivery) > delivery.lease_until + 1
-        )
+    def _is_renewable(self, delivery: Delivery) -> bool:
+        return not (delivery.lost or delivery.closing) and self._longest_lease(delivery) > delivery.lease_until + 1
 
     def _due_at(self, delivery: Delivery) -> float:
         return delivery.lease_until - self._half_life
@@ -64,7 +63,7 @@ class LeaseKeeper:
     async def _renew_batch(self, batch: list[Delivery]) -> bool:
         """One request; whether everything in it went well."""
         async with self._slots:
-            batch = [delivery for delivery in batch if not delivery.deleting and not delivery.lost]
+            batch = [delivery for delivery in batch if self._is_renewable(delivery)]
             if not batch:
                 return True
             seconds = int(min(self._longest_lease(delivery) for delivery in batch) - self._common.clock.monotonic())
@@ -79,9 +78,8 @@ class LeaseKeeper:
                 finished.set()
 
     async def _extend(self, batch: list[Delivery], seconds: int) -> bool:
-        lease_until = (
-            self._common.clock.monotonic() + seconds
-        )  # counted from before the request: never later than the queue's own count
+        # counted from before the request: never later than the queue's own count
+        lease_until = self._common.clock.monotonic() + seconds
         handles = [delivery.receipt_handle for delivery in batch]
         try:
             async with self._common.calls.bounded(Operation.CHANGE_VISIBILITY):
@@ -109,6 +107,9 @@ class LeaseKeeper:
         """
         ours = []
         for delivery in deliveries:
+            delivery.closing = True  # from here on no renewal starts; one that is on the wire is waited for
+            if delivery.renewal is not None:
+                await delivery.renewal.wait()
             if delivery.lost:
                 self._common.ledger.close(delivery)
             else:
@@ -122,6 +123,7 @@ class LeaseKeeper:
                 self._common.health.failed(Part.RENEWING, fault)
                 return
             for delivery, verdict in zip(batch, verdicts, strict=True):
-                if verdict is not Verdict.FAILED:
+                if verdict is Verdict.DONE:
                     self._common.metrics.released.labels("shutdown").inc()
+                if verdict is not Verdict.FAILED:
                     self._common.ledger.close(delivery)

@@ -27,22 +27,32 @@ class State(Enum):
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A message in hand. Times are of the monotonic clock, in seconds.
+    """A message in hand, without its body. Times are of the monotonic clock, in seconds.
 
-    `receipt_handle` is always the newest; `moment` dates its key. While `renewal` is set, a renewal is on the wire and
-    a delete waits for it; while `deleting` is set, a delete is, and no renewal starts.
+    `receipt_handle` and `receive_count` are always the newest; `moment` dates its key; `size` is what its body takes of
+    the budget. While `renewal` is set, a renewal is on the wire and a delete or a release waits for it; while `closing`
+    is set, one of those is, and no renewal starts.
     """
 
-    message: Message
+    message_id: str
     receipt_handle: str
+    receive_count: int
     moment: datetime
     size: int
     received_at: float
     lease_until: float
     state: State = State.QUEUED
     lost: bool = False
-    deleting: bool = False
+    closing: bool = False
     renewal: asyncio.Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What an uploader works on: the delivery and its message, which nobody else keeps."""
+
+    delivery: Delivery
+    message: Message
 
 
 class Ledger:
@@ -109,14 +119,16 @@ class Ledger:
         known = self._deliveries.get(message.message_id)
         if known is not None:
             known.receipt_handle = message.receipt_handle
+            known.receive_count = message.receive_count
             known.received_at = now
             known.lease_until = now + self._visibility_timeout
             known.lost = False
             self._metrics.duplicates.labels("in_hand").inc()
             return None
         delivery = Delivery(
-            message=message,
+            message_id=message.message_id,
             receipt_handle=message.receipt_handle,
+            receive_count=message.receive_count,
             moment=message.moment(self._clock.wall()),
             size=len(message.body),
             received_at=now,
@@ -138,21 +150,24 @@ class Ledger:
         return left > (0 if self.may_renew else needed)
 
     def archived(self, delivery: Delivery) -> None:
-        """Its object is durable: remember that until it is deleted, whatever becomes of the lease."""
+        """Its object is durable: remember that until it is deleted, whatever becomes of the lease. Its body is gone."""
         delivery.state = State.ARCHIVED
-        self._remembered[delivery.message.message_id] = None
+        self._bytes -= delivery.size
+        delivery.size = 0
+        self._remembered[delivery.message_id] = None
         while len(self._remembered) > REMEMBERED_MAX:
             self._remembered.popitem(last=False)
+        self._measure()
 
     def deleted(self, delivery: Delivery) -> None:
         """The queue has deleted it: nothing more to do or to remember."""
-        self._remembered.pop(delivery.message.message_id, None)
+        self._remembered.pop(delivery.message_id, None)
         self.close(delivery)
 
     def close(self, delivery: Delivery) -> None:
         """It is no longer in hand."""
-        if self._deliveries.get(delivery.message.message_id) is delivery:
-            del self._deliveries[delivery.message.message_id]
+        if self._deliveries.get(delivery.message_id) is delivery:
+            del self._deliveries[delivery.message_id]
             self._bytes -= delivery.size
             self._measure()
 

@@ -10,7 +10,7 @@ from email_processor.domain.message import Message
 from email_processor.metrics import Operation
 from email_processor.pipeline.common import Common
 from email_processor.pipeline.health import Part
-from email_processor.pipeline.ledger import Delivery
+from email_processor.pipeline.ledger import Job
 from email_processor.pipeline.waiting import pause
 from email_processor.ports import Inbox
 
@@ -34,7 +34,7 @@ class ReceiveRules:
 class Receiver:
     """Takes messages in hand. `receive(0)` is the scout; `receive(1)` and on sleep until there is enough for them."""
 
-    def __init__(self, common: Common, inbox: Inbox, jobs: asyncio.Queue[Delivery], rules: ReceiveRules) -> None:
+    def __init__(self, common: Common, inbox: Inbox, jobs: asyncio.Queue[Job], rules: ReceiveRules) -> None:
         """What is taken in hand goes to `jobs`."""
         self._common = common
         self._inbox = inbox
@@ -121,4 +121,4 @@ class Receiver:
                 continue
             delivery = self._common.ledger.admit(message)
             if delivery is not None:
-                self._jobs.put_nowait(delivery)
+                self._jobs.put_nowait(Job(delivery, message))

@@ -14,7 +14,7 @@ from email_processor.pipeline.deleter import Deleter
 from email_processor.pipeline.depth import Redrive, measure
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import LeaseKeeper
-from email_processor.pipeline.ledger import Delivery, Ledger, State
+from email_processor.pipeline.ledger import Delivery, Job, Ledger, State
 from email_processor.pipeline.limiter import Limiter
 from email_processor.pipeline.receiver import Receiver, ReceiveRules
 from email_processor.pipeline.uploader import Uploader, UploadRules
@@ -62,7 +62,7 @@ async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: 
     Returns how many messages were still in hand at the end: their leases run out and the queue hands them out again.
     """
     common = shared(plan, world, metrics, health)
-    jobs: asyncio.Queue[Delivery] = asyncio.Queue(plan.in_flight_messages)
+    jobs: asyncio.Queue[Job] = asyncio.Queue(plan.in_flight_messages)
     receipts: asyncio.Queue[Delivery] = asyncio.Queue(plan.in_flight_messages)
     redrive = Redrive()
     limiter = Limiter(world.clock, metrics, start=UPLOADS_AT_START, most=plan.uploads)

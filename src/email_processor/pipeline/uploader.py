@@ -23,7 +23,7 @@ from email_processor.metrics import Operation
 from email_processor.pipeline.circuit import Circuit
 from email_processor.pipeline.common import Common
 from email_processor.pipeline.depth import Redrive
-from email_processor.pipeline.ledger import Delivery, State
+from email_processor.pipeline.ledger import Delivery, Job, State
 from email_processor.pipeline.limiter import Limiter
 from email_processor.ports import Archive, Payloads, Stored
 
@@ -66,7 +66,7 @@ class Uploader:
         archive: Archive,
         payloads: Payloads,
         *,
-        jobs: asyncio.Queue[Delivery],
+        jobs: asyncio.Queue[Job],
         receipts: asyncio.Queue[Delivery],
         limiter: Limiter,
         redrive: Redrive,
@@ -84,30 +84,30 @@ class Uploader:
         self._rules = rules
         # Payloads are outside the byte budget and may lie in a bucket that we cannot read: they have a queue and a
         # single worker of their own, so that one is in memory at a time and none of them holds up the emails.
-        self._offloaded: asyncio.Queue[tuple[Delivery, Pointer]] = asyncio.Queue(jobs.maxsize)
+        self._offloaded: asyncio.Queue[tuple[Job, Pointer]] = asyncio.Queue(jobs.maxsize)
 
     async def upload(self) -> None:
         """Work through jobs until cancelled."""
         while True:
-            delivery = await self._jobs.get()
+            job = await self._jobs.get()
             try:
-                if delivery.state is State.ARCHIVED:
-                    self._receipts.put_nowait(delivery)
-                elif self._common.ledger.may_start(delivery, self._rules.upload_timeout):
-                    delivery.state = State.STARTED
-                    self._metrics.queued_seconds.observe(self._common.clock.monotonic() - delivery.received_at)
-                    await self._settle(delivery, self._archive_body)
+                if job.delivery.state is State.ARCHIVED:
+                    self._receipts.put_nowait(job.delivery)
+                elif self._common.ledger.may_start(job.delivery, self._rules.upload_timeout):
+                    job.delivery.state = State.STARTED
+                    self._metrics.queued_seconds.observe(self._common.clock.monotonic() - job.delivery.received_at)
+                    await self._settle(job, self._archive_body)
                 else:
-                    self._release(delivery, "lease_expired")
+                    self._release(job, "lease_expired")
             finally:
                 self._jobs.task_done()
 
     async def upload_offloaded(self) -> None:
         """Work through the messages whose body lies in a bucket, one at a time, until cancelled."""
         while True:
-            delivery, pointer = await self._offloaded.get()
+            job, pointer = await self._offloaded.get()
             try:
-                await self._settle(delivery, partial(self._archive_payload, pointer))
+                await self._settle(job, partial(self._archive_payload, pointer))
             finally:
                 self._offloaded.task_done()
 
@@ -116,40 +116,39 @@ class Uploader:
         await self._jobs.join()
         await self._offloaded.join()
 
-    async def _settle(self, delivery: Delivery, archive: Callable[[Delivery], Awaitable[Outcome]]) -> None:
-        """See a delivery through: stored as an email or in quarantine and on to the deleter, or left to the queue."""
+    async def _settle(self, job: Job, archive: Callable[[Job], Awaitable[Outcome]]) -> None:
+        """See a job through: stored as an email or in quarantine and on to the deleter, or left to the queue."""
         try:
-            outcome = await archive(delivery)
+            outcome = await archive(job)
         except UnarchivableError as error:
-            outcome = await self._quarantine(delivery, error)
+            outcome = await self._quarantine(job, error)
         except (ObjectRefusedError, PayloadTooLargeError, StoreFaultError) as error:
-            outcome = await self._refused(delivery, error)
-        except Exception as error:
-            log.error("unexpected_error", exc_info=error, extra={"message_id": delivery.message.message_id})
-            outcome = await self._refused(delivery, error)
+            outcome = await self._refused(job, error)
+        except Exception as error:  # a bug that one message meets must not stop the others
+            log.error("unexpected_error", exc_info=error, extra={"message_id": job.message.message_id})
+            outcome = await self._refused(job, error)
         if outcome is Outcome.KEPT:
-            self._common.ledger.archived(delivery)
-            self._receipts.put_nowait(delivery)
+            self._common.ledger.archived(job.delivery)
+            self._receipts.put_nowait(job.delivery)
 
-    async def _archive_body(self, delivery: Delivery) -> Outcome:
-        email = read(delivery.message.body)
+    async def _archive_body(self, job: Job) -> Outcome:
+        email = read(job.message.body)
         if isinstance(email, Pointer):
-            self._offloaded.put_nowait((delivery, email))
+            self._offloaded.put_nowait((job, email))
             return Outcome.MOVED
-        return await self._store_email(delivery, email)
+        return await self._store_email(job, email)
 
-    async def _archive_payload(self, pointer: Pointer, delivery: Delivery) -> Outcome:
+    async def _archive_payload(self, pointer: Pointer, job: Job) -> Outcome:
         payload = await self._fetch(pointer)
         if payload is None:
-            self._offloaded.put_nowait((delivery, pointer))
+            self._offloaded.put_nowait((job, pointer))
             return Outcome.MOVED
-        return await self._store_email(delivery, read_payload(payload, pointer))
+        return await self._store_email(job, read_payload(payload, pointer))
 
-    async def _store_email(self, delivery: Delivery, email: Email) -> Outcome:
-        message, rules = delivery.message, self._rules
-        key = object_key(rules.key_prefix, delivery.moment, email.sender, message.message_id)
-        document = email_document(message, email, delivery.moment, rules.version)
-        if await self._put(key, document) is Stored.ALREADY_THERE:
+    async def _store_email(self, job: Job, email: Email) -> Outcome:
+        message, moment, rules = job.message, job.delivery.moment, self._rules
+        key = object_key(rules.key_prefix, moment, email.sender, message.message_id)
+        if await self._put(key, email_document(message, email, moment, rules.version)) is Stored.ALREADY_THERE:
             self._metrics.duplicates.labels("stored").inc()
             return Outcome.KEPT
         self._metrics.archived.inc()
@@ -157,20 +156,19 @@ class Uploader:
             self._metrics.sent_to_stored.observe(max(0.0, self._common.clock.wall() - message.sent_at))
         return Outcome.KEPT
 
-    async def _quarantine(self, delivery: Delivery, error: UnarchivableError) -> Outcome:
-        message, rules = delivery.message, self._rules
+    async def _quarantine(self, job: Job, error: UnarchivableError) -> Outcome:
+        message, moment, rules = job.message, job.delivery.moment, self._rules
         if not rules.quarantine:
-            return self._release(delivery, "rejected")
-        key = quarantine_key(rules.quarantine_prefix, delivery.moment, message.message_id)
-        document = quarantine_document(message, error, delivery.moment, rules.version)
+            return self._release(job, "rejected")
+        key = quarantine_key(rules.quarantine_prefix, moment, message.message_id)
         try:
-            stored = await self._put(key, document)
+            stored = await self._put(key, quarantine_document(message, error, moment, rules.version))
         except ObjectRefusedError as refusal:
             log.error(
                 "quarantine_refused",
                 extra={"message_id": message.message_id, "error": refusal.detail, "fix": refusal.fix},
             )
-            return self._release(delivery, "refused")
+            return self._release(job, "refused")
         if stored is Stored.ALREADY_THERE:
             self._metrics.duplicates.labels("stored").inc()
             return Outcome.KEPT
@@ -182,50 +180,54 @@ class Uploader:
                 "reason": error.reason.value,
                 "detail": error.detail,
                 "key": key,
-                "receive_count": message.receive_count,
+                "receive_count": job.delivery.receive_count,
             },
         )
         return Outcome.KEPT
 
-    async def _refused(self, delivery: Delivery, error: Exception) -> Outcome:
+    async def _refused(self, job: Job, error: Exception) -> Outcome:
         """It fails alone: quarantine it on its last receive, before the dead-letter queue has it; else leave it."""
-        limit = self._redrive.max_receive_count
-        if self._rules.quarantine and limit is not None and delivery.message.receive_count >= limit:
-            detail = f"on its last receive ({delivery.message.receive_count} of {limit}): {error}"
-            return await self._quarantine(delivery, UnarchivableError(Reason.UNDELIVERABLE, detail))
+        count, limit = job.delivery.receive_count, self._redrive.max_receive_count
+        if self._rules.quarantine and limit is not None and count >= limit:
+            reason = UnarchivableError(Reason.UNDELIVERABLE, f"on its last receive ({count} of {limit}): {error}")
+            return await self._quarantine(job, reason)
         log.error(
             "refused",
-            extra={"message_id": delivery.message.message_id, "error": str(error), "fix": getattr(error, "fix", "")},
+            extra={"message_id": job.message.message_id, "error": str(error), "fix": getattr(error, "fix", "")},
         )
-        return self._release(delivery, "refused")
+        return self._release(job, "refused")
 
-    def _release(self, delivery: Delivery, reason: str) -> Outcome:
+    def _release(self, job: Job, reason: str) -> Outcome:
         """Let go of it: when its lease runs out the queue hands it out again, or moves it to the dead-letter queue."""
         self._metrics.released.labels(reason).inc()
-        self._common.ledger.close(delivery)
+        self._common.ledger.close(job.delivery)
         return Outcome.LEFT
 
     async def _put(self, key: str, document: bytes) -> Stored:
         """Store it, however long S3 takes to recover; ObjectRefusedError if this object alone keeps failing."""
-        alone = _Alone(self._common.circuit)
+        circuit = self._common.circuit
+        alone = _Alone(circuit)
         backoff = self._common.new_backoff()
-        while True:
-            async with self._limiter.slot() as started_at, self._common.circuit.admitted():
-                try:
-                    stored = await self._put_once(key, document)
-                except StoreFaultError as fault:
-                    self._metrics.retries.labels(fault.cause).inc()
-                    if fault.cause is Cause.THROTTLED:
-                        self._limiter.throttle(started_at)
+        with circuit.trying():
+            while True:
+                async with self._limiter.slot() as started_at, circuit.admitted():
+                    try:
+                        stored = await self._put_once(key, document)
+                    except StoreFaultError as fault:
+                        self._metrics.retries.labels(fault.cause).inc()
+                        is_spaced = False
+                        if fault.cause is Cause.THROTTLED:
+                            self._limiter.throttle(started_at)
+                        else:
+                            circuit.fail(fault)
+                            alone.failed(fault)
+                            is_spaced = circuit.is_open  # then the circuit itself spaces the tries
                     else:
-                        self._common.circuit.fail(fault)
-                        alone.failed(fault)
-                else:
-                    self._limiter.succeed()
-                    self._common.circuit.succeed()
-                    return stored
-            if not self._common.circuit.is_open:  # open, the circuit itself spaces the tries
-                await backoff.wait()
+                        self._limiter.succeed()
+                        circuit.succeed()
+                        return stored
+                if not is_spaced:
+                    await backoff.wait()
 
     async def _put_once(self, key: str, document: bytes) -> Stored:
         before = self._common.clock.monotonic()
