@@ -131,13 +131,17 @@ class Health:
         ok = not self.draining and not self.circuit_open
         for part in READINESS:
             condition = self._conditions[part]
-            if part is Part.RECEIVING and not condition.proven and condition.fault is None:
-                parts[part.value] = {"status": "starting"}
-                ok = False
-            elif condition.fault is not None and condition.is_red():
-                fault = condition.fault
+            fault = condition.fault
+            if fault is not None and condition.is_red():
                 parts[part.value] = {"status": "failing", "cause": fault.cause.value, "fix": fault.fix}
+                ok = False
+            elif part is Part.RECEIVING and not self._queue_has_answered():
+                parts[part.value] = {"status": "starting"}
                 ok = False
             else:
                 parts[part.value] = {"status": "ok"}
         return Report(ok, parts)
+
+    def _queue_has_answered(self) -> bool:
+        """The first long poll may take twenty seconds; the queue's own figures are there at once."""
+        return self._conditions[Part.RECEIVING].proven or self._conditions[Part.MEASURING].proven
