@@ -1,6 +1,7 @@
 """Logs: one JSON object a line on stderr, or a readable form on a terminal; to a file as well if asked for."""
 
 import logging
+import os
 import sys
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, TextIO
 
 import orjson
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 log = logging.getLogger(__name__)
 
@@ -17,21 +18,29 @@ FILES_BEFORE = 2
 
 # At DEBUG these write bodies, tokens or signed headers; what they have to say arrives as an error of ours anyway.
 QUIET = ("aioboto3", "aiobotocore", "aiohttp", "asyncio", "boto3", "botocore", "urllib3")
+# These write a stack trace at every refresh that fails, again and again while a role is refused.
+QUIETER = ("aiobotocore.credentials", "botocore.credentials")
 
 
-def set_up(*, level: str, style: str, file: Path | None, stream: TextIO = sys.stderr) -> None:
-    """Send the whole process's logs to `stream` and `file`. `style` is `json`, `console`, or `auto` for either."""
+def set_up(*, level: str, style: str, file: Path | None, stream: TextIO | None = None) -> None:
+    """Send the whole process's logs to `stream`, by default stderr, and to `file`.
+
+    `style` is `json`, `console`, or `auto`: console on a terminal, else json. The file is always json.
+    """
+    stream = stream or sys.stderr
     root = logging.getLogger()
     root.handlers.clear()
     root.setLevel(level)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-    console = style == "console" or (style == "auto" and stream.isatty())
+    for name in QUIETER:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    is_for_people = style == "console" or (style == "auto" and stream.isatty())
     handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
-    handlers[0].setFormatter(_formatter(console=console))
+    handlers[0].setFormatter(_console(stream) if is_for_people else _json())
     if file is not None:
         handler = _File(file, maxBytes=FILE_MAX_BYTES, backupCount=FILES_BEFORE, encoding="utf-8", delay=True)
-        handler.setFormatter(_formatter(console=False))
+        handler.setFormatter(_json())
         handlers.append(handler)
     for each in handlers:
         root.addHandler(each)
@@ -51,18 +60,31 @@ class _File(RotatingFileHandler):
         log.error("log_file_failing", extra={"file": self.baseFilename, "error": str(sys.exc_info()[1])})
 
 
-def _formatter(*, console: bool) -> logging.Formatter:
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-    ]
-    if console:
-        final: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(colors=True)]
-    else:
-        final = [structlog.processors.format_exc_info, _in_order, structlog.processors.JSONRenderer(_dumps)]
+def _json() -> logging.Formatter:
+    return _formatter(structlog.processors.format_exc_info, _in_order, structlog.processors.JSONRenderer(_dumps))
+
+
+def _console(stream: TextIO) -> logging.Formatter:
+    # Not structlog's own choice of traceback, which prints the local variables: bodies and credentials among them.
+    return _formatter(
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty() and not os.environ.get("NO_COLOR"),
+            exception_formatter=structlog.dev.plain_traceback,
+            repr_native_str=True,  # escapes control characters
+            timestamp_key="time",
+        )
+    )
+
+
+def _formatter(*final: Processor) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final]
+        foreign_pre_chain=[
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.ExtraAdder(),
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        ],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
     )
 
 
@@ -71,5 +93,12 @@ def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
     return {**head, **event}
 
 
-def _dumps(value: object, **_options: Any) -> str:  # noqa: ANN401 - structlog hands over options of the json module
-    return orjson.dumps(value, default=str).decode()
+def _dumps(record: EventDict, **_options: Any) -> str:  # noqa: ANN401 - structlog hands over options of the json module
+    try:
+        return orjson.dumps(record, default=str).decode()
+    except TypeError:  # a lone surrogate, a huge number: better shown in Python's way than lost
+        return orjson.dumps({name: _plain(value) for name, value in record.items()}).decode()
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) and value.isascii() else ascii(value)

@@ -1,4 +1,8 @@
-"""Every metric, over an injected registry. All label sets exist from the start, so that alerts see zeros, not gaps."""
+"""Every metric, over an injected registry.
+
+The label sets of counters exist from the start, so that alerts see zeros, not gaps; a gauge that has not been read yet
+is absent.
+"""
 
 from collections.abc import Iterable
 from enum import Enum

@@ -2,84 +2,116 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from email_processor.domain.errors import SettingsError
+from email_processor.domain.key import PREFIX_MAX_BYTES
 
 MESSAGE_MAX_BYTES = 1024 * 1024  # SQS's limit on a message since August 2025
 POD_GRACE_MARGIN = 5  # seconds between the end of our grace and the kubelet's SIGKILL
+SHOWN_CHARACTERS = 80  # of a wrong value
 
-_BUCKET = re.compile(r"(?!xn--|sthree-|amzn-s3-demo-)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]")
-_QUEUE_PATH = re.compile(r"/(?:\d{1,12}|queue|[\w-]+)/[\w-]{1,80}(?:\.fifo)?")
+_OURS = "setting"  # the type of an error whose message is our own
+_REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
+_BUCKET = re.compile(r"(?!xn--|sthree-|amzn-s3-demo-)(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# AWS and most emulators: /<account>/<name>; some have more in front. The suffix counts among the 80 characters.
+_QUEUE_PATH = re.compile(r"(?:/[\w-]+)+/(?=[\w.-]{1,80}$)[\w-]+(?:\.fifo)?", re.ASCII)
 _AWS_HOST = re.compile(
-    r"(?:sqs(?:-fips)?\.)?(?P<region>[a-z]{2}(?:-[a-z]+)+-\d)\.(?:queue\.)?(?:amazonaws\.com|api\.aws)(?:\.cn)?"
+    r"(?:sqs(?:-fips)?\.)?(?P<region>[a-z]{2,4}(?:-[a-z]+)+-\d{1,2})\.(?:queue\.)?"
+    r"(?:amazonaws\.(?:com|com\.cn|eu)|api\.aws)"
 )
 
 
+def _wrong(text: str) -> PydanticCustomError:
+    return PydanticCustomError(_OURS, "{text}", {"text": text})
+
+
 def _queue_url(value: str) -> str:
-    url = urlsplit(value)
-    if url.username or url.password:
-        raise PydanticCustomError("queue_url", "must not contain a user name or a password")
-    if url.scheme not in {"http", "https"} or not url.hostname:
-        raise PydanticCustomError("queue_url", "must be the queue's URL, not its name or ARN")
-    if not _QUEUE_PATH.fullmatch(url.path):
-        raise PydanticCustomError("queue_url", "must end in /<account>/<queue name>")
+    try:
+        url = urlsplit(value)
+        is_complete = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        raise _wrong("must be a URL") from None
+    if not is_complete or re.search(r"\s", value):
+        raise _wrong("must be the queue's URL, not its name or ARN")
+    if "@" in url.netloc:
+        raise _wrong("must not contain a user name or a password")
+    if url.query or url.fragment or not _QUEUE_PATH.fullmatch(url.path):
+        raise _wrong("must end in /<account>/<queue name>")
     return value
 
 
 def _bucket(value: str) -> str:
     if value.startswith(("s3://", "arn:")):
-        raise PydanticCustomError("bucket", "must be the bucket's name alone, not a URL or an ARN")
-    if not _BUCKET.fullmatch(value) or ".." in value:
-        raise PydanticCustomError(
-            "bucket", "must be a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens"
-        )
+        raise _wrong("must be the bucket's name alone, not a URL or an ARN")
+    if not _BUCKET.fullmatch(value):
+        raise _wrong("must be a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens")
+    return value
+
+
+def _region(value: str) -> str:
+    if not _REGION.fullmatch(value):
+        raise _wrong("must be an AWS region")
     return value
 
 
 def _prefix(value: str) -> str:
     value = value.strip("/")
-    segments = value.split("/")
-    if any(segment in {"", ".", ".."} for segment in segments):
-        raise PydanticCustomError("prefix", "must not be empty or have empty, '.' or '..' segments")
+    if any(segment in {"", ".", ".."} for segment in value.split("/")):
+        raise _wrong("must not be empty or have empty, '.' or '..' segments")
     if not re.fullmatch(r"[\w!.*'()/=-]+", value, re.ASCII):
-        raise PydanticCustomError("prefix", "must be made of letters, digits and the characters / ! - _ . * ' ( ) =")
+        raise _wrong("must be made of letters, digits and the characters / ! - _ . * ' ( ) =")
+    if len(value) > PREFIX_MAX_BYTES:
+        raise _wrong(f"must have at most {PREFIX_MAX_BYTES} characters")
     return value
 
 
 def _log_file(value: Path | None) -> Path | None:
-    if value is not None and not value.parent.is_dir():
-        raise PydanticCustomError("log_file", "must be in a directory that exists")
+    try:
+        is_possible = value is None or (value.parent.is_dir() and not value.is_dir())
+    except OSError:
+        is_possible = False
+    if not is_possible:
+        raise _wrong("must be a file in a directory that exists")
     return value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong with the settings `names`; the first is the one to change."""
+    """Something wrong with the settings `names`; the first is the one to change, for example to `example`."""
 
     names: tuple[str, ...]
     text: str
+    example: str
 
 
 class Settings(BaseSettings):
     """Every setting, as the environment variable of the same name in upper case."""
 
     model_config = SettingsConfigDict(
-        env_file=None,
-        case_sensitive=False,
+        allow_inf_nan=False,
+        env_ignore_empty=True,
         extra="ignore",
         frozen=True,
-        hide_input_in_errors=True,
-        env_ignore_empty=True,
+        str_strip_whitespace=True,
     )
 
     sqs_queue_url: Annotated[str, AfterValidator(_queue_url)] = Field(
@@ -89,18 +121,15 @@ class Settings(BaseSettings):
     s3_bucket_name: Annotated[str, AfterValidator(_bucket)] = Field(
         description="Bucket to archive into.", examples=["my-email-archive"]
     )
-    aws_region: str = Field(
-        "us-east-1",
-        pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
-        description="AWS region of the queue and the bucket.",
-        examples=["eu-west-1"],
+    aws_region: Annotated[str, AfterValidator(_region)] = Field(
+        "us-east-1", description="AWS region of the queue and the bucket.", examples=["us-east-1"]
     )
     poll_interval_seconds: float = Field(
         30,
         ge=0,
         le=3600,
-        description="While the queue is empty, receives start this far apart; while messages keep coming there is no "
-        "pause. 0 polls without rest.",
+        description="While the queue is empty, receives start this many seconds apart; while messages keep coming "
+        "there is no pause. 0 polls without rest.",
         examples=["30"],
     )
     max_messages_per_poll: int = Field(
@@ -110,28 +139,28 @@ class Settings(BaseSettings):
         300,
         ge=30,
         le=43200,
-        description="How long a received message stays hidden from others; renewed while it is in hand.",
+        description="Seconds that a received message stays hidden from others, renewed while it is in hand; SQS allows "
+        "43200 at most.",
         examples=["300"],
     )
     sqs_wait_time_seconds: int = Field(
-        20, ge=0, le=20, description="Long-poll wait of a receive; SQS allows 0 to 20.", examples=["20"]
+        20, ge=0, le=20, description="Seconds of a receive's long poll; SQS allows 0 to 20.", examples=["20"]
     )
     sqs_timeout_seconds: float = Field(
         8,
         ge=1,
         le=60,
-        description="Longest wait for an answer of SQS, on top of the long-poll wait.",
+        description="Most seconds to wait for an answer of SQS, on top of the long poll.",
         examples=["8"],
     )
     s3_timeout_seconds: float = Field(
-        15, ge=1, le=300, description="Longest wait for one PUT or GET of S3.", examples=["15"]
+        15, ge=1, le=300, description="Most seconds to wait for one PUT or GET of S3.", examples=["15"]
     )
     s3_key_prefix: Annotated[str, AfterValidator(_prefix)] = Field(
-        "emails", max_length=400, description="Prefix of the archived emails' keys.", examples=["emails"]
+        "emails", description="Prefix of the archived emails' keys.", examples=["emails"]
     )
     s3_quarantine_prefix: Annotated[str, AfterValidator(_prefix)] = Field(
         "quarantine",
-        max_length=400,
         description="Prefix of the keys of messages that are not archivable emails.",
         examples=["quarantine"],
     )
@@ -178,7 +207,7 @@ class Settings(BaseSettings):
     )
     deletes_max: int = Field(4, ge=1, le=64, description="Most delete batches in flight at once.", examples=["4"])
     delete_linger_seconds: float = Field(
-        0.2, ge=0, le=10, description="How long a batch of deletes may wait to be filled up to ten.", examples=["0.2"]
+        0.2, ge=0, le=10, description="Seconds that deletes may wait to fill a batch of ten.", examples=["0.2"]
     )
     in_flight_max_messages: int = Field(
         1000,
@@ -195,32 +224,38 @@ class Settings(BaseSettings):
         examples=["50331648"],
     )
     queue_depth_interval_seconds: float = Field(
-        30, ge=1, le=3600, description="How often the queue's depth and redrive policy are read.", examples=["30"]
+        30,
+        ge=1,
+        le=3600,
+        description="Seconds between two readings of the queue's depth and redrive policy.",
+        examples=["30"],
     )
     shutdown_grace_seconds: float = Field(
         25,
         ge=1,
         le=3600,
-        description="How long a stop may take: to archive and delete what is in hand, and give back the rest.",
+        description="Seconds that a stop may take: to archive and delete what is in hand, and give back the rest.",
         examples=["25"],
     )
     pod_termination_grace_seconds: float | None = Field(
         None,
-        ge=1,
+        ge=1 + POD_GRACE_MARGIN,
         description="The pod's terminationGracePeriodSeconds, so that the grace can be checked against it; the chart "
         "sets it.",
         examples=["35"],
     )
     http_host: str = Field(
         "0.0.0.0",  # noqa: S104 - probes and Prometheus come from other hosts
-        description="Address that /healthz, /readyz and /metrics are served on.",
+        description="Address that /healthz, /readyz and /metrics are served on; `::` where pods have only IPv6.",
         examples=["127.0.0.1"],
     )
-    http_port: int = Field(8080, ge=0, le=65535, description="Port of the same; 0 takes a free one.", examples=["8080"])
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+    http_port: int = Field(
+        8080, ge=0, le=65535, description="Port of HTTP_HOST; 0 takes a free one.", examples=["8080"]
+    )
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
         "INFO", description="Least severe level that is logged.", examples=["INFO"]
     )
-    log_format: Literal["auto", "json", "console"] = Field(
+    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = Field(
         "auto",
         description="`json`: one object a line; `console`: for people; `auto`: console on a terminal, else json.",
         examples=["json"],
@@ -231,90 +266,143 @@ class Settings(BaseSettings):
         examples=["processor.log"],
     )
     log_summary_seconds: float = Field(
-        60, ge=1, le=86400, description="How often the counts are logged.", examples=["60"]
+        60, ge=1, le=86400, description="Seconds between two logs of the counts.", examples=["60"]
     )
 
     def conflicts(self) -> Iterator[Problem]:
         """Rules between settings: what is broken, under the name of the setting to change first."""
+        visibility = self.visibility_timeout_seconds
         receive_seconds = self.sqs_wait_time_seconds + self.sqs_timeout_seconds
-        if receive_seconds >= self.visibility_timeout_seconds:
+        if receive_seconds >= visibility:
             yield Problem(
-                ("SQS_WAIT_TIME_SECONDS", "SQS_TIMEOUT_SECONDS", "VISIBILITY_TIMEOUT_SECONDS"),
-                f"a receive may take {receive_seconds:g} s (with SQS_TIMEOUT_SECONDS), which must be less than "
-                f"VISIBILITY_TIMEOUT_SECONDS ({self.visibility_timeout_seconds})",
+                ("VISIBILITY_TIMEOUT_SECONDS", "SQS_WAIT_TIME_SECONDS", "SQS_TIMEOUT_SECONDS"),
+                f"is {visibility}, but a receive may take {receive_seconds:g} s (SQS_WAIT_TIME_SECONDS + "
+                "SQS_TIMEOUT_SECONDS) and must end while its messages are hidden",
+                "300",
             )
-        if self.s3_timeout_seconds > self.visibility_timeout_seconds / 2:
+        if self.s3_timeout_seconds > visibility / 2:
             yield Problem(
                 ("S3_TIMEOUT_SECONDS", "VISIBILITY_TIMEOUT_SECONDS"),
-                f"one upload may take {self.s3_timeout_seconds:g} s, which must be at most half of "
-                f"VISIBILITY_TIMEOUT_SECONDS ({self.visibility_timeout_seconds})",
+                f"is {self.s3_timeout_seconds:g}, but must be at most half of VISIBILITY_TIMEOUT_SECONDS "
+                f"({visibility}), so that an upload ends while its message is hidden",
+                "15",
             )
         batch_bytes = self.max_messages_per_poll * MESSAGE_MAX_BYTES
         if self.in_flight_max_bytes < batch_bytes:
             yield Problem(
                 ("IN_FLIGHT_MAX_BYTES", "MAX_MESSAGES_PER_POLL"),
-                f"one receive can bring {self.max_messages_per_poll} messages of 1 MiB: with less than {batch_bytes} "
-                "bytes nothing would ever be received",
+                f"is {self.in_flight_max_bytes}, but one receive can bring {batch_bytes} (MAX_MESSAGES_PER_POLL is "
+                f"{self.max_messages_per_poll}, of 1 MiB each): nothing would ever be received",
+                "50331648",
             )
         if self.s3_key_prefix == self.s3_quarantine_prefix:
-            yield Problem(("S3_QUARANTINE_PREFIX", "S3_KEY_PREFIX"), "must differ from S3_KEY_PREFIX")
+            yield Problem(
+                ("S3_QUARANTINE_PREFIX", "S3_KEY_PREFIX"),
+                f"is {self.s3_quarantine_prefix}, as S3_KEY_PREFIX: the two must differ",
+                "quarantine" if self.s3_key_prefix != "quarantine" else "rejected",
+            )
         if self.s3_kms_key_id is not None and self.s3_sse != "aws:kms":
-            yield Problem(("S3_SSE", "S3_KMS_KEY_ID"), f"is {self.s3_sse}, but S3_KMS_KEY_ID needs aws:kms")
+            yield Problem(
+                ("S3_SSE", "S3_KMS_KEY_ID"), f"is {self.s3_sse}, but S3_KMS_KEY_ID is only for aws:kms", "aws:kms"
+            )
         host = _AWS_HOST.fullmatch(urlsplit(self.sqs_queue_url).hostname or "")
         if host is not None and host["region"] != self.aws_region:
             yield Problem(
-                ("AWS_REGION", "SQS_QUEUE_URL"), f"is {self.aws_region}, but SQS_QUEUE_URL is in {host['region']}"
+                ("AWS_REGION", "SQS_QUEUE_URL"),
+                f"is {self.aws_region}, but SQS_QUEUE_URL is in {host['region']}",
+                host["region"],
             )
         pod_grace = self.pod_termination_grace_seconds
         if pod_grace is not None and self.shutdown_grace_seconds + POD_GRACE_MARGIN > pod_grace:
             yield Problem(
                 ("SHUTDOWN_GRACE_SECONDS", "POD_TERMINATION_GRACE_SECONDS"),
-                f"is {self.shutdown_grace_seconds:g}, which must be {POD_GRACE_MARGIN} s less than the pod's "
+                f"is {self.shutdown_grace_seconds:g}, but must be at least {POD_GRACE_MARGIN} s less than the pod's "
                 f"terminationGracePeriodSeconds ({pod_grace:g}), or the kubelet kills the pod before it is done",
+                f"{pod_grace - POD_GRACE_MARGIN:g}",
             )
 
 
-def load(dotenv: Path = Path(".env")) -> Settings:
-    """Read the settings from the environment, and from `dotenv` for what is not there.
+def load(dotenv: Path = Path(".env"), *, needed: Collection[str] = ()) -> Settings:
+    """Read the settings from the environment; what is not there, or empty, from the file `dotenv` if there is one.
 
-    `AWS_*` variables of the file are put into the environment, where every AWS SDK looks for them.
+    The file's variables are put into the environment, where the AWS SDK looks for its own. A command that needs only
+    some of the settings names them (`needed`): of the others, a wrong one's example stands in for it.
 
     Raises:
         SettingsError: with everything that is wrong, in one report.
     """
-    for name, value in dotenv_values(dotenv).items():
-        if name.upper().startswith("AWS_") and value:
-            os.environ.setdefault(name, value)
-    problems: list[Problem] = []
-    stand_ins: dict[str, Any] = {}
-    try:
-        settings = Settings(_env_file=dotenv)
-    except ValidationError as error:
-        for detail in error.errors():
-            name = str(detail["loc"][0])
-            problems.append(Problem((name.upper(),), _explain(detail["type"], detail["msg"], detail["input"])))
-            # a good value in place of the bad one, so that the rules between the others are checked as well
-            stand_ins[name] = Settings.model_fields[name].examples[0]  # type: ignore[index]
-        settings = Settings(_env_file=dotenv, **stand_ins)
-    bad = {name.upper() for name in stand_ins}
-    problems += [problem for problem in settings.conflicts() if not bad.intersection(problem.names)]
+    settings, problems = examine(dotenv)
+    problems = [problem for problem in problems if not needed or set(problem.names) <= set(needed)]
     if problems:
         raise SettingsError(_report(problems))
     return settings
 
 
-def _explain(kind: str, message: str, value: object) -> str:
+def examine(dotenv: Path = Path(".env")) -> tuple[Settings, list[Problem]]:
+    """As `load`, but with everything that is wrong beside the settings; a wrong value's example stands in for it.
+
+    Raises:
+        SettingsError: `dotenv` is there, but cannot be read.
+    """
+    _export(dotenv)
+    problems: list[Problem] = []
+    stand_ins: dict[str, Any] = {}
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for detail in error.errors():
+            name = str(detail["loc"][0])
+            field = Settings.model_fields[name]
+            # a good value in place of the bad one, so that the rules between the others are checked as well
+            stand_ins[name] = (field.examples or [""])[0]
+            text = _explain(field, detail["type"], detail["msg"], detail["input"])
+            problems.append(Problem((name.upper(),), text, stand_ins[name]))
+        settings = Settings(**stand_ins)
+    bad = {name.upper() for name in stand_ins}
+    problems += [problem for problem in settings.conflicts() if not bad.intersection(problem.names)]
+    return settings, problems
+
+
+def _export(dotenv: Path) -> None:
+    try:
+        for name, value in dotenv_values(dotenv, encoding="utf-8-sig").items():
+            if value and not os.environ.get(name):
+                os.environ[name] = value
+    except (OSError, ValueError) as error:  # not to be read, not UTF-8, a null byte
+        raise SettingsError(
+            f"The file {dotenv} cannot be read: {error}.",
+            fix="Make it a UTF-8 text file that this user may read, or remove it.",
+        ) from error
+
+
+def _explain(field: FieldInfo, kind: str, message: str, value: object) -> str:
     if kind == "missing":
         return "is required and not set"
-    shown = "" if "@" in str(value) else f" {str(value)[:80]!r}"  # what looks like credentials is not repeated
-    return f"{message[0].lower()}{message[1:]}; it is{shown or ' set to something else'}"
+    wanted = message if kind == _OURS else f"must be {_allowed(field)}"
+    if re.search("[@?]", str(value)):  # a password in a URL, a signature in its query
+        return f"{wanted} (what it is now may hold a password and is not shown)"
+    return f"{wanted}; it is {str(value)[:SHOWN_CHARACTERS]!r}"
+
+
+def _allowed(field: FieldInfo) -> str:
+    """What a setting may be, in words."""
+    if get_origin(field.annotation) is Literal:
+        return f"one of {', '.join(get_args(field.annotation))}"
+    if field.annotation is bool:
+        return "true or false"
+    bounds = {name: getattr(rule, name) for rule in field.metadata for name in ("ge", "le") if hasattr(rule, name)}
+    kind = "a whole number" if field.annotation is int else "a number"
+    return f"{kind} from {bounds['ge']} to {bounds['le']}" if "le" in bounds else f"{kind}, at least {bounds['ge']}"
 
 
 def _report(problems: list[Problem]) -> str:
     lines = [f"{len(problems)} of the settings {'is' if len(problems) == 1 else 'are'} wrong:"]
     for problem in problems:
         name = problem.names[0]
-        example = (Settings.model_fields[name.lower()].examples or [""])[0]
-        lines += [f"  {name}: {problem.text}", f"    for example: {name}={example}"]
+        lines += [
+            f"  {name}: {problem.text}",
+            f"    {Settings.model_fields[name.lower()].description}",
+            f"    for example: {name}={problem.example}",
+        ]
     lines.append("Set them in the environment or in a .env file; the README explains each.")
     return "\n".join(lines)

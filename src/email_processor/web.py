@@ -1,18 +1,32 @@
 """The HTTP port: `/healthz`, `/readyz` and `/metrics`, and nothing else."""
 
+import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from email_processor.domain.errors import StartError
 from email_processor.ports import Report
 
-KEEP_ALIVE_SECONDS = 15
-REQUEST_MAX_BYTES = 1024
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE_SECONDS = 15  # also what a client has to send its first request
+CLOSE_SECONDS = 1.0  # for answers under way at the end
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Drop what aiohttp logs of malformed requests, stack trace and all: a port scan would fill the log."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
+log.addFilter(_is_worth_a_line)
 
 
 @asynccontextmanager
@@ -35,23 +49,34 @@ async def serving(
     async def readyz(_request: web.Request) -> web.Response:
         return _answer(ready())
 
-    app = web.Application(client_max_size=REQUEST_MAX_BYTES)
+    app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_SECONDS)
+    runner = web.AppRunner(
+        app, access_log=None, logger=log, keepalive_timeout=KEEP_ALIVE_SECONDS, shutdown_timeout=CLOSE_SECONDS
+    )
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, host, port, shutdown_timeout=1.0).start()
-        except OSError as error:
+            await web.TCPSite(runner, host, port).start()
+        except (OSError, UnicodeError) as error:
             raise StartError(
-                f"Cannot listen on {host}:{port}: {error.strerror or error}.",
-                fix="Set HTTP_HOST and HTTP_PORT to an address that is free (0 takes any free port).",
+                f"Cannot listen on {host}:{port}: {_reason(error)}.",
+                fix="Set HTTP_HOST to an address of this host and HTTP_PORT to a port that is free (0 takes any).",
             ) from error
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """Why, in the system's words: those of an event loop have the address in them once more."""
+    if isinstance(error, UnicodeError):
+        return "not a host name"
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 def _answer(report: Report) -> web.Response:

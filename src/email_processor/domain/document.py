@@ -36,12 +36,12 @@ def quarantine_document(message: Message, error: UnarchivableError, moment: date
             "message_id": message.message_id,
             "processed_at": timestamp(moment),
             "reason": error.reason.value,
-            "detail": error.detail,
+            "detail": _valid(error.detail),
             "receive_count": message.receive_count,
             **_text_or_base64("body", message.body),
-            "attributes": dict(message.attributes),
+            "attributes": {_valid(name): _valid(value) for name, value in sorted(message.attributes.items())},
             "message_attributes": {
-                name: {"data_type": attribute.data_type, "value": _text(attribute.value)}
+                _valid(name): {"data_type": _valid(attribute.data_type), "value": _text(attribute.value)}
                 for name, attribute in sorted(message.message_attributes.items())
             },
             "metadata": {"processor_version": version, "source": SOURCE},
@@ -65,7 +65,7 @@ def _text(value: str | bytes) -> str:
 
 
 def _valid(text: str) -> str:
-    """SQS allows no lone surrogates, an SNS envelope can escape them; UTF-8 cannot hold them."""
+    """Without lone surrogates: SQS allows none, but an SNS envelope can escape them, and UTF-8 cannot hold them."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 

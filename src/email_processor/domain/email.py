@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import orjson
 
@@ -105,18 +105,23 @@ def _envelope_attributes(value: object) -> dict[str, str]:
 def _pointer(value: list[Any], attributes: Mapping[str, str]) -> Pointer:
     target = next((part for part in value[1:] if isinstance(part, dict)), {})
     bucket, key = target.get("s3BucketName"), target.get("s3Key")
-    if not (isinstance(bucket, str) and isinstance(key, str) and bucket and key):
+    if not (_is_name(bucket) and _is_name(key)):
         raise UnarchivableError(Reason.WRONG_TYPE, "the payload pointer names no s3BucketName and s3Key")
     return Pointer(bucket, key, attributes)
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    """A bucket or key that can be asked for, logged and stored: no control characters, no lone surrogates."""
+    return isinstance(value, str) and value != "" and value.isprintable()
 
 
 def _parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of six types, told apart by the callers
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        if "depth limit" in error.msg:  # decided here, so that it does not hang on a Python version's own limit
-            raise UnarchivableError(Reason.TOO_DEEP, "the body is nested more than 1,024 levels deep") from None
-    # orjson refuses some valid JSON (escaped lone surrogates); only what the standard parser refuses too is not JSON.
+        if "depth limit" in error.msg:  # orjson's is 1,024, whatever the Python version
+            raise _too_deep() from None
+    # orjson refuses some valid JSON (lone surrogates, numbers that no float can hold); the standard parser decides.
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -126,9 +131,14 @@ def _parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of six types, told
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_int=float)  # float: no limit on digits
     except RecursionError:
-        raise UnarchivableError(Reason.TOO_DEEP, "the body is nested too deeply") from None
+        raise _too_deep() from None
     except json.JSONDecodeError as error:
-        raise UnarchivableError(Reason.NOT_JSON, f"{error.msg} at character {error.pos}") from None
+        problem = error.msg.removesuffix(" at")
+        raise UnarchivableError(Reason.NOT_JSON, f"{problem} at character {error.pos}") from None
+
+
+def _too_deep() -> UnarchivableError:
+    return UnarchivableError(Reason.TOO_DEEP, "the body is nested too deeply: about 1,000 levels are the limit")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -17,7 +17,7 @@ class EmailProcessorError(Exception):
 
     def __str__(self) -> str:
         """Say what happened, to what, and what now."""
-        headline = (type(self).__doc__ or "").splitlines()[0]
+        headline = (type(self).__doc__ or "").partition("\n")[0]
         return " ".join(part for part in (headline, self.detail, self.fix) if part)
 
 

@@ -5,8 +5,11 @@ import unicodedata
 from datetime import datetime
 from urllib.parse import quote
 
-KEY_MAX_BYTES = 1024  # S3's limit on an object key, in bytes of UTF-8
-SENDER_MAX_CHARACTERS = 64
+# S3 allows 1,024 bytes of UTF-8 in a key. These, 300 of an escaped SQS message id and the date make at most 981.
+PREFIX_MAX_BYTES = 400
+SENDER_MAX_CHARACTERS = 64  # of up to four bytes
+
+SENDER_READ_CHARACTERS = 1000  # the longest line of an email has 998; normalising takes quadratic time
 UNKNOWN = "unknown"
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -15,11 +18,9 @@ _OTHERS = re.compile(r"[^\w.\-]+")  # \w: letters and digits of any script, and 
 
 
 def object_key(prefix: str, moment: datetime, sender: str, message_id: str) -> str:
-    """`<prefix>/YYYY/MM/DD/<sender>/<message id>_<HHMMSS>.json`, at most 1,024 bytes of UTF-8."""
-    head = f"{prefix}/{_day(moment)}/"
-    tail = f"/{_segment(message_id)}_{moment.hour:02}{moment.minute:02}{moment.second:02}.json"
-    room = KEY_MAX_BYTES - len(head.encode()) - len(tail.encode())
-    return f"{head}{sender_slug(sender, room)}{tail}"
+    """`<prefix>/YYYY/MM/DD/<sender>/<message id>_<HHMMSS>.json`."""
+    time = f"{moment.hour:02}{moment.minute:02}{moment.second:02}"
+    return f"{prefix}/{_day(moment)}/{sender_slug(sender)}/{_segment(message_id)}_{time}.json"
 
 
 def quarantine_key(prefix: str, moment: datetime, message_id: str) -> str:
@@ -27,16 +28,14 @@ def quarantine_key(prefix: str, moment: datetime, message_id: str) -> str:
     return f"{prefix}/{_day(moment)}/{_segment(message_id)}.json"
 
 
-def sender_slug(sender: str, max_bytes: int = KEY_MAX_BYTES) -> str:
+def sender_slug(sender: str) -> str:
     """The sender as one key segment: lower case, NFC, letters and digits of any script and `.`, `-`, `_`.
 
-    Every other run of characters becomes one `_`, and none leads or trails; at most 64 characters and `max_bytes`
-    bytes of UTF-8; `unknown` if nothing is left.
+    Every other run of characters becomes one `_`; no `.` or `_` leads or trails; at most 64 characters; `unknown` if
+    nothing is left.
     """
-    name = unicodedata.normalize("NFC", _name(sender).lower())
+    name = unicodedata.normalize("NFC", _name(sender[:SENDER_READ_CHARACTERS]).lower())
     slug = _OTHERS.sub("_", name).strip("._")[:SENDER_MAX_CHARACTERS]
-    if len(slug.encode()) > max_bytes:
-        slug = slug.encode()[:max_bytes].decode(errors="ignore")
     return slug.rstrip("._") or UNKNOWN
 
 
@@ -54,7 +53,7 @@ def _mailbox(sender: str) -> tuple[str, str]:
     """Split `"Doe, John" <john.doe@example.com>` into display name and address; without `<>` all is the address."""
     sender = sender.strip()
     quoted = _QUOTED.match(sender)
-    start = sender.find("<", quoted.end() if quoted else 0)
+    start = sender.rfind("<", quoted.end() if quoted else 0)
     end = sender.find(">", start)
     if start == -1 or end == -1:
         return sender, sender
@@ -67,5 +66,5 @@ def _day(moment: datetime) -> str:
 
 
 def _segment(message_id: str) -> str:
-    """SQS ids are UUIDs; whatever else a queue invents is escaped, one to one, so that it stays one segment."""
+    """SQS ids are UUIDs, 100 characters at most; what else a queue invents is escaped, so that it stays one segment."""
     return quote(message_id, safe="")

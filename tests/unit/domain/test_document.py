@@ -1,0 +1,148 @@
+"""Documents: the bytes that are stored."""
+
+import json
+from base64 import b64decode
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from email_processor.domain.document import email_document, quarantine_document, timestamp
+from email_processor.domain.email import Email
+from email_processor.domain.errors import Reason, UnarchivableError
+from email_processor.domain.message import Attribute, Message
+
+MOMENT = datetime(2024, 12, 10, 14, 30, 22, tzinfo=UTC)
+RAW = b'{"email_subject":"Subject", "email_sender":"sender@example.com"}'
+REFUSED = UnarchivableError(Reason.NOT_JSON, "Expecting value at character 0")
+
+Attributes = dict[str, Attribute]
+
+NAMES = st.text(min_size=1, max_size=10)
+ATTRIBUTE = st.builds(Attribute, st.just("String"), st.text(max_size=10) | st.binary(max_size=10))
+ATTRIBUTES = st.dictionaries(NAMES, ATTRIBUTE, max_size=6)
+REORDERED = ATTRIBUTES.flatmap(
+    lambda found: st.tuples(st.just(found), st.permutations(list(found.items())).map(dict[str, Attribute]))
+)
+
+
+def archived(message: Message, email: Email | None = None) -> bytes:
+    """The archive document of a message."""
+    return email_document(message, email or Email(RAW, "sender@example.com"), MOMENT, "1.0.0")
+
+
+def test_the_document_of_the_specification() -> None:
+    """The four keys in their order, compact, the email as it was sent."""
+    expected = (
+        b'{"message_id":"sqs-message-id","processed_at":"2024-12-10T14:30:22Z","email_data":' + RAW + b","
+        b'"metadata":{"processor_version":"1.0.0","source":"email-validation-service"}}'
+    )
+    assert expected == archived(Message("sqs-message-id", "handle", RAW))
+
+
+def test_user_attributes_stand_in_the_metadata_in_order() -> None:
+    """Attributes are sorted by name, text as it is and binary as base64."""
+    attributes = {
+        "tenant": Attribute("String", "blüe"),
+        "digest": Attribute("Binary", b"\x00\x01\x02"),
+        "count": Attribute("Number", "5"),
+    }
+    expected = b',"attributes":{"count":"5","digest":"AAEC","tenant":"bl\xc3\xbce"}}}'
+    assert archived(Message("m", "h", RAW, message_attributes=attributes)).endswith(expected)
+
+
+def test_attributes_of_message_and_envelope_are_merged() -> None:
+    """Both kinds are kept; the message's own win."""
+    message = Message("m", "h", RAW, message_attributes={"b": Attribute("String", "own")})
+    document = archived(message, Email(RAW, "s", {"b": "envelope's", "a": "\ud800"}))
+    assert json.loads(document)["metadata"]["attributes"] == {"a": "?", "b": "own"}
+
+
+@given(REORDERED, st.integers(1, 1000))
+def test_a_redelivery_gives_the_same_bytes(orders: tuple[Attributes, Attributes], receives: int) -> None:
+    """Receive count, receipt handle and the order of attributes differ between receives; the object does not."""
+    first = Message("m", "one", RAW, None, {"ApproximateReceiveCount": "1"}, orders[0])
+    later = Message("m", "two", RAW, None, {"ApproximateReceiveCount": str(receives)}, orders[1])
+    assert archived(first) == archived(later)
+
+
+@given(ATTRIBUTES)
+def test_a_document_is_json_whatever_the_attributes(attributes: Attributes) -> None:
+    """Names and values of any text survive; `attributes` is absent where there are none."""
+    metadata = json.loads(archived(Message("m", "h", RAW, message_attributes=attributes)))["metadata"]
+    assert list(metadata.get("attributes", {})) == sorted(attributes)
+    assert ("attributes" in metadata) is bool(attributes)
+
+
+def test_the_quarantine_keeps_everything() -> None:
+    """The body as text, every attribute with its type, the receive count and why it is there; in a fixed order."""
+    message = Message(
+        "msg-123",
+        "handle",
+        b'{"email_subject": "caf\xc3\xa9\\u0000"',
+        "digest",
+        {"SentTimestamp": "1733841000000", "ApproximateReceiveCount": "3"},
+        {"tenant": Attribute("String.custom", "blue"), "digest": Attribute("Binary", b"\xff")},
+    )
+    document = quarantine_document(message, REFUSED, MOMENT, "1.0.0")
+    expected = {
+        "message_id": "msg-123",
+        "processed_at": "2024-12-10T14:30:22Z",
+        "reason": "not_json",
+        "detail": "Expecting value at character 0",
+        "receive_count": 3,
+        "body": '{"email_subject": "café\\u0000"',
+        "attributes": {"ApproximateReceiveCount": "3", "SentTimestamp": "1733841000000"},
+        "message_attributes": {
+            "digest": {"data_type": "Binary", "value": "/w=="},
+            "tenant": {"data_type": "String.custom", "value": "blue"},
+        },
+        "metadata": {"processor_version": "1.0.0", "source": "email-validation-service"},
+    }
+    assert json.dumps(expected, ensure_ascii=False, separators=(",", ":")) == document.decode()
+
+
+def test_the_receipt_handle_is_not_kept() -> None:
+    """A receipt handle can delete and hide the message: it is nothing for an archive."""
+    message = Message("m", "receipt-handle", b"x")
+    assert b"receipt-handle" not in quarantine_document(message, REFUSED, MOMENT, "1") + archived(message)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
+def test_a_quarantined_text_is_kept_as_text(body: str) -> None:
+    """What can be read is readable in the quarantine, too."""
+    assert body == json.loads(quarantine_document(Message("m", "h", body.encode()), REFUSED, MOMENT, "1"))["body"]
+
+
+@given(st.binary(max_size=50))
+def test_a_quarantined_body_that_is_no_text_is_kept_as_base64(tail: bytes) -> None:
+    """Not one byte of it is lost."""
+    body = b"\xff" + tail
+    found = json.loads(quarantine_document(Message("m", "h", body), REFUSED, MOMENT, "1"))
+    assert body == b64decode(found["body_base64"])
+    assert "body" not in found
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "a\udfffb", "\0", "\u202e", "\U0010ffff"])
+def test_odd_attributes_cannot_spoil_a_quarantine_document(odd: str) -> None:
+    """A message that is quarantined for being odd must not fail for being odd once more."""
+    message = Message("m", "h", b"x", None, {odd: odd}, {odd: Attribute(odd, odd)})
+    found = json.loads(quarantine_document(message, UnarchivableError(Reason.WRONG_TYPE, odd), MOMENT, "1"))
+    kept = odd.replace("\ud800", "?").replace("\udfff", "?")
+    assert {kept: kept} == found["attributes"]
+    assert {kept: {"data_type": kept, "value": kept}} == found["message_attributes"]
+    assert kept == found["detail"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (datetime(2024, 12, 10, 14, 30, 22, tzinfo=UTC), "2024-12-10T14:30:22Z"),
+        (datetime(1970, 1, 1, tzinfo=UTC), "1970-01-01T00:00:00Z"),
+        (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_times_are_utc_to_the_second(moment: datetime, text: str) -> None:
+    """ISO 8601, with a Z and no fraction."""
+    assert text == timestamp(moment)

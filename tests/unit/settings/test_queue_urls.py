@@ -1,0 +1,116 @@
+"""The queue's URL: every form that AWS and its emulators have, and none that only resembles one."""
+
+import pytest
+
+from email_processor.settings import load
+from tests.unit.settings.environment import named, problem, report
+
+ACCOUNT = "123456789012"
+
+AWS_URLS = [
+    (f"https://sqs.us-east-1.amazonaws.com/{ACCOUNT}/emails", "us-east-1"),
+    (f"https://sqs.eu-west-1.amazonaws.com/{ACCOUNT}/emails.fifo", "eu-west-1"),
+    (f"https://SQS.EU-WEST-1.amazonaws.com/{ACCOUNT}/emails", "eu-west-1"),
+    (f"https://sqs.eu-west-1.amazonaws.com:443/{ACCOUNT}/emails", "eu-west-1"),
+    (f"https://eu-west-1.queue.amazonaws.com/{ACCOUNT}/emails", "eu-west-1"),
+    (f"https://sqs-fips.us-east-2.amazonaws.com/{ACCOUNT}/emails", "us-east-2"),
+    (f"https://sqs.us-gov-west-1.amazonaws.com/{ACCOUNT}/emails", "us-gov-west-1"),
+    (f"https://sqs.cn-north-1.amazonaws.com.cn/{ACCOUNT}/emails", "cn-north-1"),
+    (f"https://cn-north-1.queue.amazonaws.com.cn/{ACCOUNT}/emails", "cn-north-1"),
+    (f"https://sqs.eusc-de-east-1.amazonaws.eu/{ACCOUNT}/emails", "eusc-de-east-1"),
+    (f"https://sqs.eu-central-1.api.aws/{ACCOUNT}/emails", "eu-central-1"),
+    (f"https://sqs-fips.us-west-2.api.aws/{ACCOUNT}/emails", "us-west-2"),
+]
+ELSEWHERE = [
+    # AWS hosts that do not say their region in the usual place
+    f"https://queue.amazonaws.com/{ACCOUNT}/emails",
+    f"https://vpce-0a1b2c3d4e5f-abcdefgh.sqs.eu-west-1.vpce.amazonaws.com/{ACCOUNT}/emails",
+    f"https://sqs.cn-north-1.api.amazonwebservices.com.cn/{ACCOUNT}/emails",
+    f"https://sqs.us-iso-east-1.c2s.ic.gov/{ACCOUNT}/emails",
+    # emulators and other clouds
+    "http://127.0.0.1:4566/000000000000/emails",
+    "http://[::1]:4566/000000000000/emails",
+    "http://localhost:9324/queue/emails",
+    "http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/emails",
+    "http://localhost:4566/queue/us-east-1/000000000000/emails",
+    "http://moto:5000/123456789012/emails",
+    "https://message-queue.api.cloud.yandex.net/b1g8ad42m6he1ooql78r/dj600000000537p702mb/emails",
+]
+
+
+@pytest.mark.parametrize("url", [*(url for url, _ in AWS_URLS), *ELSEWHERE, f"http://h/1/{'q' * 75}.fifo"])
+def test_a_queues_url_is_allowed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its own region, if it says which."""
+    monkeypatch.setenv("SQS_QUEUE_URL", url)
+    monkeypatch.setenv("AWS_REGION", dict(AWS_URLS).get(url, "ap-south-1"))
+    assert url == load().sqs_queue_url
+
+
+@pytest.mark.parametrize(("url", "region"), AWS_URLS)
+def test_a_queue_of_another_region_is_found_out(url: str, region: str) -> None:
+    """The SDK would ask the wrong region, and be told that there is no such queue."""
+    text = report(SQS_QUEUE_URL=url, AWS_REGION="ap-south-1")
+    assert named(text) == ["AWS_REGION"]
+    assert f"AWS_REGION: is ap-south-1, but SQS_QUEUE_URL is in {region}" in text
+    assert f"for example: AWS_REGION={region}\n" in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "emails",
+        f"arn:aws:sqs:us-east-1:{ACCOUNT}:emails",
+        "sqs://h/1/q",
+        "//h/1/q",
+        "https:///1/q",
+        "http://h:0/1/q",
+        "http://h/1/q\t2",
+    ],
+)
+def test_a_name_or_an_arn_is_no_url(url: str) -> None:
+    """What the console shows beside the URL is easily taken for it."""
+    assert f"must be the queue's URL, not its name or ARN; it is {url!r}" == problem("SQS_QUEUE_URL", url)
+
+
+@pytest.mark.parametrize("url", ["http://[::1/1/emails", "http://h:99999/1/emails", "http://h:x/1/emails"])
+def test_a_broken_url_is_refused(url: str) -> None:
+    """An address that cannot be parsed is reported, not raised."""
+    assert f"must be a URL; it is {url!r}" == problem("SQS_QUEUE_URL", url)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "/emails",
+        f"/{ACCOUNT}/",
+        f"/{ACCOUNT}/a.b",
+        f"/{ACCOUNT}/{'q' * 81}",
+        f"/{ACCOUNT}/{'q' * 76}.fifo",
+        f"/{ACCOUNT}/émails",
+        f"/{ACCOUNT}/emails#x",
+    ],
+)
+def test_a_url_must_end_in_account_and_name(path: str) -> None:
+    """And the name must be one that SQS allows: 80 characters at most, `.fifo` included."""
+    url = f"https://sqs.us-east-1.amazonaws.com{path}"
+    assert f"must end in /<account>/<queue name>; it is {url[:80]!r}" == problem("SQS_QUEUE_URL", url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:hunter2@sqs.us-east-1.amazonaws.com/1/emails",
+        "https://:hunter2@sqs.us-east-1.amazonaws.com/1/emails",
+        "https://hunter2@sqs.us-east-1.amazonaws.com/1/emails",
+        "user:hunter2@host",
+        "https://user:hunter2@[::1/1/emails",
+        "https://sqs.us-east-1.amazonaws.com/1/emails?X-Amz-Signature=hunter2",
+    ],
+)
+def test_a_secret_in_a_url_is_refused_and_never_shown(url: str) -> None:
+    """A user name, a password or a signature has no place in a queue's URL, nor in a report."""
+    said = problem("SQS_QUEUE_URL", url)
+    assert "hunter2" not in said
+    assert said.endswith(" (what it is now may hold a password and is not shown)")

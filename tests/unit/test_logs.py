@@ -1,0 +1,297 @@
+"""Logs: one line a record, whatever is in it, wherever it goes."""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from email_processor import logs
+from email_processor.domain.errors import Cause
+from tests.unit.logging_state import restored_logging
+
+log = logging.getLogger("email_processor.example")
+ESCAPE = "\x1b"
+
+
+class Terminal(io.StringIO):
+    """A stream that people read."""
+
+    def isatty(self) -> bool:
+        """Yes."""
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """No test's set-up reaches another test."""
+    with restored_logging():
+        yield
+
+
+def set_up(stream: io.StringIO, *, level: str = "DEBUG", style: str = "json", file: Path | None = None) -> None:
+    """Log everything to `stream`, as JSON unless told otherwise."""
+    logs.set_up(level=level, style=style, file=file, stream=stream)
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    """What stands in a JSON log."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def events(text: str) -> list[str]:
+    """The events of a JSON log."""
+    return [record["event"] for record in records(text)]
+
+
+def test_a_record_is_one_json_object_with_time_level_and_event_first() -> None:
+    """Then its fields, and whose it is; on one line, whatever is in it."""
+    stream = io.StringIO()
+    set_up(stream)
+    before = datetime.now(UTC)
+    log.warning("quarantined", extra={"message_id": "m", "zone": 1, "a": "line\nline"})
+    (record,) = records(stream.getvalue())
+    assert list(record)[:3] == ["time", "level", "event"]
+    assert before <= datetime.fromisoformat(record.pop("time")) <= datetime.now(UTC)
+    assert record == {
+        "level": "warning",
+        "event": "quarantined",
+        "logger": "email_processor.example",
+        "message_id": "m",
+        "zone": 1,
+        "a": "line\nline",
+    }
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_arguments_are_put_into_the_event() -> None:
+    """Libraries log in the old way."""
+    stream = io.StringIO()
+    set_up(stream)
+    logging.getLogger("some.library").info("%s of %d", "one", 2)
+    assert events(stream.getvalue()) == ["one of 2"]
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        ("DEBUG", ["d", "i", "w", "e"]),
+        ("INFO", ["i", "w", "e"]),
+        ("WARNING", ["w", "e"]),
+        ("ERROR", ["e"]),
+    ],
+)
+def test_less_severe_records_are_not_logged(level: str, expected: list[str]) -> None:
+    """From the level up."""
+    stream = io.StringIO()
+    set_up(stream, level=level)
+    log.debug("d")
+    log.info("i")
+    log.warning("w")
+    log.error("e")
+    assert expected == events(stream.getvalue())
+
+
+@pytest.mark.parametrize("name", logs.QUIET)
+@pytest.mark.parametrize("level", ["DEBUG", "ERROR"])
+def test_libraries_that_log_bodies_are_quiet_at_any_level(name: str, level: str) -> None:
+    """At DEBUG they write requests with bodies, tokens and signatures; their warnings are heard."""
+    stream = io.StringIO()
+    set_up(stream, level=level)
+    library = logging.getLogger(f"{name}.part")
+    library.debug("secret")
+    library.info("secret")
+    library.warning("warning")
+    library.error("error")
+    assert (["warning", "error"] if level == "DEBUG" else ["error"]) == events(stream.getvalue())
+
+
+@pytest.mark.parametrize("name", logs.QUIETER)
+def test_credentials_that_fail_to_refresh_are_not_told_at_every_try(name: str) -> None:
+    """What they have to say arrives as an error of ours, once."""
+    stream = io.StringIO()
+    set_up(stream)
+    logging.getLogger(name).warning("refresh failed")
+    logging.getLogger(name).error("error")
+    assert events(stream.getvalue()) == ["error"]
+
+
+def test_an_exception_is_a_field_of_one_line() -> None:
+    """With its stack trace, and its cause."""
+    stream = io.StringIO()
+    set_up(stream)
+    log.error("crashed", exc_info=failure())
+    (record,) = records(stream.getvalue())
+    assert record["exception"].startswith("Traceback (most recent call last):\n")
+    assert record["exception"].endswith("ZeroDivisionError: division by zero")
+
+
+def failure() -> ZeroDivisionError:
+    """An error that was raised with a secret near."""
+    body = "a secret " + "body"
+    try:
+        return ZeroDivisionError(f"{1 / (len(body) - len(body))}")
+    except ZeroDivisionError as error:
+        return error
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+@pytest.mark.parametrize("stream_type", [io.StringIO, Terminal])
+def test_a_stack_trace_shows_no_variables(style: str, stream_type: type[io.StringIO]) -> None:
+    """What stands in variables when something crashes are bodies and credentials."""
+    stream = stream_type()
+    set_up(stream, style=style)
+    log.error("crashed", exc_info=failure())
+    assert "ZeroDivisionError" in stream.getvalue()
+    assert "secret body" not in stream.getvalue()
+
+
+class Unwritable:
+    """Something that JSON has no form for."""
+
+    def __str__(self) -> str:
+        return "unwritable"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (float("nan"), None),
+        (float("inf"), None),
+        (b"\xff", "b'\\xff'"),
+        (Unwritable(), "unwritable"),
+        (Path("/a/b"), "/a/b"),
+        (ValueError("wrong"), "wrong"),
+        (Cause.DENIED, "denied"),
+        (datetime(2024, 12, 10, tzinfo=UTC), "2024-12-10T00:00:00+00:00"),
+        ({"a": [1, None]}, {"a": [1, None]}),
+        ("café \u202e", "café \u202e"),
+        (f"{ESCAPE}[31m", f"{ESCAPE}[31m"),
+        # what is beyond orjson is shown in Python's way
+        (2**64, "18446744073709551616"),
+        ("\ud800", "'\\ud800'"),
+        ({1: 2}, "{1: 2}"),
+        (["\udfff"], "['\\udfff']"),
+    ],
+)
+def test_no_value_can_spoil_a_line(value: object, written: object) -> None:
+    """A record with an odd value in it is logged all the same, and is JSON."""
+    stream = io.StringIO()
+    set_up(stream)
+    log.info("odd", extra={"value": value, "text": "kept"})
+    (record,) = records(stream.getvalue())
+    assert (written, "odd", "info", "kept") == (record["value"], record["event"], record["level"], record["text"])
+
+
+@pytest.mark.parametrize(
+    ("style", "stream_type", "is_json"),
+    [
+        ("json", io.StringIO, True),
+        ("json", Terminal, True),
+        ("auto", io.StringIO, True),
+        ("auto", Terminal, False),
+        ("console", io.StringIO, False),
+        ("console", Terminal, False),
+    ],
+)
+def test_people_get_text_and_machines_json(style: str, stream_type: type[io.StringIO], is_json: bool) -> None:
+    """`auto` looks where it writes to."""
+    stream = stream_type()
+    set_up(stream, style=style)
+    log.info("started", extra={"port": 8080})
+    assert "started" in stream.getvalue()
+    assert is_json is stream.getvalue().startswith("{")
+
+
+@pytest.mark.parametrize(
+    ("stream_type", "no_color", "has_colours"),
+    [(Terminal, "", True), (Terminal, "1", False), (io.StringIO, "", False)],
+)
+def test_colours_are_for_terminals(
+    stream_type: type[io.StringIO], no_color: str, has_colours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And only for those who want them: https://no-color.org."""
+    monkeypatch.setenv("NO_COLOR", no_color)
+    stream = stream_type()
+    set_up(stream, style="console")
+    log.info("started")
+    assert has_colours is (ESCAPE in stream.getvalue())
+
+
+def test_no_value_can_write_to_the_terminal() -> None:
+    """Control characters that a sender put into a message do not reach the terminal of whoever reads the log."""
+    stream = io.StringIO()
+    set_up(stream, style="console")
+    log.warning("payload_unreadable", extra={"payload": f"s3://bucket/{ESCAPE}[2J\nINFO forged"})
+    assert ESCAPE not in stream.getvalue()
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_warnings_of_python_are_logged() -> None:
+    """Deprecations and unclosed resources are for the log, not for stderr as they are."""
+    stream = io.StringIO()
+    set_up(stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("old ways", stacklevel=1)
+    (record,) = records(stream.getvalue())
+    assert ("warning", "py.warnings") == (record["level"], record["logger"])
+    assert "UserWarning: old ways" in record["event"]
+
+
+def test_a_file_gets_json_beside_the_stream(tmp_path: Path) -> None:
+    """What people read on the terminal, machines read in the file; it is appended to."""
+    file = tmp_path / "processor.log"
+    file.write_text('{"event":"before"}\n')
+    stream = io.StringIO()
+    set_up(stream, style="console", file=file)
+    log.info("started")
+    assert events(file.read_text()) == ["before", "started"]
+    assert not stream.getvalue().startswith("{")
+
+
+def test_no_file_is_made_before_there_is_something_to_say(tmp_path: Path) -> None:
+    """`check` and other commands leave nothing behind."""
+    set_up(io.StringIO(), file=tmp_path / "processor.log")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_three_files_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log never fills a disk: the file is begun anew at its limit, and the two before it are kept."""
+    monkeypatch.setattr(logs, "FILE_MAX_BYTES", 300)
+    file = tmp_path / "processor.log"
+    set_up(io.StringIO(), file=file)
+    for number in range(20):
+        log.info("event", extra={"number": number})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["processor.log", "processor.log.1", "processor.log.2"]
+    assert records(file.read_text())[-1]["number"] == 19
+    assert max(path.stat().st_size for path in tmp_path.iterdir()) <= 300
+
+
+def test_a_full_disk_is_said_once_and_takes_nothing_with_it() -> None:
+    """The stream goes on; the file is given up on, with one line that says so."""
+    stream = io.StringIO()
+    set_up(stream, file=Path("/dev/full"))
+    for number in range(3):
+        log.info("event", extra={"number": number})
+    assert events(stream.getvalue()) == ["event", "log_file_failing", "event", "event"]
+    failing = records(stream.getvalue())[1]
+    assert ("error", "/dev/full") == (failing["level"], failing["file"])
+    assert "No space left on device" in failing["error"]
+
+
+def test_a_file_that_can_be_written_again_is_written_again(tmp_path: Path) -> None:
+    """A volume that comes back gets what is logged from then on."""
+    file = tmp_path / "volume" / "processor.log"
+    stream = io.StringIO()
+    set_up(stream, file=file)
+    log.info("lost")
+    file.parent.mkdir()
+    log.info("kept")
+    assert events(stream.getvalue()) == ["lost", "log_file_failing", "kept"]
+    assert events(file.read_text()) == ["kept"]

@@ -1,0 +1,71 @@
+"""The composition root: what the settings become, and the summary."""
+
+import asyncio
+import logging
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from email_processor import __version__
+from email_processor.metrics import Metrics
+from email_processor.pipeline.receiver import ReceiveRules
+from email_processor.pipeline.run import Plan
+from email_processor.pipeline.uploader import UploadRules
+from email_processor.service import plan_of, summarise
+from email_processor.settings import Settings
+
+
+def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
+    """No two of these values are the same, so that none can stand in another's place."""
+    settings = Settings(
+        sqs_queue_url="https://sqs.us-east-1.amazonaws.com/123456789012/emails",
+        s3_bucket_name="my-email-archive",
+        poll_interval_seconds=31,
+        max_messages_per_poll=9,
+        visibility_timeout_seconds=301,
+        sqs_wait_time_seconds=19,
+        sqs_timeout_seconds=7,
+        s3_timeout_seconds=14,
+        s3_key_prefix="mail",
+        s3_quarantine_prefix="rejected",
+        quarantine_enabled=False,
+        receivers_max=3,
+        uploads_max=127,
+        deletes_max=5,
+        delete_linger_seconds=0.3,
+        in_flight_max_messages=999,
+        in_flight_max_bytes=50_000_000,
+        queue_depth_interval_seconds=29,
+        shutdown_grace_seconds=24,
+    )
+    expected = Plan(
+        receive=ReceiveRules(most=3, batch=9, wait=19, poll_interval=31),
+        upload=UploadRules(
+            key_prefix="mail", quarantine_prefix="rejected", quarantine=False, version=__version__, upload_timeout=14
+        ),
+        uploads=127,
+        deletes=5,
+        delete_linger=0.3,
+        visibility_timeout=301,
+        queue_timeout=7,
+        in_flight_messages=999,
+        in_flight_bytes=50_000_000,
+        depth_interval=29,
+        grace=24,
+    )
+    assert expected == plan_of(settings)
+
+
+async def test_the_summary_says_what_was_done_since_the_last(caplog: pytest.LogCaptureFixture) -> None:
+    """Differences of the counts, and what is in hand now."""
+    caplog.set_level(logging.INFO)
+    metrics = Metrics(CollectorRegistry(), "1.0.0")
+    metrics.received.inc(100)
+    metrics.in_flight_messages.set(7)
+    summaries = asyncio.create_task(summarise(metrics, 0))
+    for received in (0, 3, 0):
+        metrics.received.inc(received)
+        await asyncio.sleep(0)  # the task's turn
+    summaries.cancel()
+    found = [(record.message, record.__dict__["received"], record.__dict__["in_hand"]) for record in caplog.records]
+    assert found == [("summary", 3, 7), ("summary", 0, 7)]
