@@ -37,12 +37,8 @@ class Handle(asyncio.TimerHandle):
         self._callback = callback
         self._args = args
         self._cancelled = False
-        self._loop = loop  # type: ignore[assignment]
+        self._loop = loop
         self._context = context
-        self._when = 0.0
-        self._scheduled = False
-        self._repr = None
-        self._source_traceback = None
         self.lane = loop.plain if loop is not None and not isinstance(_owner(callback), asyncio.Task) else None
 
     def cancel(self) -> None:
@@ -82,6 +78,7 @@ class Loop(asyncio.AbstractEventLoop):
         self.steps = 0
         self.plain: deque[Handle] = deque()  # callbacks that step no task keep their order
         self.parked: list[Handle] | None = None  # while paused: what has come due
+        self.is_killed = False
         self.tasks: list[Task] = []  # held, so that a killed process's coroutines are not closed by the collector
         self.errors: list[str] = []
 
@@ -126,7 +123,7 @@ class Loop(asyncio.AbstractEventLoop):
         """A future of this loop."""
         return asyncio.Future(loop=self)
 
-    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:  # type: ignore[override]  # noqa: ANN401 - asyncio's
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:  # noqa: ANN401 - asyncio's
         """Make a task."""
         task = Task(self.driver.new_birth(), coro, loop=self, **options)
         self.tasks.append(task)
@@ -174,7 +171,7 @@ class Driver:
 
     def loop(self, name: str = "process") -> Loop:
         """A new process."""
-        loop = Loop(self, name)  # type: ignore[abstract] - what it lacks must raise
+        loop = Loop(self, name)  # type: ignore[abstract]  # what it lacks raises
         self.loops.append(loop)
         return loop
 
@@ -199,7 +196,7 @@ class Driver:
 
     def push(self, handle: Handle) -> None:
         """Make it ready."""
-        loop: Loop | None = handle._loop  # type: ignore[assignment]
+        loop: Loop | None = handle._loop
         if loop is not None and loop.parked is not None:
             loop.parked.append(handle)
         elif handle.lane is None or not self._is_shuffled:
@@ -220,6 +217,11 @@ class Driver:
         loop.parked = [*loop.plain, *mine]
         loop.plain.clear()
 
+    def kill(self, loop: Loop) -> None:
+        """Run nothing of a process any more. What it has sent still arrives."""
+        self.pause(loop)
+        loop.is_killed = True
+
     def resume(self, loop: Loop) -> None:
         """Go on with a process that was paused."""
         parked, loop.parked = loop.parked or [], None
@@ -236,8 +238,11 @@ class Driver:
         self._is_halted = False
         outer = events._get_running_loop()
         try:
-            while not self._is_halted and (self._ready or self._advance(last)):
-                self._step()
+            while not self._is_halted:
+                if self._ready:
+                    self._step()
+                elif not self._advance(last):
+                    break
         finally:
             events._set_running_loop(outer)
 
@@ -268,7 +273,7 @@ class Driver:
                 del ready[index]
         if handle._cancelled:
             return
-        loop: Loop | None = handle._loop  # type: ignore[assignment]
+        loop: Loop | None = handle._loop
         self.steps += 1
         if loop is not None:
             loop.steps += 1
@@ -280,9 +285,9 @@ class Driver:
         events._set_running_loop(loop)
         try:
             handle.run()
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:
+        except Exception as error:
+            if loop is None:
+                raise
             self.errors.append(f"{handle._callback!r} raised {error!r}")
 
     def complete(self, coroutine: Coroutine[Any, Any, T], *, within: float = 7 * 86_400.0) -> T:

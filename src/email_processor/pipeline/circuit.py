@@ -18,7 +18,7 @@ class Circuit:
 
     In doubt, no new receive is made until a PUT succeeds: so an outage burns no receive beyond what is in hand.
     Open, one upload at a time is the probe, further and further apart; the first success closes it. Should nobody be
-    left to try (each had reasons of its own to give up), receiving goes on: it brings the next one.
+    left to try (each had reasons of its own to give up), it closes and receiving goes on: that brings the next one.
     """
 
     def __init__(self, clock: Clock, metrics: Metrics, health: Health, backoff: Backoff) -> None:
@@ -62,7 +62,8 @@ class Circuit:
         finally:
             self._trying -= 1
             if not self._trying:
-                self._trusted.set()
+                self._close()
+                self._health.idle(Part.STORING)
 
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
@@ -71,6 +72,7 @@ class Circuit:
             async with self._probing:
                 if self._is_open:
                     await pause(self._probe_at - self._now(), self._closed)
+                    self._probe_at = self._now()
                     yield
                     return
         yield
@@ -80,10 +82,7 @@ class Circuit:
         self.stored += 1
         self._health.well(Part.STORING)
         if self._failures_in_a_row:
-            self._failures_in_a_row = 0
-            self._backoff.reset()
-            self._set_open(is_open=False)
-            self._trusted.set()
+            self._close()
 
     def fail(self, fault: StoreFaultError) -> None:
         """A PUT failed, for a reason that is not its message's."""
@@ -91,9 +90,17 @@ class Circuit:
         self._failures_in_a_row += 1
         self._trusted.clear()
         self._health.failed(Part.STORING, fault)
+        if self._is_open and self._now() < self._probe_at:
+            return  # it was under way when the circuit opened, and says nothing new
         if self._is_open or fault.cause.needs_a_person or self._failures_in_a_row >= FAILURES_TO_OPEN:
             self._probe_at = self._now() + self._backoff.next()
             self._set_open(is_open=True)
+
+    def _close(self) -> None:
+        self._failures_in_a_row = 0
+        self._backoff.reset()
+        self._set_open(is_open=False)
+        self._trusted.set()
 
     def _set_open(self, *, is_open: bool) -> None:
         self._is_open = is_open

@@ -22,6 +22,7 @@ class Deleter:
         self._receipts = receipts
         self._linger = linger
         self._slots = asyncio.Semaphore(most_in_flight)
+        self._settling = 0
 
     async def delete(self) -> None:
         """Delete until cancelled. A receipt is done only when its message is deleted or its lease is lost."""
@@ -43,12 +44,18 @@ class Deleter:
     async def _settle(self, batch: list[Delivery]) -> None:
         """Delete every delivery of the batch, trying again for as long as it takes."""
         backoff = self._common.new_backoff()
-        while batch:
-            async with self._slots:
-                left = await self._delete_once(batch)
-            if len(left) == len(batch):
-                await backoff.wait()
-            batch = left
+        self._settling += 1
+        try:
+            while batch:
+                async with self._slots:
+                    left = await self._delete_once(batch)
+                if len(left) == len(batch):
+                    await backoff.wait()
+                batch = left
+        finally:
+            self._settling -= 1
+            if not self._settling:
+                self._common.health.idle(Part.DELETING)
 
     async def _delete_once(self, batch: list[Delivery]) -> list[Delivery]:
         """One request; what is left to delete."""

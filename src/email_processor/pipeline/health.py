@@ -73,6 +73,12 @@ class Health:
         condition.fault = None
         condition.faults = 0
 
+    def idle(self, part: Part) -> None:
+        """Nothing is left to do for this part: whether its fault is still there, the next to try will tell."""
+        condition = self._conditions[part]
+        condition.fault = None
+        condition.faults = 0
+
     def failed(self, part: Part, fault: ServiceFaultError) -> None:
         """An operation of this part failed. Said once per cause, when it turns red, and again every five minutes."""
         condition = self._conditions[part]

@@ -68,6 +68,8 @@ class Receiver:
         backoff = self._common.new_backoff()
         while not self._stopping.is_set():
             await self._cleared(index)
+            if self._stopping.is_set():  # a request that was cut off at once could still be handed messages
+                return
             started = self._common.clock.monotonic()
             self._lives[life] = True
             try:

@@ -57,7 +57,7 @@ def test_what_takes_a_person_opens_it_at_once(cause: Cause) -> None:
         circuit = Kit.new().common.circuit
         with circuit.trying():
             circuit.fail(store_fault(cause))
-        return circuit.is_open
+            return circuit.is_open
 
     assert simulate(story()) is True
 
