@@ -1,7 +1,7 @@
 """Opening AWS: one session, one client for each use, and obstore pointed at where the SDK would go."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,33 +68,35 @@ async def connect(queue: QueueOptions, store: StoreOptions, payload_max_bytes: i
     Raises:
         StartError: the AWS configuration itself is wrong (an unknown profile, a CA bundle that is not there).
     """
+    async with AsyncExitStack() as stack:
+        try:
+            aws = await _open(stack, queue, store, payload_max_bytes)
+        except (BotoCoreError, OSError, ValueError) as error:
+            raise StartError(
+                f"The AWS configuration cannot be used: {error}.",
+                fix="Correct the AWS_* variables or the AWS config file that the message is about.",
+            ) from error
+        yield aws
+
+
+async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions, payload_max_bytes: int) -> Aws:
+    session, credentials = open_session(store.region)
+    endpoint, is_virtual_hosted = await put_endpoint(session, store.bucket)
+    archive = S3Archive(
+        store,
+        StoreCredentials(credentials),
+        endpoint=endpoint,
+        is_virtual_hosted=is_virtual_hosted,
+        ca_bundle=ca_bundle(session),
+    )
     # SQS and S3 on separate clients, so that long polls cannot starve the rest of connections.
-    try:
-        session, credentials = open_session(store.region)
-        endpoint, is_virtual_hosted = await put_endpoint(session, store.bucket)
-        archive = S3Archive(
-            store,
-            StoreCredentials(credentials),
-            endpoint=endpoint,
-            is_virtual_hosted=is_virtual_hosted,
-            ca_bundle=ca_bundle(session),
-        )
-        sqs_config = client_config(
-            store.user_agent, timeout=queue.wait + queue.timeout, connections=queue.connections + SPARE_CONNECTIONS
-        )
-        s3_config = client_config(store.user_agent, timeout=store.timeout)
-        sqs_client, s3_client = session.client("sqs", config=sqs_config), session.client("s3", config=s3_config)
-    except (BotoCoreError, OSError, ValueError) as error:
-        raise StartError(
-            f"The AWS configuration cannot be used: {error}.",
-            fix="Correct the AWS_* variables or the AWS config file that the message is about.",
-        ) from error
-    async with sqs_client as sqs, s3_client as s3:
-        yield Aws(
-            inbox=SqsInbox(sqs, queue.url, queue.visibility_timeout),
-            archive=archive,
-            payloads=S3Payloads(s3, payload_max_bytes),
-        )
+    timeout = queue.wait + queue.timeout
+    sqs_config = client_config(store.user_agent, timeout=timeout, connections=queue.connections + SPARE_CONNECTIONS)
+    sqs = await stack.enter_async_context(session.client("sqs", config=sqs_config))
+    s3 = await stack.enter_async_context(
+        session.client("s3", config=client_config(store.user_agent, timeout=store.timeout))
+    )
+    return Aws(SqsInbox(sqs, queue.url, queue.visibility_timeout), archive, S3Payloads(s3, payload_max_bytes))
 
 
 class _AddressedError(Exception):

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, CredentialRetrievalError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError, NoCredentialsError
+
+from email_processor.aws.faults import explain
 
 ASK_AGAIN = timedelta(seconds=60)
 
@@ -38,7 +40,7 @@ class Credentials:
         return self
 
     def get_deferred_property(self, _name: str) -> object:
-        """botocore asks for the account id this way; aiobotocore replaces it by `get_account_id`."""
+        """The account id is asked for this way by botocore; aiobotocore replaces it by `get_account_id`."""
         return self.get_account_id
 
     async def get_account_id(self) -> str | None:
@@ -50,6 +52,7 @@ class Credentials:
 
         Raises:
             BotoCoreError: there are none, or their provider failed.
+            ClientError: the service that gives them is in trouble.
         """
         try:
             if self._found is None:
@@ -59,10 +62,15 @@ class Credentials:
             frozen: ReadOnlyCredentials = await self._found.get_frozen_credentials()
         except BotoCoreError:
             raise
+        except ClientError as error:
+            # STS and its kin: a refusal is a matter of credentials, whatever its code; trouble of theirs passes
+            if explain(error)[0].needs_a_person:
+                raise CredentialRetrievalError(provider=self.provider, error_msg=str(error)) from error
+            raise
         except (OSError, RuntimeError, ValueError) as error:
             # a credential process or token file that is missing, broken or late
             text = f"{type(error).__name__}: {error}"
-            raise CredentialRetrievalError(provider=self._provider(), error_msg=text) from error
+            raise CredentialRetrievalError(provider=self.provider, error_msg=text) from error
         return frozen
 
     async def _look(self) -> None:
@@ -70,7 +78,9 @@ class Credentials:
             if self._found is None:
                 self._found = await self._source.load_credentials()
 
-    def _provider(self) -> str:
+    @property
+    def provider(self) -> str:
+        """What gave the credentials, as botocore names it (`env`, `assume-role-with-web-identity`, ...)."""
         return str(getattr(self._found, "method", "the configured provider"))
 
 

@@ -1,5 +1,6 @@
 """From what AWS, botocore and the network say to a cause and a fix."""
 
+from aiohttp import ClientError as HttpError
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -19,7 +20,7 @@ from botocore.exceptions import HTTPClientError as BotoHttpError
 from email_processor.domain.errors import Cause
 
 SERVER_ERRORS = 500  # HTTP statuses from here on are the server's fault
-DETAIL_MAX = 300  # characters of an AWS message that are logged
+DETAIL_MAX = 500  # characters of an AWS message that are logged
 
 # SQS and S3 error codes by cause, in both spellings that SQS uses (query-compatible and JSON):
 # docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html and
@@ -88,6 +89,7 @@ _CODES: dict[Cause, tuple[str, ...]] = {
         "ConditionalRequestConflict",
         "409",
     ),
+    Cause.CONFIGURATION: ("NotImplemented",),  # a header, by a store that is not quite S3
 }
 _CAUSE_OF = {code: cause for cause, codes in _CODES.items() for code in codes}
 
@@ -110,7 +112,8 @@ _FIXES = {
     Cause.CREDENTIALS: "Give the process valid credentials: the role of its service account, container or instance, "
     "a profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     Cause.CLOCK: "Set the clock of this host (NTP): AWS accepts five minutes of difference for SQS, fifteen for S3.",
-    Cause.CONFIGURATION: "Check AWS_REGION, SQS_QUEUE_URL, S3_BUCKET_NAME and the AWS_ENDPOINT_URL variables.",
+    Cause.CONFIGURATION: "Check AWS_REGION, SQS_QUEUE_URL, S3_BUCKET_NAME and the AWS_ENDPOINT_URL variables; "
+    "S3_CONDITIONAL_WRITES=false is for stores that lack them.",
     Cause.ENCRYPTION: "Allow kms:GenerateDataKey and kms:Decrypt on the key, and see that it exists and is enabled.",
     Cause.NETWORK: "Check the network path to AWS: DNS, route, security group, VPC endpoint, proxy.",
     Cause.TIMEOUT: "Check the network path to AWS: DNS, route, security group, VPC endpoint, proxy.",
@@ -144,7 +147,8 @@ def explain(error: Exception) -> tuple[Cause, str, str]:
         facts = error.response.get("Error", {})
         codes = tuple(str(code) for code in (facts.get("Code"), facts.get("QueryErrorCode")) if code)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        message = str(facts.get("Message", ""))
+        # one line of it: to a wrong signature SQS adds the request that it expected, security token included
+        message = str(facts.get("Message", "")).split("\n", 1)[0]
         cause = cause_of(codes, status, message)
         return cause, f"{codes[0] if codes else status}: {message[:DETAIL_MAX]}", fix_for(cause)
     cause = _cause_of_local(error)
@@ -167,7 +171,7 @@ def _cause_of_local(error: Exception) -> Cause:
             | ProfileNotFound()
         ):
             return Cause.CREDENTIALS
-        case BotoConnectionError() | BotoHttpError() | OSError():
+        case BotoConnectionError() | BotoHttpError() | HttpError() | OSError():
             return Cause.NETWORK
         case BotoCoreError():
             return Cause.CONFIGURATION

@@ -60,9 +60,11 @@ class SqsInbox:
         entries = [{"Id": str(index), "ReceiptHandle": handle} for index, handle in enumerate(receipt_handles)]
         try:
             answer = await self._client.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)  # type: ignore[arg-type]
+            return self._verdicts("DeleteMessageBatch", len(entries), answer)
+        except QueueFaultError:
+            raise
         except Exception as error:
             raise self._fault("DeleteMessageBatch", error) from error
-        return self._verdicts("DeleteMessageBatch", len(entries), answer)
 
     async def change_visibility(self, receipt_handles: Sequence[str], seconds: int) -> Sequence[Verdict]:
         """Hide a batch for `seconds` from now."""
@@ -72,9 +74,11 @@ class SqsInbox:
         ]
         try:
             answer = await self._client.change_message_visibility_batch(QueueUrl=self._queue_url, Entries=entries)  # type: ignore[arg-type]
+            return self._verdicts("ChangeMessageVisibilityBatch", len(entries), answer)
+        except QueueFaultError:
+            raise
         except Exception as error:
             raise self._fault("ChangeMessageVisibilityBatch", error) from error
-        return self._verdicts("ChangeMessageVisibilityBatch", len(entries), answer)
 
     async def state(self) -> QueueState:
         """Read the queue's figures."""
@@ -90,21 +94,21 @@ class SqsInbox:
 
     def _verdicts(self, operation: str, count: int, answer: Any) -> Sequence[Verdict]:  # noqa: ANN401 - either batch answer
         """One verdict for each entry; an entry that the answer does not mention (a cut answer) is not done."""
-        verdicts = [Verdict.FAILED] * count
+        verdicts = {str(index): Verdict.FAILED for index in range(count)}
         for entry in answer.get("Successful", ()):
-            verdicts[int(entry["Id"])] = Verdict.DONE
+            verdicts[entry["Id"]] = Verdict.DONE
         refusals: list[tuple[str, str]] = []
         for entry in answer.get("Failed", ()):
             code = str(entry.get("Code", ""))
             if code in HANDLE_GONE:
-                verdicts[int(entry["Id"])] = Verdict.GONE
+                verdicts[entry["Id"]] = Verdict.GONE
             else:
                 refusals.append((code, str(entry.get("Message", ""))))
         if len(refusals) == count:  # not one entry went through: it is the queue, and it may need a person
             code, message = refusals[0]
             cause = cause_of((code,), None, message)
             raise QueueFaultError(cause, f"{operation} {self._queue_url}: {code}: {message}", fix=fix_for(cause))
-        return verdicts
+        return [verdicts[str(index)] for index in range(count)]
 
     def _fault(self, operation: str, error: Exception) -> QueueFaultError:
         """What a call raised, in our terms: errors of botocore and the network, and whatever a broken answer brings."""

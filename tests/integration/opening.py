@@ -1,0 +1,39 @@
+"""Opening the AWS room as the service does, with short times."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+
+import pytest
+
+from email_processor.aws.archive import StoreOptions
+from email_processor.aws.connect import Aws, QueueOptions, connect
+from tests.servers import REGION, aws_environment
+
+QUEUE = QueueOptions(
+    url="http://127.0.0.1/123456789012/emails", visibility_timeout=30, wait=0, timeout=1, connections=8
+)
+STORE = StoreOptions(
+    bucket="archive",
+    region=REGION,
+    sse="none",
+    kms_key_id=None,
+    conditional=True,
+    timeout=1,
+    user_agent="email-processor/test",
+)
+PAYLOAD_MAX = 1000
+
+
+def point_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point the AWS SDK at `url`, with credentials."""
+    for name, value in aws_environment(url).items():
+        monkeypatch.setenv(name, value)
+
+
+def opened(*, queue_url: str = QUEUE.url, timeout: float = 1, **store: object) -> AbstractAsyncContextManager[Aws]:
+    """The ports; `store` changes options of the bucket."""
+    return connect(
+        replace(QUEUE, url=queue_url, timeout=timeout),
+        replace(STORE, timeout=timeout, **store),  # type: ignore[arg-type]
+        PAYLOAD_MAX,
+    )

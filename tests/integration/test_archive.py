@@ -1,0 +1,193 @@
+"""The archive: what is written, under which key, and how it is asked for."""
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from email_processor.aws.connect import Aws
+from email_processor.domain.email import Pointer
+from email_processor.domain.errors import Cause, PayloadMissingError, PayloadTooLargeError, StoreFaultError
+from email_processor.domain.key import sender_slug
+from email_processor.ports import Stored
+from tests.integration.fake import STORED, Fake, Reply
+from tests.integration.opening import PAYLOAD_MAX, opened, point_at
+from tests.servers import ACCESS_KEY, Bucket, Emulator
+
+KEY = "emails/2024/12/10/john.doe/m_143022.json"
+
+
+@pytest.fixture
+def bucket(emulator: Emulator) -> Bucket:
+    """A bucket on each emulator in turn."""
+    return emulator.new_bucket()
+
+
+@pytest.fixture
+async def at_bucket(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
+    """The ports, pointed at it."""
+    point_at(bucket.emulator.url, monkeypatch)
+    async with opened(timeout=10, bucket=bucket.name) as ports:
+        yield ports
+
+
+async def test_an_object_is_written_once(at_bucket: Aws, bucket: Bucket) -> None:
+    """The first put creates it, the second finds it and changes nothing."""
+    assert await at_bucket.archive.put(KEY, b'{"first":1}') is Stored.CREATED
+    assert await at_bucket.archive.put(KEY, b'{"second":2}') is Stored.ALREADY_THERE
+    assert bucket.read(KEY) == b'{"first":1}'
+
+
+async def test_without_conditional_writes_the_last_put_stays(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a store that lacks them, both puts create."""
+    point_at(bucket.emulator.url, monkeypatch)
+    async with opened(timeout=10, bucket=bucket.name, conditional=False) as aws:
+        assert await aws.archive.put(KEY, b'{"first":1}') is Stored.CREATED
+        assert await aws.archive.put(KEY, b'{"second":2}') is Stored.CREATED
+    assert bucket.read(KEY) == b'{"second":2}'
+
+
+async def test_a_bucket_that_is_not_there_is_missing(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a fault with a fix, not an object that is refused."""
+    point_at(emulator.url, monkeypatch)
+    async with opened(timeout=10, bucket="no-such-bucket") as aws:
+        with pytest.raises(StoreFaultError) as caught:
+            await aws.archive.put(KEY, b"{}")
+    assert caught.value.cause is Cause.MISSING
+    assert "S3_BUCKET_NAME" in caught.value.fix
+
+
+async def test_a_put_carries_what_it_should(fake: Fake, aws: Aws) -> None:
+    """Type, condition and signature; path and body are those that were given."""
+    fake.script = STORED
+    await aws.archive.put(KEY, b'{"a":1}')
+    (asked,) = fake.asked
+    assert (asked.method, asked.path, asked.body) == ("PUT", f"/archive/{KEY}", b'{"a":1}')
+    assert asked.headers["content-type"] == "application/json"
+    assert asked.headers["if-none-match"] == "*"
+    assert asked.headers["user-agent"] == "email-processor/test"
+    assert f"Credential={ACCESS_KEY}/" in asked.headers["authorization"]
+    assert "/us-east-1/s3/aws4_request" in asked.headers["authorization"]
+    assert not [name for name in asked.headers if "encryption" in name]
+
+
+async def test_without_conditional_writes_there_is_no_condition(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header that such a store would refuse is not sent."""
+    point_at(fake.url, monkeypatch)
+    fake.script = STORED
+    async with opened(conditional=False) as aws:
+        await aws.archive.put(KEY, b"{}")
+    assert "if-none-match" not in fake.asked[0].headers
+
+
+KMS_KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"
+ENCRYPTION = "x-amz-server-side-encryption"
+ENCRYPTIONS = [
+    ("AES256", None, {ENCRYPTION: "AES256"}),
+    ("aws:kms", None, {ENCRYPTION: "aws:kms"}),
+    ("aws:kms", KMS_KEY, {ENCRYPTION: "aws:kms", f"{ENCRYPTION}-aws-kms-key-id": KMS_KEY}),
+]
+
+
+@pytest.mark.parametrize(("sse", "key", "headers"), ENCRYPTIONS)
+async def test_encryption_is_asked_for(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, sse: str, key: str | None, headers: dict[str, str]
+) -> None:
+    """As it is set, and nothing more."""
+    point_at(fake.url, monkeypatch)
+    fake.script = STORED
+    async with opened(sse=sse, kms_key_id=key) as aws:
+        await aws.archive.put(KEY, b"{}")
+    sent = {name: value for name, value in fake.asked[0].headers.items() if name.startswith(ENCRYPTION)}
+    assert sent == headers
+
+
+HOSTILE = {
+    "AWS_SKIP_SIGNATURE": "true",
+    "AWS_SERVER_SIDE_ENCRYPTION": "AES256",
+    "AWS_SSE_BUCKET_KEY_ENABLED": "true",
+    "AWS_UNSIGNED_PAYLOAD": "true",
+    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true",
+    "AWS_ENDPOINT": "http://127.0.0.1:1",
+    "AWS_BUCKET": "another",
+    "AWS_CONDITIONAL_PUT": "disabled",
+    "AWS_PROXY_URL": "http://127.0.0.1:1",
+    "AWS_CHECKSUM_ALGORITHM": "sha256",
+    "AWS_REQUEST_PAYER": "true",
+    "AWS_DEFAULT_CONTENT_TYPE": "text/plain",
+    "AWS_TIMEOUT": "1ms",
+    "AWS_S3_EXPRESS": "true",
+    "aws_skip_signature": "true",
+}
+VARYING = {"authorization", "x-amz-date"}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_no_variable_bends_the_put_that_does_not_bend_the_sdk(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What only the Rust library would read of the environment changes nothing."""
+    point_at(fake.url, monkeypatch)
+    fake.script = STORED
+    async with opened() as aws:
+        await aws.archive.put(KEY, b"{}")
+    monkeypatch.setenv(name, HOSTILE[name])
+    async with opened() as aws:
+        await aws.archive.put(KEY, b"{}")
+    plain, bent = fake.asked
+    assert bent.target == plain.target
+    assert {it: bent.headers[it] for it in bent.headers.keys() - VARYING} == {
+        it: plain.headers[it] for it in plain.headers.keys() - VARYING
+    }
+    assert "authorization" in bent.headers
+
+
+async def test_the_environment_is_left_as_it_was(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening hides nothing for longer than it takes: a variable of AWS that comes later is still seen."""
+    point_at(fake.url, monkeypatch)
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    before = dict(os.environ)
+    async with opened():
+        assert os.environ == before
+
+
+@pytest.mark.parametrize("key", ["a b+c=d/100%/%2F.json", "日本語/é\u0301/😀.json", "~!*'();:@&,$/?#[].json"])
+async def test_a_key_arrives_as_it_is(at_bucket: Aws, bucket: Bucket, key: str) -> None:
+    """Every character of a key is kept on its way to a real server."""
+    assert await at_bucket.archive.put(key, b"{}") is Stored.CREATED
+    assert bucket.listing() == [key]
+
+
+@given(st.lists(st.text(), min_size=20, max_size=20))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_the_key_of_any_sender_arrives_as_it_is(fake: Fake, aws: Aws, senders: list[str]) -> None:
+    """Whatever the sender, S3 decodes the path of the PUT to the very key that was asked for."""
+    fake.script = STORED
+    fake.asked.clear()
+    keys = [f"emails/2024/12/10/{sender_slug(sender)}/m_143022.json" for sender in senders]
+    for key in keys:
+        await aws.archive.put(key, b"{}")
+    assert [asked.path for asked in fake.asked] == [f"/archive/{key}" for key in keys]
+
+
+async def test_a_payload_is_read(at_bucket: Aws, bucket: Bucket) -> None:
+    """Its bytes are those of the object."""
+    bucket.write("payloads/é 1", b"\x00payload\xff")
+    assert await at_bucket.payloads.fetch(Pointer(bucket.name, "payloads/é 1")) == b"\x00payload\xff"
+
+
+async def test_a_payload_that_is_not_there_is_missing(at_bucket: Aws, bucket: Bucket) -> None:
+    """As real servers say it."""
+    with pytest.raises(PayloadMissingError):
+        await at_bucket.payloads.fetch(Pointer(bucket.name, "payloads/gone"))
+
+
+async def test_a_payload_that_is_too_large_is_not_read(fake: Fake, aws: Aws) -> None:
+    """Its size is known before a byte of it is in memory."""
+    fake.script = Reply(200, b"x" * (PAYLOAD_MAX + 1))
+    with pytest.raises(PayloadTooLargeError) as caught:
+        await aws.payloads.fetch(Pointer("archive", "payloads/1"))
+    assert "1001 bytes" in caught.value.detail
+    assert "PAYLOAD_MAX_BYTES" in caught.value.fix

@@ -1,0 +1,291 @@
+"""Where requests go and how: the AWS SDK decides, and both halves go the same way."""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from email_processor.aws.connect import Aws
+from email_processor.domain.email import Pointer
+from email_processor.domain.errors import (
+    Cause,
+    EmailProcessorError,
+    QueueFaultError,
+    ServiceFaultError,
+    StartError,
+    StoreFaultError,
+)
+from tests.integration.fake import STORED, Asked, Fake, Reply, faking, sqs
+from tests.integration.opening import opened, point_at
+from tests.integration.tls import Authority, new_authority
+
+KEY = "emails/k.json"
+SQS_OF_AWS = "https://sqs.eu-west-1.amazonaws.com/123456789012/emails"
+
+
+def an_aws(asked: Asked) -> Reply:
+    """Answer as SQS, or as S3."""
+    return sqs({}) if "x-amz-target" in asked.headers else STORED
+
+
+@pytest.fixture
+async def proxy(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """The fake as the proxy that everything must go through: so it sees where to, and nothing leaves this host."""
+    fake.script = Reply(403)
+    point_at("", monkeypatch)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("HTTP_PROXY", fake.url)
+    monkeypatch.setenv("HTTPS_PROXY", fake.url)
+    return fake
+
+
+async def target_of_put(aws: Aws, proxy: Fake) -> str:
+    """Where a PUT goes."""
+    with suppress(EmailProcessorError):
+        await aws.archive.put(KEY, b"{}")
+    return proxy.asked[-1].target
+
+
+async def target_of_get(aws: Aws, proxy: Fake, bucket: str) -> str:
+    """Where the SDK's own GET of the same key goes."""
+    with suppress(EmailProcessorError):
+        await aws.payloads.fetch(Pointer(bucket, KEY))
+    return proxy.asked[-1].target
+
+
+# What an AWS SDK obeys: variables, S3 section of the config file, bucket, region; and the address that follows.
+ADDRESSES = {
+    "as it comes": ({}, "", "archive", "us-east-1", "archive.s3.amazonaws.com:443"),
+    "another region": ({}, "", "archive", "eu-west-1", "archive.s3.eu-west-1.amazonaws.com:443"),
+    "China": ({}, "", "archive", "cn-north-1", "archive.s3.cn-north-1.amazonaws.com.cn:443"),
+    "FIPS": (
+        {"AWS_USE_FIPS_ENDPOINT": "true"},
+        "",
+        "archive",
+        "us-east-1",
+        "archive.s3-fips.us-east-1.amazonaws.com:443",
+    ),
+    "dual stack": (
+        {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
+        "",
+        "archive",
+        "eu-west-1",
+        "archive.s3.dualstack.eu-west-1.amazonaws.com:443",
+    ),
+    "acceleration": (
+        {},
+        "s3 =\n  use_accelerate_endpoint = true",
+        "archive",
+        "eu-west-1",
+        "archive.s3-accelerate.amazonaws.com:443",
+    ),
+    "a dotted bucket": ({}, "", "my.archive", "eu-west-1", "s3.eu-west-1.amazonaws.com:443"),
+    "path style": (
+        {},
+        "s3 =\n  addressing_style = path",
+        "archive",
+        "eu-west-1",
+        "s3.eu-west-1.amazonaws.com:443",
+    ),
+    "virtual-hosted style": (
+        {},
+        "s3 =\n  addressing_style = virtual",
+        "archive",
+        "us-east-1",
+        "archive.s3.amazonaws.com:443",
+    ),
+    "an endpoint": (
+        {"AWS_ENDPOINT_URL": "http://s3.test"},
+        "",
+        "archive",
+        "us-east-1",
+        "http://s3.test/archive/emails/k.json",
+    ),
+    "an endpoint of S3": (
+        {"AWS_ENDPOINT_URL": "http://all.test", "AWS_ENDPOINT_URL_S3": "http://s3.test:9000/base/"},
+        "",
+        "archive",
+        "us-east-1",
+        "http://s3.test:9000/base/archive/emails/k.json",
+    ),
+    "an endpoint, virtual-hosted style": (
+        {"AWS_ENDPOINT_URL": "http://s3.test"},
+        "s3 =\n  addressing_style = virtual",
+        "archive",
+        "us-east-1",
+        "http://archive.s3.test/emails/k.json",
+    ),
+    "an endpoint in the config file": (
+        {},
+        "services = mine\n[services mine]\ns3 =\n  endpoint_url = http://s3.test:7777",
+        "archive",
+        "us-east-1",
+        "http://s3.test:7777/archive/emails/k.json",
+    ),
+    "endpoints that are to be ignored": (
+        {"AWS_ENDPOINT_URL": "http://s3.test", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+        "",
+        "archive",
+        "us-east-1",
+        "archive.s3.amazonaws.com:443",
+    ),
+}
+
+
+@pytest.mark.parametrize(("variables", "config", "bucket", "region", "target"), ADDRESSES.values(), ids=ADDRESSES)
+async def test_both_halves_go_to_the_same_place(
+    proxy: Fake,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    config: str,
+    bucket: str,
+    region: str,
+    target: str,
+) -> None:
+    """A PUT, by whichever client, goes where a GET of the AWS SDK goes, whatever the SDK obeys."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "config"
+    file.write_text(f"[default]\n{config}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    async with opened(bucket=bucket, region=region) as aws:
+        assert proxy.asked == []
+        assert await target_of_put(aws, proxy) == target
+        assert await target_of_get(aws, proxy, bucket) == target
+
+
+QUEUE_ADDRESSES = {
+    "as it comes": ({}, "eu-west-1", "sqs.eu-west-1.amazonaws.com:443"),
+    "FIPS": ({"AWS_USE_FIPS_ENDPOINT": "true"}, "us-east-1", "sqs-fips.us-east-1.amazonaws.com:443"),
+    "dual stack": ({"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "eu-west-1", "sqs.eu-west-1.api.aws:443"),
+    "an endpoint": ({"AWS_ENDPOINT_URL": "http://sqs.test"}, "us-east-1", "http://sqs.test/"),
+    "an endpoint of SQS": (
+        {"AWS_ENDPOINT_URL": "http://all.test", "AWS_ENDPOINT_URL_SQS": "http://sqs.test:9000/base"},
+        "us-east-1",
+        "http://sqs.test:9000/base",
+    ),
+}
+
+
+@pytest.mark.parametrize(("variables", "region", "target"), QUEUE_ADDRESSES.values(), ids=QUEUE_ADDRESSES)
+async def test_the_queue_is_asked_where_the_sdk_says(
+    proxy: Fake,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    region: str,
+    target: str,
+) -> None:
+    """Both clients obey region, endpoints, FIPS and dual stack."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    async with opened(queue_url=SQS_OF_AWS, region=region) as aws:
+        assert proxy.asked == []
+        with suppress(QueueFaultError):
+            await aws.inbox.receive(1, 0)
+    assert proxy.asked[-1].target == target
+
+
+async def test_the_region_of_the_settings_is_signed_for(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It beats what else the environment says of regions."""
+    point_at(fake.url, monkeypatch)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    fake.script = an_aws
+    async with opened(region="eu-west-1") as aws:
+        await aws.inbox.receive(1, 0)
+        await aws.archive.put(KEY, b"{}")
+    scopes = [asked.headers["authorization"].partition("/")[2].partition(",")[0] for asked in fake.asked]
+    assert [scope.split("/")[1:3] for scope in scopes] == [["eu-west-1", "sqs"], ["eu-west-1", "s3"]]
+
+
+async def test_no_proxy_is_honoured_by_both_halves(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What NO_PROXY names is asked directly."""
+    async with faking() as proxy:
+        point_at(fake.url, monkeypatch)
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        fake.script = an_aws
+        async with opened() as aws:
+            await aws.inbox.receive(1, 0)
+            await aws.archive.put(KEY, b"{}")
+        assert proxy.asked == []
+    assert len(fake.asked) == 2
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority that nobody knows."""
+    return new_authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+async def tls(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fake]:
+    """AWS behind a certificate of that authority."""
+    async with faking(authority.server, host="localhost") as server:
+        server.script = an_aws
+        point_at(server.url, monkeypatch)
+        yield server
+
+
+async def test_a_certificate_that_is_not_trusted_is_told_by_both_halves(tls: Fake) -> None:
+    """Nothing is sent; the fault says which variable helps."""
+    async with opened() as aws:
+        with pytest.raises(QueueFaultError) as queue_fault:
+            await aws.inbox.receive(1, 0)
+        with pytest.raises(StoreFaultError) as store_fault:
+            await aws.archive.put(KEY, b"{}")
+        with pytest.raises(StoreFaultError) as payload_fault:
+            await aws.payloads.fetch(Pointer("archive", KEY))
+    faults: list[ServiceFaultError] = [queue_fault.value, store_fault.value, payload_fault.value]
+    assert [fault.cause for fault in faults] == [Cause.CONFIGURATION] * 3
+    assert all("AWS_CA_BUNDLE" in fault.fix for fault in faults)
+    assert tls.asked == []
+
+
+@pytest.mark.parametrize("where", ["variable", "config file"])
+async def test_an_authority_of_ones_own_is_trusted_by_both_halves(
+    tls: Fake, authority: Authority, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS_CA_BUNDLE, or `ca_bundle` in the config file, is enough for the SDK, the PUT and our own calls."""
+    if where == "variable":
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.pem))
+    else:
+        file = tmp_path / "config"
+        file.write_text(f"[default]\nca_bundle = {authority.pem}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    async with opened() as aws:
+        await aws.inbox.receive(1, 0)
+        await aws.archive.put(KEY, b"{}")
+        await aws.payloads.fetch(Pointer("archive", KEY))
+    assert len(tls.asked) == 3
+
+
+WRONG = {
+    "a profile that is not there": {"AWS_PROFILE": "no-such-profile"},
+    "a CA bundle that is not there": {"AWS_CA_BUNDLE": "/nonexistent/ca.pem"},
+    "a CA bundle that is none": {"AWS_CA_BUNDLE": __file__},
+    "an endpoint that is no URL": {"AWS_ENDPOINT_URL": "not a url"},
+}
+
+
+@pytest.mark.parametrize("variables", WRONG.values(), ids=WRONG)
+async def test_an_aws_configuration_that_cannot_be_used_is_told_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    """It is one error, with a fix, before anything is begun."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StartError) as caught:
+        async with opened():
+            pass
+    assert "AWS_*" in caught.value.fix
+
+
+async def test_opening_needs_no_aws_in_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without credentials, without a server, everything opens: only the first call fails, and says why."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    async with opened() as aws:
+        with pytest.raises(QueueFaultError) as caught:
+            await aws.inbox.receive(1, 0)
+    assert caught.value.cause is Cause.CREDENTIALS

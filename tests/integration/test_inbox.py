@@ -1,0 +1,230 @@
+"""The inbox against two implementations of SQS, through both clients."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from email_processor.aws.connect import Aws
+from email_processor.domain.errors import Cause, QueueFaultError
+from email_processor.domain.message import Attribute
+from email_processor.ports import QueueState, Verdict
+from tests.integration.fake import Fake, Reply, sqs, sqs_error
+from tests.integration.opening import opened, point_at
+from tests.mail import email
+from tests.servers import Emulator, Queue
+
+# Everything that SQS allows in a body and that an encoding could spoil.
+ODD = 'Grüße \U0001f600 \u2028 \t \\ "quoted" \u202e <&> \ud7ff\ue000'
+
+
+@pytest.fixture
+def queue(emulator: Emulator) -> Queue:
+    """A queue on each emulator in turn."""
+    return emulator.new_queue()
+
+
+@pytest.fixture
+async def aws(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
+    """The ports, pointed at it."""
+    point_at(queue.emulator.url, monkeypatch)
+    async with opened(queue_url=queue.url, timeout=10) as ports:
+        yield ports
+
+
+async def test_a_message_arrives_as_it_was_sent(aws: Aws, queue: Queue) -> None:
+    """Body, digest, system attributes and user attributes are all there."""
+    message_id = queue.send(
+        ODD,
+        MessageAttributes={
+            "text": {"DataType": "String", "StringValue": "é"},
+            "number": {"DataType": "Number.int", "StringValue": "42"},
+            "binary": {"DataType": "Binary.png", "BinaryValue": b"\x89PNG\x00\xff"},
+        },
+    )
+    (message,) = await aws.inbox.receive(10, 1)
+    assert message.message_id == message_id
+    assert message.body == ODD.encode()
+    assert message.md5_of_body == hashlib.md5(ODD.encode(), usedforsecurity=False).hexdigest()
+    assert message.is_intact
+    assert message.receive_count == 1
+    assert message.sent_at is not None
+    assert abs(message.moment(0).timestamp() - message.sent_at) < 5
+    assert message.message_attributes == {
+        "text": Attribute("String", "é"),
+        "number": Attribute("Number.int", "42"),
+        "binary": Attribute("Binary.png", b"\x89PNG\x00\xff"),
+    }
+
+
+async def test_no_more_than_asked_for_is_received(aws: Aws, queue: Queue) -> None:
+    """The limit of a receive holds, and what is in flight is not handed out again."""
+    queue.send_all([email() for _ in range(5)])
+    received = [*await aws.inbox.receive(3, 0), *await aws.inbox.receive(3, 0)]
+    assert len({message.message_id for message in received}) == 5
+    assert await aws.inbox.receive(3, 0) == []
+    assert queue.in_flight == 5
+
+
+async def test_a_deleted_message_is_gone(aws: Aws, queue: Queue) -> None:
+    """A batch of ten is deleted, each entry done."""
+    queue.send_all([email() for _ in range(10)])
+    handles = [message.receipt_handle for message in await aws.inbox.receive(10, 1)]
+    assert await aws.inbox.delete(handles) == [Verdict.DONE] * 10
+    assert queue.is_empty()
+
+
+async def test_a_handle_that_never_was_is_gone(aws: Aws, queue: Queue) -> None:
+    """It is neither deleted nor extended, and its neighbour is."""
+    queue.send(email())
+    (message,) = await aws.inbox.receive(10, 1)
+    handles = ["AQEBnever", message.receipt_handle]
+    assert await aws.inbox.change_visibility(handles, 60) == [Verdict.GONE, Verdict.DONE]
+    assert await aws.inbox.delete(handles) == [Verdict.GONE, Verdict.DONE]
+
+
+async def test_visibility_zero_gives_a_message_back(aws: Aws, queue: Queue) -> None:
+    """It can be received again at once, counted, with a new handle and the first receive's time."""
+    queue.send(email())
+    (first,) = await aws.inbox.receive(10, 1)
+    assert await aws.inbox.change_visibility([first.receipt_handle], 0) == [Verdict.DONE]
+    (second,) = await aws.inbox.receive(10, 1)
+    assert second.receive_count == 2
+    assert second.receipt_handle != first.receipt_handle
+    assert second.moment(0) == first.moment(0)
+
+
+async def test_the_state_counts_messages(aws: Aws, queue: Queue) -> None:
+    """Visible and in flight are told apart; without a redrive policy there is no limit of receives."""
+    queue.send_all([email() for _ in range(3)])
+    await aws.inbox.receive(1, 1)
+    assert await aws.inbox.state() == QueueState(visible=2, in_flight=1, delayed=0, max_receive_count=None)
+
+
+async def test_the_state_tells_the_limit_of_receives(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The redrive policy's maxReceiveCount is read."""
+    policy = json.dumps({"deadLetterTargetArn": emulator.new_queue().arn, "maxReceiveCount": 7})
+    queue = emulator.new_queue(RedrivePolicy=policy)
+    point_at(emulator.url, monkeypatch)
+    async with opened(queue_url=queue.url, timeout=10) as aws:
+        assert (await aws.inbox.state()).max_receive_count == 7
+
+
+STATES = {
+    "a number": ({"RedrivePolicy": '{"maxReceiveCount":5}'}, 5),
+    "a number in quotes, as older policies have it": ({"RedrivePolicy": '{"maxReceiveCount":"5"}'}, 5),
+    "an empty policy": ({"RedrivePolicy": ""}, None),
+    "nothing": ({}, None),
+}
+
+
+@pytest.mark.parametrize(("attributes", "limit"), STATES.values(), ids=STATES)
+async def test_a_redrive_policy_is_read_in_every_form(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, attributes: dict[str, str], limit: int | None
+) -> None:
+    """The limit of receives is a number or there is none; counts that are not told are zero."""
+    point_at(fake.url, monkeypatch)
+    fake.script = sqs({"Attributes": attributes})
+    async with opened() as aws:
+        assert await aws.inbox.state() == QueueState(0, 0, 0, limit)
+
+
+async def test_a_receive_asks_for_everything(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limit, wait and visibility timeout are those that were given; all attributes are asked for."""
+    point_at(fake.url, monkeypatch)
+    fake.script = sqs({})
+    async with opened() as aws:
+        assert await aws.inbox.receive(7, 20) == []
+        (asked,) = fake.asked
+    assert asked.operation == "ReceiveMessage"
+    assert asked.json == {
+        "QueueUrl": "http://127.0.0.1/123456789012/emails",
+        "MaxNumberOfMessages": 7,
+        "WaitTimeSeconds": 20,
+        "VisibilityTimeout": 30,
+        "MessageSystemAttributeNames": ["All"],
+        "MessageAttributeNames": ["All"],
+    }
+
+
+async def test_a_fifo_receive_without_an_answer_is_asked_again_under_its_id(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQS repeats a receive of the same attempt, so that a lost answer does not lock its groups."""
+    point_at(fake.url, monkeypatch)
+    async with opened(queue_url="http://127.0.0.1/123456789012/emails.fifo") as aws:
+        fake.script = Reply(503)
+        with pytest.raises(Exception, match="SQS failed"):
+            await aws.inbox.receive(10, 0)
+        fake.script = sqs({})
+        await aws.inbox.receive(10, 0)
+        await aws.inbox.receive(10, 0)
+    first, again, next_one = (asked.json["ReceiveRequestAttemptId"] for asked in fake.asked)
+    assert first == again != next_one
+
+
+async def test_a_message_that_says_little_is_taken_as_it_is(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No digest, no attributes, a lone surrogate in the body: the batch arrives."""
+    point_at(fake.url, monkeypatch)
+    entries = (
+        b'{"Messages":[{"MessageId":"m","ReceiptHandle":"r","Body":"\\ud800"},{"MessageId":"n","ReceiptHandle":"s"}]}'
+    )
+    fake.script = Reply(200, entries, {"Content-Type": "application/x-amz-json-1.0"})
+    async with opened() as aws:
+        one, other = await aws.inbox.receive(10, 0)
+    assert (one.message_id, one.receipt_handle, one.body) == ("m", "r", b"\xed\xa0\x80")
+    assert (other.body, other.md5_of_body, other.receive_count) == (b"", None, 1)
+
+
+NOT_DONE = ([Verdict.FAILED, Verdict.FAILED], Cause.SERVER)
+
+
+async def delete_two(aws: Aws) -> object:
+    """The verdicts of a delete of two messages, or the cause of its fault."""
+    try:
+        return await aws.inbox.delete(["a", "b"])
+    except QueueFaultError as fault:
+        return fault.cause
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'{"Successful":[{"Id":"0"', b"", b"null", b"[]"])
+async def test_a_delete_is_never_done_on_an_answer_that_is_none(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    """What cannot be read as an answer may be a fault or a failed entry, but it is not a success."""
+    point_at(fake.url, monkeypatch)
+    fake.script = Reply(200, body)
+    async with opened() as aws:
+        assert await delete_two(aws) in NOT_DONE
+
+
+ODD_ANSWERS = {
+    "ids that were not sent": {"Successful": [{"Id": "7"}, {"Id": "-1"}, {"Id": "x"}]},
+    "entries that are none": {"Successful": ["0", None], "Failed": 3},
+    "no lists": {"Successful": None, "Failed": None},
+}
+
+
+@pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+async def test_a_delete_is_never_done_on_an_answer_that_makes_no_sense(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
+    """The same of an answer that can be read and is about something else."""
+    point_at(fake.url, monkeypatch)
+    fake.script = sqs(answer)
+    async with opened() as aws:
+        assert await delete_two(aws) in NOT_DONE
+
+
+async def test_an_error_does_not_repeat_what_it_should_not(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a wrong signature SQS adds the request that it expected; only the first line of it is told."""
+    point_at(fake.url, monkeypatch)
+    message = (
+        "The request signature does not match.\n\nThe Canonical String should have been\n'x-amz-security-token:T0KEN"
+    )
+    fake.script = sqs_error("InvalidSignatureException", 403, query_code="SignatureDoesNotMatch", message=message)
+    async with opened() as aws:
+        with pytest.raises(Exception, match="does not match") as caught:
+            await aws.inbox.receive(10, 0)
+    assert "T0KEN" not in str(caught.value)
