@@ -1,0 +1,1 @@
+"""From facts to findings: pure, one module a group."""

@@ -1,0 +1,28 @@
+"""What the tests of the check work on: a place without a `.env` file, and an AWS that knows permissions."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.doctor.aws import ACCOUNT, Aws
+from tests.integration.fake import faking
+from tests.servers import aws_environment
+
+
+@pytest.fixture(autouse=True)
+def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No `.env` file is near."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+async def permitted(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
+    """A scripted AWS where all is well and allowed, and an environment that points at it."""
+    script = Aws()
+    async with faking() as fake:
+        fake.script = script
+        settings = {"SQS_QUEUE_URL": f"{fake.url}/{ACCOUNT}/emails", "S3_BUCKET_NAME": "archive"}
+        for name, value in {**aws_environment(fake.url), **settings}.items():
+            monkeypatch.setenv(name, value)
+        yield script
