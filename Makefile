@@ -93,6 +93,7 @@ python:
 $(STAMP): .ci/pins/dev.txt .ci/environment.py pyproject.toml src/email_processor/__init__.py | python
 	@$(PYTHON) .ci/environment.py
 
+
 $(UV): Makefile | python
 	@$(PYTHON) -m venv .venv-tools
 	@.venv-tools/bin/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)

@@ -12,6 +12,7 @@ from typing import Literal, get_args, get_origin
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
+from email_processor.doctor.codes import CHECKS
 from email_processor.domain.errors import Cause, Reason
 from email_processor.metrics import Metrics, Operation
 from email_processor.settings import Settings
@@ -59,7 +60,21 @@ def operations() -> str:
     return _table(("service", "operation"), [operation.value for operation in Operation])
 
 
-TABLES: dict[str, Callable[[], str]] = {"settings": settings, "metrics": metrics, "operations": operations}
+def checks() -> str:
+    """Every check of `email-processor check`."""
+    rows = [
+        (f'<a id="{check.code.lower()}"></a>{check.code}', check.group, check.title, check.looks_at, check.otherwise)
+        for check in CHECKS
+    ]
+    return _table(("code", "group", "check", "what is looked at", "if it is not well"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "metrics": metrics,
+    "operations": operations,
+    "checks": checks,
+}
 
 
 def _values(values: type[Reason] | type[Cause]) -> str:

@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 
+HEALTHCHECK_SECONDS = 3.0
+HTTP_OK = 200
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listening everywhere includes here
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="email-processor")
@@ -59,6 +63,122 @@ def run() -> None:
         log.critical("crashed", exc_info=error)
         code = EXIT_FAILED
     _leave(code)
+
+
+@main.command()
+@click.option("--write", is_flag=True, help="Also store a probe object, and receive a message and give it back.")
+@click.option("--offline", is_flag=True, help="Look at the settings only.")
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def check(*, write: bool, offline: bool, strict: bool, as_json: bool) -> None:
+    """Look at settings, credentials, queue, bucket, key and clock, and say how to mend what is wrong.
+
+    Without --write nothing is changed and no message is received. Exit code 0 if the service can do its work, 1 if not,
+    2 if the settings are wrong. docs/check.md explains every line.
+    """
+    import asyncio
+
+    from email_processor.doctor.check import check as look
+    from email_processor.doctor.check import exit_code
+    from email_processor.doctor.writing import tell
+
+    logging.disable(logging.CRITICAL)  # what goes wrong is in the report
+    runner = asyncio.Runner(loop_factory=_loop_factory())  # not closed: that would wait for DNS servers that are silent
+    report = runner.run(look(write=write, offline=offline))
+    tell(report, sys.stdout, as_json=as_json)
+    _leave(exit_code(report, strict=strict))
+
+
+@main.command()
+def healthcheck() -> None:
+    """Ask /healthz of the service in this container: exit 0 if it is alive, 1 if not.
+
+    Reads HTTP_HOST and HTTP_PORT from the environment.
+    """
+    from http.client import HTTPConnection, HTTPException
+
+    host = os.environ.get("HTTP_HOST") or "0.0.0.0"  # noqa: S104 - as in the settings
+    port = os.environ.get("HTTP_PORT") or "8080"
+    try:
+        # no proxy and no settings: as little as possible that could be wrong itself
+        connection = HTTPConnection(_LOOPBACK.get(host, host), int(port), timeout=HEALTHCHECK_SECONDS)
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        click.echo(answer.read().decode(errors="replace"))
+        is_alive = answer.status == HTTP_OK
+    except (HTTPException, OSError, ValueError) as error:
+        click.echo(f"No answer on port {port}: {error}", err=True)
+        is_alive = False
+    sys.exit(0 if is_alive else EXIT_FAILED)
+
+
+@main.command()
+@click.option("--messages", type=click.IntRange(10, 5000), default=300, show_default=True, help="How many to archive.")
+@click.option("--broken", type=click.FloatRange(0, 100), default=5, show_default=True, help="Percent broken ones.")
+@click.option("--outage", type=click.FloatRange(0, 600), default=3, show_default=True, help="Seconds without S3.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same messages.")
+@click.option("--keep", is_flag=True, help="Leave everything running afterwards, until Ctrl-C.")
+def demo(messages: int, broken: float, outage: float, seed: int, *, keep: bool) -> None:
+    """See the service work: with an SQS and an S3 in memory, without an account or any setting.
+
+    The real service archives sample emails, some of them broken, through an S3 outage and a second delivery.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_before_start)
+    from email_processor.demo.run import run as run_demo
+    from email_processor.demo.tour import Options
+
+    sys.exit(run_demo(Options(messages=messages, seed=seed, broken=broken, outage=outage, keep=keep)))
+
+
+@main.command()
+@click.argument("count", type=click.IntRange(min=1), metavar="N")
+@click.option(
+    "--size", metavar="SIZE", help="Bytes of a body: 4096, 4KiB, or a range as 1KiB-64KiB. Default: as in a mailbox."
+)
+@click.option(
+    "--shape",
+    type=click.Choice(["mixed", "plain", "sns"]),
+    default="mixed",
+    show_default=True,
+    help="mixed: some in SNS envelopes, some with attributes or extra fields.",
+)
+@click.option(
+    "--broken",
+    type=click.FloatRange(0, 100),
+    default=0,
+    show_default=True,
+    help="Percent that are no emails and belong in quarantine.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same messages.")
+@click.option("--queue-url", metavar="URL", help="In place of SQS_QUEUE_URL.")
+@click.option("--dry-run", is_flag=True, help="Print the bodies, one a line, and send nothing.")
+def send(
+    count: int, size: str | None, shape: str, broken: float, seed: int, queue_url: str | None, *, dry_run: bool
+) -> None:
+    """Put N sample messages on the queue.
+
+    Needs SQS_QUEUE_URL, AWS_REGION and permission for sqs:SendMessage, nothing else. FIFO queues work.
+    """
+    from email_processor.samples.generate import Recipe, Shape
+    from email_processor.samples.sizes import TypicalSizes, parse
+
+    try:
+        sizes = parse(size) if size else TypicalSizes()
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--size") from error
+    recipe = Recipe(seed=seed, shape=Shape(shape), sizes=sizes, broken=broken)
+    from email_processor import send as sending
+
+    if dry_run:
+        sys.exit(sending.preview(count, recipe))
+    if queue_url:
+        os.environ["SQS_QUEUE_URL"] = queue_url
+    try:
+        sys.exit(sending.send(count, recipe))
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_SETTINGS)
 
 
 def _end_before_start(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -1,0 +1,20 @@
+"""What an acceptance test works on."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Emulator
+from tests.site import Site
+
+
+@pytest.fixture
+def site(emulator: Emulator, tmp_path: Path) -> Site:
+    """A queue and a bucket on each of the emulators in turn."""
+    return Site.at(emulator, tmp_path)
+
+
+@pytest.fixture
+def one_site(ministack: Emulator, tmp_path: Path) -> Site:
+    """A queue and a bucket on one emulator, for what has nothing to do with its ways."""
+    return Site.at(ministack, tmp_path)

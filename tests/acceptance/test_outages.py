@@ -1,0 +1,185 @@
+"""Outages: nothing is lost, no receive is wasted, and everything goes on by itself when the cause is gone."""
+
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.gate import Rule, cut_all, gate_before, held_until, pass_all, replying
+from tests.mail import email, emails
+from tests.servers import ACCESS_KEY, SECRET_KEY, Bucket, Queue
+from tests.service import Service
+from tests.site import Site
+from tests.waiting import eventually
+
+
+def received_once(service: Service) -> bool:
+    """Whether every message that the service has received came on its first receive."""
+    firsts = service.metric("message_receive_count_bucket", le="1.0")
+    return firsts == service.metric("message_receive_count_count") > 0
+
+
+OUTAGES = {
+    "connections are cut": ("moto", cut_all),
+    "503 ServiceUnavailable": ("ministack", replying(503, "ServiceUnavailable")),
+    "403 AccessDenied": ("moto", replying(403, "AccessDenied")),
+}
+
+
+@pytest.mark.parametrize(("emulator", "outage"), OUTAGES.values(), ids=OUTAGES, indirect=["emulator"])
+def test_an_outage_of_s3_stops_receiving_and_ends_by_itself(site: Site, outage: Rule) -> None:
+    """The circuit opens, `/readyz` turns red and `/healthz` not, no message is received again, and all are stored."""
+    sent = site.queue.send_all(emails(6))
+    with gate_before(site.emulator.url) as s3, site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
+        s3.rule = outage
+        service.wait_until("circuit_open", 1)
+        eventually(lambda: not service.under_way("receiving"), "no receive under way")
+        sent += site.queue.send_all(emails(4))
+        service.wait_until("retries_total", 7)
+        answer = service.get("/readyz")
+        assert (answer.status, answer.json["circuit"]) == (503, "open")
+        assert service.is_alive()
+        assert site.queue.visible == 4
+        s3.rule = pass_all
+        site.queue.wait_until_empty()
+        service.wait_until_ready()
+        assert service.metric("circuit_open") == 0
+        assert received_once(service)
+    assert site.bucket.message_ids() == sorted(sent)
+
+
+def test_an_s3_that_does_not_answer_is_an_outage(one_site: Site) -> None:
+    """Every PUT is bounded in time; those that hang open the circuit like any other failure."""
+    sent = one_site.queue.send_all(emails(6))
+    opened = threading.Event()
+    with gate_before(one_site.emulator.url) as s3:
+        s3.rule = held_until(opened)
+        with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, S3_TIMEOUT_SECONDS="1") as service:
+            service.wait_until("circuit_open", 1)
+            assert service.metric("aws_requests_total", operation="PutObject", outcome="timeout") >= 5
+            opened.set()
+            one_site.queue.wait_until_empty()
+            assert received_once(service)
+    assert one_site.bucket.message_ids() == sorted(sent)
+
+
+def test_throttling_is_not_an_outage(one_site: Site) -> None:
+    """`503 SlowDown` lowers the number of uploads at once; the circuit stays closed and nothing is lost."""
+    sent = one_site.queue.send_all(emails(15))
+    slow_down = replying(503, "SlowDown")
+    with gate_before(one_site.emulator.url) as s3:
+        s3.rule = lambda request: slow_down(request) if s3.count("PUT") % 2 else None
+        with one_site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
+            one_site.queue.wait_until_empty()
+            assert service.metric("retries_total", cause="throttled") >= 1
+            assert service.metric("upload_concurrency_limit") < 16
+            assert service.metric("retries_total", cause="server") == 0
+            assert not service.logged("failing")
+    assert one_site.bucket.message_ids() == sorted(sent)
+
+
+def test_an_outage_of_sqs_is_survived(site: Site) -> None:
+    """With SQS down at the start and again later, the service stays alive, says so, and goes on."""
+    sent = site.queue.send_all(emails(3))
+    with gate_before(site.emulator.url) as sqs:
+        sqs.rule = cut_all
+        with site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
+            assert service.wait_for("failing", part="receiving")["cause"] == "network"
+            assert (service.is_ready(), service.is_alive()) == (False, True)
+            sqs.rule = pass_all
+            service.wait_until("messages_archived_total", 3)
+            service.wait_until_ready()
+            sqs.rule = cut_all
+            eventually(lambda: service.get("/readyz").json["receiving"]["status"] == "failing", "receiving to fail")
+            sent += site.queue.send_all(emails(3))
+            sqs.rule = pass_all
+            service.wait_until("messages_archived_total", 6)
+            service.wait_until_ready()
+            assert len(service.logged("recovered", part="receiving")) == 2
+    assert site.bucket.message_ids() == sorted(sent)
+
+
+def test_a_missing_queue_is_an_error_with_a_fix_that_heals(site: Site) -> None:
+    """The service starts, its HTTP port answers not-ready, the log says what to do; a queue that is made is used."""
+    name = f"late-{uuid.uuid4().hex}"
+    url = site.queue.url.rpartition("/")[0] + "/" + name
+    with site.service(SQS_QUEUE_URL=url) as service:
+        record = service.wait_for("failing", part="receiving")
+        assert (record["level"], record["cause"]) == ("error", "missing")
+        assert "SQS_QUEUE_URL" in record["fix"]
+        assert (service.is_ready(), service.is_alive()) == (False, True)
+        queue = Queue(site.emulator, site.emulator.sqs.create_queue(QueueName=name)["QueueUrl"])
+        sent = queue.send(email())
+        service.wait_until("messages_archived_total", 1, within=40)
+        service.wait_until_ready()
+    assert site.bucket.message_ids() == [sent]
+
+
+def test_a_missing_bucket_is_an_error_with_a_fix_that_heals(site: Site) -> None:
+    """Messages wait in hand until the bucket is made; none is received twice."""
+    name = f"late-{uuid.uuid4().hex}"
+    sent = site.queue.send_all(emails(3))
+    with site.service(S3_BUCKET_NAME=name) as service:
+        record = service.wait_for("failing", part="storing")
+        assert (record["level"], record["cause"]) == ("error", "missing")
+        assert "S3_BUCKET_NAME" in record["fix"]
+        assert (service.is_ready(), service.is_alive()) == (False, True)
+        site.emulator.s3.create_bucket(Bucket=name)
+        service.wait_until("messages_archived_total", 3)
+        service.wait_until_ready()
+        assert received_once(service)
+    assert Bucket(site.emulator, name).message_ids() == sorted(sent)
+
+
+def test_without_credentials_it_waits_until_there_are_some(one_site: Site, tmp_path: Path) -> None:
+    """Not ready, with a fix in the log; credentials that appear in the shared file are used without a restart."""
+    file = tmp_path / "credentials"
+    sent = one_site.queue.send(email())
+    with one_site.service(
+        AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_SHARED_CREDENTIALS_FILE=str(file)
+    ) as service:
+        record = service.wait_for("failing", part="receiving")
+        assert (record["level"], record["cause"]) == ("error", "credentials")
+        assert "AWS_ACCESS_KEY_ID" in record["fix"]
+        assert (service.is_ready(), service.is_alive()) == (False, True)
+        file.write_text(f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n")
+        service.wait_until("messages_archived_total", 1)
+        service.wait_until_ready()
+    assert one_site.bucket.message_ids() == [sent]
+
+
+def test_leases_are_renewed_for_as_long_as_the_outage_lasts(one_site: Site) -> None:
+    """Half a visibility timeout into an outage every lease is renewed, so that nobody else gets the messages."""
+    sent = one_site.queue.send_all(emails(12))
+    with gate_before(one_site.emulator.url) as s3, one_site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
+        s3.rule = cut_all
+        service.wait_until("messages_received_total", 12)
+        service.wait_until("lease_extensions_total", 12, within=30)
+        assert service.metric("leases_lost_total") == 0
+        assert one_site.queue.in_flight == len(sent)
+        assert received_once(service)
+
+
+def test_a_role_that_is_refused_is_told_once_and_heals(one_site: Site, tmp_path: Path) -> None:
+    """Web identity as on EKS: while STS denies the role there is one error with a fix, no stack trace."""
+    token = tmp_path / "token"
+    token.write_text("a-token-of-the-cluster")
+    sent = one_site.queue.send(email())
+    with gate_before(one_site.emulator.url) as sts:
+        sts.rule = replying(403, "AccessDenied")
+        with one_site.service(
+            AWS_ACCESS_KEY_ID="",
+            AWS_SECRET_ACCESS_KEY="",
+            AWS_ROLE_ARN="arn:aws:iam::123456789012:role/email-processor",
+            AWS_WEB_IDENTITY_TOKEN_FILE=str(token),
+            AWS_ENDPOINT_URL_STS=sts.url,
+        ) as service:
+            record = service.wait_for("failing", part="receiving")
+            assert (record["level"], record["cause"]) == ("error", "credentials")
+            sts.wait_for("POST", count=5)
+            sts.rule = pass_all
+            service.wait_until("messages_archived_total", 1)
+            assert len(service.logged("failing", part="receiving")) == 1
+            assert not any("Traceback" in line for line in service.lines)
+    assert one_site.bucket.message_ids() == [sent]

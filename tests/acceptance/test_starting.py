@@ -1,0 +1,82 @@
+"""The start: settings from everywhere, and a clear word when it cannot be."""
+
+import errno
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.gate import gate_before
+from tests.mail import email
+from tests.servers import aws_environment
+from tests.service import Service
+from tests.site import Site
+
+EXIT_FAILED = 1
+EXIT_SETTINGS = 2
+
+
+def test_wrong_settings_end_it_with_one_report(tmp_path: Path) -> None:
+    """Everything that is wrong is told at once, by name and with an example; the exit code is 2."""
+    settings = {"SQS_QUEUE_URL": "emails", "MAX_MESSAGES_PER_POLL": "11", "S3_SSE": "rot13"}
+    with Service(settings, tmp_path, measured=True) as service:
+        assert service.exit_code() == EXIT_SETTINGS
+    report = "\n".join(service.lines)
+    assert "4 of the settings are wrong" in report
+    for name in ("SQS_QUEUE_URL", "S3_BUCKET_NAME", "MAX_MESSAGES_PER_POLL", "S3_SSE"):
+        assert f"for example: {name}=" in report
+
+
+def test_a_password_in_a_setting_is_not_repeated(tmp_path: Path) -> None:
+    """A queue URL with credentials is refused without being printed."""
+    settings = {"SQS_QUEUE_URL": "https://user:hunter2@sqs.us-east-1.amazonaws.com/1/q", "S3_BUCKET_NAME": "archive"}
+    with Service(settings, tmp_path) as service:
+        assert service.exit_code() == EXIT_SETTINGS
+    assert any("must not contain a user name or a password" in line for line in service.lines)
+    assert not any("hunter2" in line for line in service.lines)
+
+
+def test_a_port_that_is_taken_ends_it_with_a_clear_line(one_site: Site) -> None:
+    """The log says which address and what to change; the exit code is 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with one_site.service(measured=True, HTTP_PORT=port) as service:
+            assert service.exit_code() == EXIT_FAILED
+    record = service.wait_for("cannot_start", level="error")
+    assert record["error"] == f"Cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}."
+    assert "HTTP_PORT" in record["fix"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("AWS_PROFILE", "no-such-profile"), ("AWS_CA_BUNDLE", "/nonexistent/ca.pem")]
+)
+def test_an_aws_configuration_that_cannot_be_used_ends_it_with_a_clear_line(
+    one_site: Site, name: str, value: str
+) -> None:
+    """It is one line of log with what is wrong and a fix, no stack trace; the exit code is 1."""
+    settings = {**one_site.settings, "AWS_ENDPOINT_URL": "https://127.0.0.1:1", name: value}
+    with Service(settings, one_site.directory, measured=True) as service:
+        assert service.exit_code() == EXIT_FAILED
+    record = service.wait_for("cannot_start", level="error")
+    assert value in record["error"]
+    assert "AWS_" in record["fix"]
+
+
+def test_settings_may_come_from_a_dotenv_file(one_site: Site) -> None:
+    """A `.env` file gives what the environment does not, the AWS SDK's own variables included."""
+    settings = {**one_site.settings, **aws_environment(one_site.emulator.url)}
+    lines = [f'{name}="{value}"' for name, value in settings.items()]
+    (one_site.directory / ".env").write_text("\n".join([*lines, "S3_KEY_PREFIX=from-the-file", "LOG_LEVEL=ERROR"]))
+    sent = one_site.queue.send(email())
+    with Service({"LOG_LEVEL": "INFO"}, one_site.directory) as service:
+        assert service.wait_for("started")["bucket"] == one_site.bucket.name
+        service.wait_until("messages_archived_total", 1)
+    assert one_site.bucket.message_ids("from-the-file/") == [sent]
+
+
+def test_the_first_receive_is_made_at_once(one_site: Site) -> None:
+    """A new replica is at work after less than two seconds of CPU, which is as long as it takes on a free core."""
+    with gate_before(one_site.emulator.url) as sqs, one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
+        sqs.wait_for("ReceiveMessage", within=60)
+        assert service.cpu_seconds() < 2.0

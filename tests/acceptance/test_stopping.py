@@ -1,0 +1,145 @@
+"""Signals: a clean stop, a stop at once, and a kill."""
+
+import signal
+import threading
+
+import pytest
+
+from tests.gate import Gate, gate_before, held_until, only, pass_all
+from tests.mail import emails
+from tests.service import Service
+from tests.site import Site
+from tests.waiting import eventually
+
+STOPS = [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_stop_finishes_what_is_in_hand_and_accounts_for_it(site: Site, stop: signal.Signals) -> None:
+    """The exit code is 0, the last log line counts every class, and every message is in the bucket or the queue."""
+    good = site.queue.send_all(emails(30))
+    site.queue.send_all(["not an email"] * 3)
+    with site.service(measured=True) as service:
+        service.wait_until("messages_received_total", 1)
+        assert service.stop(stop) == 0
+        last = service.events[-1]
+    assert service.logged("signal")[0]["signal"] == stop.name
+    assert last["event"] == "stopped"
+    assert last["left_in_hand"] == 0
+    assert last["received"] == last["archived"] + last["quarantined"] + last["duplicates"] + last["released"]
+    stored = site.bucket.message_ids()
+    assert last["archived"] == len(stored)
+    assert last["quarantined"] == len(site.bucket.listing("quarantine/"))
+    assert site.queue.visible == len(good) + 3 - last["archived"] - last["quarantined"]
+    assert set(stored) <= set(good)
+
+
+def test_while_it_drains_it_is_alive_but_not_ready(one_site: Site) -> None:
+    """From the signal on `/readyz` is red and says why, `/healthz` stays green, and the work in hand is finished."""
+    sent = one_site.queue.send_all(emails(5))
+    opened = threading.Event()
+    with gate_before(one_site.emulator.url) as s3:
+        s3.rule = held_until(opened)
+        with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, S3_TIMEOUT_SECONDS="15") as service:
+            s3.wait_for("PUT", count=5)
+            service.send(signal.SIGTERM)
+            service.wait_for("stopping", in_hand=5)
+            answer = service.get("/readyz")
+            assert (answer.status, answer.json["draining"]) == (503, True)
+            assert service.is_alive()
+            opened.set()
+            assert service.exit_code() == 0
+    assert one_site.bucket.message_ids() == sorted(sent)
+    assert one_site.queue.is_empty()
+
+
+def test_what_cannot_be_stored_in_time_is_given_back_at_once(site: Site) -> None:
+    """With S3 hanging, the grace period ends with every message visible to other consumers again."""
+    sent = site.queue.send_all(emails(8))
+    opened = threading.Event()
+    with gate_before(site.emulator.url) as s3:
+        s3.rule = held_until(opened)
+        with site.service(AWS_ENDPOINT_URL_S3=s3.url, S3_TIMEOUT_SECONDS="15", SHUTDOWN_GRACE_SECONDS="2") as service:
+            s3.wait_for("PUT", count=8)
+            assert service.stop(within=4) == 0
+            assert service.wait_for("stopped")["released"] == 8
+        visible = site.queue.visible
+        opened.set()
+    assert visible == len(sent)
+
+
+def test_a_stop_does_not_wait_for_the_long_poll(site: Site) -> None:
+    """An idle service in the middle of a poll of twenty seconds is gone within the two that the poll is given."""
+    with (
+        gate_before(site.emulator.url) as sqs,
+        site.service(AWS_ENDPOINT_URL_SQS=sqs.url, SQS_WAIT_TIME_SECONDS="20") as service,
+    ):
+        sqs.wait_for("ReceiveMessage")
+        assert service.stop(within=4) == 0
+
+
+def test_messages_that_come_with_the_last_poll_are_kept(one_site: Site) -> None:
+    """A receive that was under way at the signal gets a moment, and what it brings is archived."""
+    opened = threading.Event()
+    with gate_before(one_site.emulator.url) as sqs:
+        sqs.rule = only("ReceiveMessage", held_until(opened))
+        sent = one_site.queue.send_all(emails(3))
+        with one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
+            sqs.wait_for("ReceiveMessage")
+            service.send(signal.SIGTERM)
+            service.wait_for("stopping")
+            opened.set()
+            assert service.exit_code() == 0
+    assert one_site.bucket.message_ids() == sorted(sent)
+    assert one_site.queue.is_empty()
+
+
+@pytest.mark.parametrize(("first", "second"), [STOPS, STOPS[::-1]])
+def test_a_second_signal_ends_it_at_once(one_site: Site, first: signal.Signals, second: signal.Signals) -> None:
+    """It does not wait for what is in hand, and exits as a shell says of that signal; the messages come back."""
+    one_site.queue.send_all(emails(2))
+    opened = threading.Event()
+    with gate_before(one_site.emulator.url) as s3:
+        s3.rule = held_until(opened)
+        with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, S3_TIMEOUT_SECONDS="15") as service:
+            s3.wait_for("PUT", count=2)
+            service.send(first)
+            service.wait_for("stopping")
+            assert service.stop(second, within=2) == 128 + second
+        opened.set()
+    assert one_site.queue.in_flight == 2
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_stop_before_the_start_is_done_is_clean(one_site: Site, stop: signal.Signals) -> None:
+    """A signal that comes while it is still starting ends it with 0: nothing is in hand."""
+    with one_site.service() as service:
+        service.wait_until_signals_are_caught()
+        assert service.stop(stop) == 0
+
+
+def test_after_a_kill_nothing_is_lost_and_nothing_is_there_twice(site: Site) -> None:
+    """A second process finishes what a killed one had stored, was storing, and had not begun."""
+    sent = site.queue.send_all(emails(40))
+    opened = threading.Event()
+    with gate_before(site.emulator.url) as aws:
+        hold = held_until(opened)
+        aws.rule = only("PUT", lambda request: hold(request) if aws.count("PUT") > 12 else None)
+        with first_process(site, aws) as service:
+            aws.wait_for("PUT", count=14)
+            eventually(lambda: len(site.bucket.listing()) == 12, "twelve objects")
+            assert service.stop(signal.SIGKILL) == -signal.SIGKILL
+        before = {key: site.bucket.read(key) for key in site.bucket.listing()}
+        opened.set()
+        aws.wait_until_idle()
+        site.queue.release_all(aws.receipt_handles().values())
+        aws.rule = pass_all
+        with site.service() as service:
+            site.queue.wait_until_empty()
+    assert site.bucket.message_ids() == sorted(sent)
+    assert {key: site.bucket.read(key) for key in before} == before
+
+
+def first_process(site: Site, aws: Gate) -> Service:
+    """A service that leaves deletes lying for longer than the test takes."""
+    return site.service(AWS_ENDPOINT_URL=aws.url, DELETE_LINGER_SECONDS="10", S3_TIMEOUT_SECONDS="15")

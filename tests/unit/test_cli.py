@@ -1,0 +1,191 @@
+"""The command line: its options and its exit codes."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from click.testing import CliRunner
+
+from email_processor import __version__, cli, service, settings
+from email_processor.domain.errors import StartError
+from tests.servers import BIN
+from tests.unit.logging_state import restored_logging
+
+COMMAND = str(BIN / "email-processor")
+SETTINGS = {
+    "SQS_QUEUE_URL": "http://127.0.0.1:1/123456789012/emails",
+    "S3_BUCKET_NAME": "my-email-archive",
+    "HTTP_HOST": "127.0.0.1",
+    "HTTP_PORT": "0",
+    "LOG_FORMAT": "json",
+}
+
+
+def run_command(directory: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """`email-processor run` with these settings, to its end."""
+    return subprocess.run(
+        [COMMAND, "run"],
+        cwd=directory,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_version_is_told() -> None:
+    """By the command and by the module, in the same words."""
+    by_module = subprocess.run(
+        [sys.executable, "-m", "email_processor", "--version"], capture_output=True, text=True, check=True
+    )
+    assert f"email-processor, version {__version__}\n" == by_module.stdout
+    assert by_module.stdout == CliRunner().invoke(cli.main, ["--version"]).stdout
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_names_every_command(option: str) -> None:
+    """With the first sentence of each."""
+    answer = CliRunner().invoke(cli.main, [option])
+    assert answer.exit_code == 0
+    assert "Archive every email from an SQS queue into an S3 bucket, exactly once." in answer.stdout
+    commands = answer.stdout.partition("Commands:\n")[2].splitlines()
+    assert sorted(cli.main.commands) == [line.split()[0] for line in commands]
+    assert all(len(line.split()) > 2 for line in commands)
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["--fly"], ["run", "--fly"], ["run", "now"]])
+def test_wrong_usage_is_two(arguments: list[str]) -> None:
+    """As with wrong settings, and on stderr."""
+    answer = CliRunner().invoke(cli.main, arguments)
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert "Try 'main" in answer.stderr
+
+
+def test_wrong_settings_are_two(tmp_path: Path) -> None:
+    """With the report on stderr, nothing on stdout and no stack trace."""
+    ended = run_command(tmp_path, {**SETTINGS, "S3_BUCKET_NAME": "", "HTTP_PORT": "http"})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("email-processor cannot start. 2 of the settings are wrong:\n  S3_BUCKET_NAME: ")
+    assert "Traceback" not in ended.stderr
+
+
+def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
+    """A `.env` file in the working directory counts."""
+    (tmp_path / ".env").write_text("HTTP_PORT=http\n")
+    ended = run_command(tmp_path, {name: value for name, value in SETTINGS.items() if name != "HTTP_PORT"})
+    assert ended.returncode == 2
+    assert "HTTP_PORT: must be a whole number from 0 to 65535; it is 'http'" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "detail"),
+    [
+        ({"HTTP_HOST": "192.0.2.1"}, "Cannot listen on 192.0.2.1:0: Cannot assign requested address."),
+        (
+            {"AWS_PROFILE": "nobody"},
+            "The AWS configuration cannot be used: The config profile (nobody) could not be found.",
+        ),
+    ],
+)
+def test_what_cannot_start_is_one(variables: Mapping[str, str], detail: str, tmp_path: Path) -> None:
+    """With one line of log that says what to do."""
+    ended = run_command(tmp_path, {**SETTINGS, **variables})
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (record,) = (json.loads(line) for line in ended.stderr.splitlines())
+    assert ("cannot_start", "error", detail) == (record["event"], record["level"], record["error"])
+    assert record["fix"].endswith(".")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_start_is_zero(number: signal.Signals, tmp_path: Path) -> None:
+    """Nothing is in hand while settings are still being read, here from a pipe that nobody fills."""
+    pipe = tmp_path / ".env"
+    os.mkfifo(pipe)
+    with (
+        subprocess.Popen([COMMAND, "run"], cwd=tmp_path, env={**os.environ, **SETTINGS}) as process,
+        pipe.open("w"),  # returns when the command has opened the other end
+    ):
+        process.send_signal(number)
+        assert process.wait(30) == 0
+
+
+@pytest.fixture
+def _this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Make `run` end with SystemExit, and take back what it does to the process."""
+
+    def leave(code: int) -> NoReturn:
+        raise SystemExit(code)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(logging, "shutdown", lambda: None)
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    with restored_logging():
+        yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_this_process")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_are_heard_before_settings_are_read(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first line on: the first process of a container hears only signals that it has a handler for."""
+    monkeypatch.setattr(settings, "load", lambda: signal.raise_signal(number))
+    assert CliRunner().invoke(cli.main, ["run"]).exit_code == 0
+
+
+@pytest.mark.usefixtures("_this_process")
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_services_own_exit_code_is_passed_on(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0 after a clean drain, 1 if something was left in hand."""
+
+    async def serve(_settings: object) -> int:
+        return code
+
+    monkeypatch.setattr(service, "serve", serve)
+    assert CliRunner().invoke(cli.main, ["run"]).exit_code == code
+
+
+@pytest.mark.usefixtures("_this_process")
+@pytest.mark.parametrize(
+    ("error", "event"),
+    [(RuntimeError("a bug"), "crashed"), (StartError("No."), "cannot_start"), (KeyboardInterrupt(), "crashed")],
+)
+def test_whatever_ends_the_service_is_logged_and_one(
+    error: BaseException, event: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug with its stack trace; nothing ends silently."""
+
+    async def serve(_settings: object) -> int:
+        raise error
+
+    monkeypatch.setattr(service, "serve", serve)
+    answer = CliRunner().invoke(cli.main, ["run"])
+    assert (1, event) == (answer.exit_code, json.loads(answer.stderr.splitlines()[-1])["event"])
+
+
+@pytest.mark.usefixtures("_this_process")
+def test_it_runs_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where uvloop does not install, on the standard loop."""
+    loops: list[type] = []
+
+    async def serve(_settings: object) -> int:
+        loops.append(type(asyncio.get_running_loop()))
+        return 0
+
+    monkeypatch.setattr(service, "serve", serve)
+    CliRunner().invoke(cli.main, ["run"])
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    CliRunner().invoke(cli.main, ["run"])
+    assert ["uvloop", "asyncio.unix_events"] == [loop.__module__ for loop in loops]
