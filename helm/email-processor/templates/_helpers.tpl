@@ -1,0 +1,154 @@
+{{- define "email-processor.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "email-processor.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "email-processor.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "email-processor.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What selects the pods of the service; never changes, since a Deployment's selector cannot. */}}
+{{- define "email-processor.selector" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: service
+{{- end -}}
+
+{{/* Labels of an object: (dict "root" $ "component" "service" "labels" (dict)). The chart's own win. */}}
+{{- define "email-processor.labels" -}}
+{{- $own := dict
+  "app.kubernetes.io/name" (default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/instance" .root.Release.Name
+  "app.kubernetes.io/component" (default "service" .component)
+  "app.kubernetes.io/part-of" "email-processor"
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_")
+-}}
+{{- mergeOverwrite (dict) .root.Values.commonLabels (default dict .labels) $own | toYaml -}}
+{{- end -}}
+
+{{/* Name, labels and annotations of an object: as above, and "name" or "suffix", and "annotations". */}}
+{{- define "email-processor.metadata" -}}
+name: {{ default (include "email-processor.fullname" .root) .name }}{{ default "" .suffix }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "email-processor.labels" . | nindent 2 }}
+{{- with mergeOverwrite (dict) .root.Values.commonAnnotations (default dict .annotations) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* A number as people write it: Helm would write a big one with an exponent. */}}
+{{- define "email-processor.scalar" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
+{{- end -}}
+
+{{- define "email-processor.terminationGracePeriodSeconds" -}}
+{{- add 10 (ceil .Values.settings.SHUTDOWN_GRACE_SECONDS | int64) -}}
+{{- end -}}
+
+{{/* The settings as environment variables; what is empty is left to the application's default. */}}
+{{- define "email-processor.environment" -}}
+{{- range $name, $value := .Values.settings }}
+{{- if ne (toString $value) "" }}
+{{ $name }}: {{ include "email-processor.scalar" $value | quote }}
+{{- end }}
+{{- end }}
+POD_TERMINATION_GRACE_SECONDS: {{ include "email-processor.terminationGracePeriodSeconds" . | quote }}
+{{- end -}}
+
+{{/* What all pods of the chart share. */}}
+{{- define "email-processor.pod" -}}
+serviceAccountName: {{ include "email-processor.serviceAccountName" . }}
+automountServiceAccountToken: false {{- /* IRSA and EKS Pod Identity mount a token of their own */}}
+enableServiceLinks: false
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if or .Values.settings.LOG_FILE .Values.extraVolumes }}
+volumes:
+  {{- if .Values.settings.LOG_FILE }}
+  - name: log
+    emptyDir:
+      sizeLimit: 64Mi
+  {{- end }}
+  {{- with .Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* What all containers of the chart share. */}}
+{{- define "email-processor.container" -}}
+name: email-processor
+image: {{ include "email-processor.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- with .Values.securityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+envFrom:
+  - configMapRef:
+      name: {{ include "email-processor.fullname" . }}
+  {{- with .Values.extraEnvFrom }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .Values.extraEnv }}
+env:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if or .Values.settings.LOG_FILE .Values.extraVolumeMounts }}
+volumeMounts:
+  {{- if .Values.settings.LOG_FILE }}
+  - name: log
+    mountPath: {{ dir .Values.settings.LOG_FILE }}
+  {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end -}}

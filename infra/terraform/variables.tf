@@ -1,0 +1,75 @@
+variable "name" {
+  description = "Start of the names of queues, key and role."
+  type        = string
+  default     = "email-processor"
+}
+
+variable "bucket_name" {
+  description = "Name of the bucket to archive into; made from the name and the account if null."
+  type        = string
+  default     = null
+}
+
+variable "oidc_provider_arn" {
+  description = "The cluster's IAM OIDC provider, for IRSA. Null: the role is for EKS Pod Identity."
+  type        = string
+  default     = null
+}
+
+variable "namespace" {
+  description = "Namespace of the release."
+  type        = string
+  default     = "email-processor"
+}
+
+variable "service_account_name" {
+  description = "Service account of the release."
+  type        = string
+  default     = "email-processor"
+}
+
+variable "sender_arns" {
+  description = "Roles or users of the email validation service, allowed to send."
+  type        = list(string)
+  default     = []
+}
+
+variable "visibility_timeout_seconds" {
+  description = "As VISIBILITY_TIMEOUT_SECONDS of the service."
+  type        = number
+  default     = 300
+
+  validation {
+    condition     = var.visibility_timeout_seconds >= 30 && var.visibility_timeout_seconds <= 43200
+    error_message = "SQS and the service allow 30 to 43200 seconds."
+  }
+}
+
+variable "max_receive_count" {
+  description = "Receives before a message goes to the dead-letter queue."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.max_receive_count >= 3
+    error_message = "Below 3 a pod that is killed twice costs a good email its place."
+  }
+}
+
+variable "glacier_after_days" {
+  description = "Days before an email goes to Glacier Instant Retrieval; 0 leaves it in Standard."
+  type        = number
+  default     = 90
+}
+
+variable "versioning" {
+  description = "Keep what people delete or overwrite, and pay for it. The service itself never overwrites."
+  type        = bool
+  default     = false
+}
+
+variable "tags" {
+  description = "Tags for everything."
+  type        = map(string)
+  default     = {}
+}

@@ -1,0 +1,106 @@
+"""The image, built and run as the pod runs it: `make image-check` (ENGINE: docker, podman, or one with its options).
+
+RUN_OPTIONS are added to every `run`. Not collected with the other tests: it needs an engine, and the base image.
+"""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from email_processor import __version__
+from tests.deploy.chart import ROOT
+from tests.mail import emails
+from tests.servers import Emulator, free_port
+from tests.site import Site
+from tests.waiting import eventually
+
+ENGINE = shlex.split(os.environ.get("ENGINE") or "docker")
+IMAGE = "email-processor:check"
+AS_THE_POD = (
+    *("--network", "host", "--read-only", "--user", "1000", "--cap-drop", "ALL"),
+    *("--security-opt", "no-new-privileges"),
+    *shlex.split(os.environ.get("RUN_OPTIONS", "")),
+)
+CPU_SECONDS_TO_FIRST_RECEIVE = 1.2  # 0.8 on an idle machine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _image() -> None:
+    subprocess.run([*ENGINE, "build", "--tag", IMAGE, str(ROOT)], check=True)
+
+
+def run(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run the image to its end."""
+    command = [*ENGINE, "run", "--rm", *AS_THE_POD, *options, IMAGE, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def running(name: str, settings: dict[str, str]) -> Iterator[None]:
+    """The image's own command, in the background; killed at the end if it still runs."""
+    variables = [option for key, value in settings.items() for option in ("--env", f"{key}={value}")]
+    subprocess.run(
+        [*ENGINE, "run", "--detach", "--name", name, *AS_THE_POD, *variables, IMAGE], capture_output=True, check=True
+    )
+    try:
+        yield
+    finally:
+        subprocess.run([*ENGINE, "rm", "--force", name], capture_output=True, check=True)
+
+
+def test_it_says_its_version() -> None:
+    """Arguments go to the command line."""
+    answer = run("--version")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == f"email-processor, version {__version__}\n"
+
+
+def test_it_refuses_to_run_without_settings() -> None:
+    """Exit code 2, and the report names what is missing."""
+    answer = run()
+    assert answer.returncode == 2
+    assert "SQS_QUEUE_URL" in answer.stderr
+
+
+def test_it_loads_only_compiled_modules() -> None:
+    """Nothing is compiled at start: on a read-only root that would be so at every start."""
+    code = "import email_processor.service, email_processor.settings, email_processor.logs, uvloop"
+    answer = run("-I", "-B", "-v", "-c", code, options=("--entrypoint", "/app/bin/python"))
+    assert answer.returncode == 0
+    assert [
+        line for line in answer.stderr.splitlines() if line.startswith("# code object from '") and ".py'" in line
+    ] == []
+
+
+def test_it_archives_and_stops_as_the_pod(ministack: Emulator, tmp_path: Path) -> None:
+    """It starts cheaply, archives, is healthy by its own check, and a SIGTERM ends it with exit code 0."""
+    site = Site.at(ministack, tmp_path)
+    name, port = f"email-processor-{free_port()}", str(free_port())
+    settings = {**site.settings, "HTTP_PORT": port, "POLL_INTERVAL_SECONDS": "1", "SQS_WAIT_TIME_SECONDS": "1"}
+    with running(name, settings):
+
+        def metric(wanted: str) -> float:
+            ask = f"import urllib.request as r; print(r.urlopen('http://127.0.0.1:{port}/metrics').read().decode())"
+            shown = subprocess.run(
+                [*ENGINE, "exec", name, "/app/bin/python", "-I", "-c", ask], capture_output=True, text=True, check=False
+            )
+            return sum(float(line.split()[-1]) for line in shown.stdout.splitlines() if line.startswith(wanted))
+
+        received = 'email_processor_aws_requests_total{operation="ReceiveMessage",outcome="ok"'
+        eventually(lambda: metric(received), "a first receive", within=30)
+        cpu = metric("email_processor_process_cpu_seconds_total")
+        healthy = subprocess.run(
+            [*ENGINE, "exec", name, "email-processor", "healthcheck"], capture_output=True, check=False
+        )
+        site.queue.send_all(emails(20))
+        eventually(lambda: metric("email_processor_messages_archived_total") == 20, "20 emails archived", within=30)
+        subprocess.run([*ENGINE, "kill", "--signal", "TERM", name], capture_output=True, check=True)
+        waited = subprocess.run([*ENGINE, "wait", name], capture_output=True, text=True, check=True)
+    assert (healthy.returncode, waited.stdout.strip()) == (0, "0")
+    assert len(site.bucket.listing()) == 20
+    assert cpu < CPU_SECONDS_TO_FIRST_RECEIVE

@@ -1,0 +1,264 @@
+"""The chart: what it renders, in every combination of the matrix, by both helms."""
+
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from email_processor.settings import Settings
+from tests.deploy.chart import CI_VALUES, HELMS, NAMESPACE, by_ci, objects, only, rendered, template, tool
+
+KUBERNETES = ("1.27", "1.30", "1.33", "1.37")
+CUSTOM = ("ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor", "PrometheusRule")
+
+
+def chart(name: str) -> list[dict[str, Any]]:
+    """The objects of one file of the matrix."""
+    return objects(rendered("helm3", by_ci(name)))
+
+
+def pod_of(found: Iterable[dict[str, Any]]) -> Any:  # noqa: ANN401 - a Kubernetes object
+    """The pod of the Deployment."""
+    return only("Deployment", found)["spec"]["template"]["spec"]
+
+
+def environment_of(found: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """What the application is told."""
+    return dict(only("ConfigMap", (each for each in found if "dashboard" not in each["metadata"]["name"]))["data"])
+
+
+def told(found: Iterable[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings that the application makes of its environment."""
+    for name, value in environment_of(found).items():
+        monkeypatch.setenv(name, value)
+    return Settings()
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_every_combination_is_valid_kubernetes(version: str, tmp_path: Path) -> None:
+    """Both helms render every file of values into objects that this Kubernetes takes, unknown fields refused."""
+    files = []
+    for helm in HELMS:
+        for values in CI_VALUES:
+            path = tmp_path / f"{helm}-{values.name}"
+            path.write_text(rendered(helm, values))
+            files.append(str(path))
+
+    checked = subprocess.run(
+        [tool("kubernetes-validate"), "--strict", "-k", version, *files], capture_output=True, text=True, check=False
+    )
+
+    output = (checked.stdout + checked.stderr).splitlines()
+    assert checked.returncode == 0, output
+    warned = [line for line in output if "Couldn't find schema" in line and not any(kind in line for kind in CUSTOM)]
+    assert warned == []
+
+
+@pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
+def test_both_helms_render_the_same(values: Path) -> None:
+    """Helm 3 and helm 4 make the same objects."""
+
+    def in_order(helm: str) -> list[tuple[str, str, dict[str, Any]]]:
+        found = objects(rendered(helm, values))
+        return sorted(((each["kind"], each["metadata"]["name"], each) for each in found), key=lambda each: each[:2])
+
+    assert in_order("helm3") == in_order("helm4")
+
+
+@pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
+def test_every_object_says_whose_it_is(values: Path) -> None:
+    """Every object carries the common labels and is in the release's namespace."""
+    for each in objects(rendered("helm3", values)):
+        if each["metadata"]["name"].endswith("-extra"):
+            continue
+        assert each["metadata"]["namespace"] == NAMESPACE
+        assert (
+            each["metadata"]["labels"].items()
+            >= {
+                "app.kubernetes.io/name": "email-processor",
+                "app.kubernetes.io/instance": "email-processor",
+                "app.kubernetes.io/managed-by": "Helm",
+            }.items()
+        )
+
+
+def test_common_labels_and_annotations_reach_every_object() -> None:
+    """What is asked for on everything is on everything, pods included."""
+    found = chart("annotations")
+    everything = [each["metadata"] for each in found] + [only("Deployment", found)["spec"]["template"]["metadata"]]
+    assert {metadata["labels"].get("team") for metadata in everything} == {"mail"}
+    assert {metadata["annotations"].get("example.com/owner") for metadata in everything} == {"mail@example.com"}
+
+
+def test_the_config_map_has_every_setting_and_nothing_else() -> None:
+    """Every setting of the application can be set; those that are empty are left to the application."""
+    names = set(environment_of(chart("kms"))) | set(environment_of(chart("log-file")))
+    assert names == {name.upper() for name in Settings.model_fields}
+
+
+def test_the_charts_defaults_are_the_applications(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation with only what is required runs as the application does with only that."""
+    found = told(chart("defaults"), monkeypatch)
+    defaults = Settings.model_construct(
+        sqs_queue_url=found.sqs_queue_url,
+        s3_bucket_name=found.s3_bucket_name,
+        aws_region=found.aws_region,
+        pod_termination_grace_seconds=found.pod_termination_grace_seconds,
+    )
+    assert found == defaults
+
+
+def test_big_numbers_and_fractions_arrive_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No number is written with an exponent or cut."""
+    found = told(chart("big"), monkeypatch)
+    assert (1073741824, 110.5, 0.0) == (
+        found.in_flight_max_bytes,
+        found.shutdown_grace_seconds,
+        found.poll_interval_seconds,
+    )
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("defaults", 35), ("big", 121)])
+def test_the_pod_is_given_the_grace_period_and_ten_seconds(
+    name: str, seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kubelet waits longer than the application drains, and the application knows how long."""
+    found = chart(name)
+    assert seconds == pod_of(found)["terminationGracePeriodSeconds"]
+    assert seconds == told(found, monkeypatch).pod_termination_grace_seconds
+    assert list(told(found, monkeypatch).conflicts()) == []
+
+
+def test_a_changed_setting_rolls_the_pods() -> None:
+    """The pods' annotation is a digest of the settings."""
+    digests = {
+        only("Deployment", chart(name))["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+        for name in ("defaults", "big", "kms")
+    }
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize(("name", "replicas"), [("defaults", 2), ("bare", 0)])
+def test_the_chart_sets_the_number_of_replicas_without_autoscaling(name: str, replicas: int) -> None:
+    """Zero is a number too."""
+    assert replicas == only("Deployment", chart(name))["spec"]["replicas"]
+
+
+@pytest.mark.parametrize("name", ["keda", "hpa", "external"])
+def test_an_autoscaler_owns_the_number_of_replicas(name: str) -> None:
+    """An upgrade of the chart does not undo what the autoscaler did."""
+    assert "replicas" not in only("Deployment", chart(name))["spec"]
+
+
+def test_keda_looks_at_the_queue_with_its_own_identity() -> None:
+    """The trigger counts what is in flight as well, and never goes to zero."""
+    found = chart("keda")
+    spec = only("ScaledObject", found)["spec"]
+    (trigger,) = spec["triggers"]
+    assert trigger["metadata"] == {
+        "queueURL": "https://sqs.eu-west-1.amazonaws.com/123456789012/emails",
+        "awsRegion": "eu-west-1",
+        "queueLength": "5000",
+        "scaleOnInFlight": "true",
+    }
+    assert trigger["authenticationRef"]["name"] == only("TriggerAuthentication", found)["metadata"]["name"]
+    assert (2, 20, 4) == (spec["minReplicaCount"], spec["maxReplicaCount"], spec["fallback"]["replicas"])
+
+
+@pytest.mark.parametrize(
+    ("name", "budget"),
+    [
+        ("defaults", {"maxUnavailable": 1}),
+        ("disruption", {"maxUnavailable": 0}),
+        ("disruption-min-available", {"minAvailable": "50%"}),
+    ],
+)
+def test_the_disruption_budget_is_what_was_asked_for(name: str, budget: dict[str, object]) -> None:
+    """Zero does not vanish, and pods that are not ready never block a drain."""
+    spec = only("PodDisruptionBudget", chart(name))["spec"]
+    del spec["selector"]
+    assert spec == {**budget, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
+
+
+@pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
+def test_every_pod_is_locked_down(values: Path) -> None:
+    """Service, periodic check and test run as user 1000, read-only, without capabilities and without a token."""
+    found = objects(rendered("helm3", values))
+    pods = [pod_of(found)]
+    pods += [each["spec"] for each in found if each["kind"] == "Pod"]
+    pods += [each["spec"]["jobTemplate"]["spec"]["template"]["spec"] for each in found if each["kind"] == "CronJob"]
+    for pod in pods:
+        (container,) = pod["containers"]
+        assert not pod["automountServiceAccountToken"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["runAsUser"] == 1000
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_the_probes_ask_the_port_that_is_set() -> None:
+    """Alive is /healthz, ready is /readyz, and both are asked where the application listens."""
+    (container,) = pod_of(chart("big"))["containers"]
+    asked = {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")}
+    assert asked == {
+        "startup": {"path": "/healthz", "port": "http"},
+        "liveness": {"path": "/healthz", "port": "http"},
+        "readiness": {"path": "/readyz", "port": "http"},
+    }
+    assert container["ports"] == [{"name": "http", "containerPort": 9090}]
+
+
+def test_a_digest_wins_over_the_tag() -> None:
+    """An image that is given by digest is that image."""
+    (container,) = pod_of(chart("irsa"))["containers"]
+    assert container["image"].endswith("/email-processor@sha256:" + "0123456789abcdef" * 4)
+
+
+def test_a_role_becomes_the_annotation_of_irsa() -> None:
+    """The service account assumes the role that was given."""
+    annotations = only("ServiceAccount", chart("irsa"))["metadata"]["annotations"]
+    assert annotations == {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/email-processor"}
+
+
+def test_a_log_file_gets_a_place_to_be_written() -> None:
+    """The root is read-only, so the file's directory is a volume, larger than the files kept."""
+    pod = pod_of(chart("log-file"))
+    assert pod["containers"][0]["volumeMounts"] == [{"name": "log", "mountPath": "/var/log/email-processor"}]
+    assert pod["volumes"] == [{"name": "log", "emptyDir": {"sizeLimit": "64Mi"}}]
+
+
+def test_checks_are_not_taken_for_the_service() -> None:
+    """Service and disruption budget select the pods of the Deployment and not those of the checks."""
+    found = chart("health-check")
+    check = only("CronJob", found)["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+    service = only("Deployment", found)["spec"]["template"]["metadata"]["labels"]
+    for selector in (
+        only("Service", found)["spec"]["selector"],
+        only("PodDisruptionBudget", found)["spec"]["selector"]["matchLabels"],
+        only("Deployment", found)["spec"]["selector"]["matchLabels"],
+    ):
+        assert selector.items() <= service.items()
+        assert not selector.items() <= check.items()
+
+
+def test_the_rules_are_the_releases_own() -> None:
+    """The alert for a release that is gone names its job and namespace, and every alert its runbook."""
+    rules = only("PrometheusRule", chart("service-monitor"))["spec"]["groups"][1]["rules"]
+    assert rules[0]["expr"] == f'absent(up{{job="email-processor", namespace="{NAMESPACE}"}} == 1)'
+    assert rules[0]["labels"]["namespace"] == NAMESPACE
+    assert {rule["annotations"]["runbook_url"].split("#")[0] for rule in rules} == {
+        "https://wiki.example.com/email-processor"
+    }
+
+
+def test_a_release_may_have_any_name() -> None:
+    """Names stay within what Kubernetes allows, and the notes name what was made."""
+    answer = template("helm3", {"fullnameOverride": "a" * 63})
+    names = {each["metadata"]["name"] for each in objects(answer.stdout)}
+    assert names == {"a" * 52, "a" * 52 + "-test"}

@@ -1,0 +1,79 @@
+"""`email-processor healthcheck`: what the container's HEALTHCHECK runs."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+
+from tests.environment import clean_environment
+from tests.servers import BIN
+
+PROXY = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+
+
+@contextmanager
+def answering(status: int) -> Iterator[int]:
+    """A server that answers /healthz with `status`, and anything else with 404; its port."""
+
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/healthz" else 404)
+            self.end_headers()
+            self.wfile.write(b'{"status": "..."}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Health) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def healthcheck(variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    return subprocess.run(
+        [str(BIN / "email-processor"), "healthcheck"],
+        env={**clean_environment(), **PROXY, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1), (404, 1)])
+def test_the_exit_code_is_the_services_health(status: int, code: int) -> None:
+    """Alive is 0, anything else 1; the answer is shown, and no proxy is asked."""
+    with answering(status) as port:
+        answer = healthcheck({"HTTP_PORT": str(port)})
+    assert (answer.returncode, answer.stdout) == (code, '{"status": "..."}\n')
+
+
+def test_the_address_of_the_service_is_asked() -> None:
+    """Where HTTP_HOST says that it listens."""
+    with answering(200) as port:
+        assert healthcheck({"HTTP_HOST": "localhost", "HTTP_PORT": str(port)}).returncode == 0
+
+
+@pytest.mark.parametrize("port", ["1", "none", "0"])
+def test_no_service_is_not_alive(port: str) -> None:
+    """Nobody there, or no port to ask: 1, and why."""
+    answer = healthcheck({"HTTP_PORT": port})
+    assert answer.returncode == 1
+    assert answer.stderr.startswith(f"No answer on port {port}: ")
+
+
+def test_it_needs_nothing_heavy() -> None:
+    """It is run every half a minute in 200 millicores: no AWS SDK, no event loop, no settings model."""
+    heavy = ("aiohttp", "asyncio", "botocore", "pydantic")
+    code = f"import sys, email_processor.cli; print([name for name in {heavy} if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "[]\n"

@@ -1,0 +1,104 @@
+"""What is wrong is refused by `helm install`, in words that say what, by both helms."""
+
+import re
+
+import pytest
+
+from email_processor.settings import Settings
+from tests.deploy.chart import CHART, HELMS, helm, template
+
+# (path, value, what helm 3 or helm 4 says)
+WRONG = [
+    ("settings.VISIBILITY_TIMEOUT_SECONDZ", 60, r"VISIBILITY_TIMEOUT_SECONDZ.*not allowed"),
+    ("replicas", 3, r"replicas.*not allowed"),
+    ("autoscaling.typ", "keda", r"typ.*not allowed"),
+    ("podDisruptionBudget.maxUnavailabel", 1, r"maxUnavailabel.*not allowed"),
+    ("autoscaling.type", "kedda", r"autoscaling.type.*(one of|must be)"),
+    ("settings.MAX_MESSAGES_PER_POLL", 11, r"MAX_MESSAGES_PER_POLL.*(less than or equal to 10|maximum.* 10)"),
+    (
+        "settings.VISIBILITY_TIMEOUT_SECONDS",
+        10,
+        r"VISIBILITY_TIMEOUT_SECONDS.*(greater than or equal to 30|minimum.* 30)",
+    ),
+    ("settings.LOG_LEVEL", "LOUD", r"LOG_LEVEL.*(one of|must be)"),
+    ("settings.S3_BUCKET_NAME", "s3://archive", r"S3_BUCKET_NAME.*(pattern|match)"),
+    ("settings.SQS_QUEUE_URL", "emails", r"SQS_QUEUE_URL.*(pattern|match)"),
+    ("settings.AWS_REGION", "frankfurt", r"AWS_REGION.*(pattern|match)"),
+    ("settings.HTTP_HOST", "127.0.0.1", r"HTTP_HOST.*not"),
+    ("settings.HTTP_PORT", 0, r"HTTP_PORT.*(greater than or equal to 1|minimum.* 1)"),
+    ("settings.LOG_FILE", "processor.log", r"LOG_FILE.*(pattern|match)"),
+    ("settings.DELETES_MAX", None, r"(DELETES_MAX is required|missing property 'DELETES_MAX')"),
+    ("serviceAccount.roleArn", "email-processor", r"roleArn.*(pattern|match)"),
+    ("image.digest", "sha256:1", r"digest.*(pattern|match)"),
+]
+
+CONFLICTS: list[dict[str, str | int]] = [
+    {"settings.SQS_TIMEOUT_SECONDS": 10, "settings.VISIBILITY_TIMEOUT_SECONDS": 30},
+    {"settings.S3_TIMEOUT_SECONDS": 20, "settings.VISIBILITY_TIMEOUT_SECONDS": 35},
+    {"settings.IN_FLIGHT_MAX_BYTES": 1048576},
+    {"settings.S3_QUARANTINE_PREFIX": "emails/"},
+    {"settings.S3_KMS_KEY_ID": "alias/mail"},
+    {"settings.AWS_REGION": "us-east-1"},
+]
+
+
+@pytest.mark.parametrize("version", HELMS)
+@pytest.mark.parametrize(("path", "value", "said"), WRONG, ids=[path for path, _, _ in WRONG])
+def test_a_wrong_value_is_refused(version: str, path: str, value: str | int | None, said: str) -> None:
+    """A typo, a value out of range or of the wrong form is named."""
+    answer = template(version, {path: value})
+    assert answer.returncode == 1
+    assert re.search(said, " ".join(answer.stderr.split())), answer.stderr
+
+
+@pytest.mark.parametrize("version", HELMS)
+@pytest.mark.parametrize("missing", ["SQS_QUEUE_URL", "S3_BUCKET_NAME"])
+def test_what_is_required_is_asked_for(version: str, missing: str) -> None:
+    """A missing queue or bucket is asked for in a sentence, also where the schema is skipped."""
+    for options in ({}, {"skip": True}):
+        arguments = ["template", "r", str(CHART), *(["--skip-schema-validation"] if options else [])]
+        for name, value in (("SQS_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/1/q"), ("S3_BUCKET_NAME", "bucket")):
+            arguments += [] if name == missing else ["--set", f"settings.{name}={value}"]
+        answer = helm(version, *arguments)
+        assert answer.returncode == 1
+        assert f"settings.{missing} is required: the " in answer.stderr
+
+
+@pytest.mark.parametrize("version", HELMS)
+@pytest.mark.parametrize("values", CONFLICTS, ids=" and ".join)
+def test_settings_at_odds_are_refused_as_the_application_would(
+    version: str, values: dict[str, str | int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every rule between settings of the application is one of the chart."""
+    monkeypatch.setenv("SQS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/emails")
+    monkeypatch.setenv("S3_BUCKET_NAME", "my-email-archive")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    for name, value in values.items():
+        monkeypatch.setenv(name.removeprefix("settings."), str(value))
+    (problem,) = Settings().conflicts()
+
+    answer = template(version, values)
+
+    assert answer.returncode == 1
+    assert any(f"{name}" in answer.stderr for name in problem.names), answer.stderr
+
+
+@pytest.mark.parametrize("version", HELMS)
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"autoscaling.minReplicas": 11}, "minReplicas must not be more than maxReplicas"),
+        ({"monitoring.scrape": "serviceMonitor", "service.enabled": False}, "serviceMonitor needs service.enabled"),
+    ],
+)
+def test_values_at_odds_are_refused(version: str, values: dict[str, str | int | bool], said: str) -> None:
+    """What no schema can say is said by the templates."""
+    answer = template(version, values)
+    assert answer.returncode == 1
+    assert said in answer.stderr
+
+
+@pytest.mark.parametrize("version", HELMS)
+def test_a_parent_chart_may_pass_its_globals(version: str) -> None:
+    """The strict root takes what Helm itself passes to a subchart."""
+    assert template(version, {"global.registry": "x", "enabled": True}).returncode == 0
