@@ -3,7 +3,9 @@
 PYTHON ?= python3
 ARGS ?=
 UV_VERSION := 0.13.9
-JOBS := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+CORES := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+JOBS := $(shell expr 2 \* $(CORES))  # half of the tests wait for another process
+SEEDS ?= 0:100000
 
 BIN := .venv/bin
 STAMP := .venv/stamp
@@ -30,7 +32,18 @@ demo: $(STAMP) ## run the whole service here, no AWS account needed (ARGS: optio
 
 .PHONY: test
 test: $(STAMP) ## run all tests with the coverage gate (ARGS="-k sender": some of them, without the gate)
-	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(if $(strip $(ARGS)),$(ARGS),--ignore=tests/deploy --cov --cov-report=term)
+ifeq ($(strip $(ARGS)),)
+	@echo 'Simulated bad days (without coverage, which would take four times as long):'
+	@$(BIN)/pytest -n $(CORES) --dist worksteal -q tests/simulation
+	@echo 'All other tests:'
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal --ignore=tests/deploy --ignore=tests/simulation --cov --cov-report=term
+else
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
+endif
+
+.PHONY: soak
+soak: $(STAMP) ## play simulated bad days for as long as you like (SEEDS=0:100000)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 .PHONY: check
 check: format lint types imports docs-check yaml security deploy-check ## everything but the tests: code, docs, security, and what is deployed

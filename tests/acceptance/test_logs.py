@@ -26,7 +26,7 @@ def test_every_line_is_json_with_time_level_and_event(one_site: Site) -> None:
 def test_normal_work_is_silent_but_for_a_summary(one_site: Site) -> None:
     """At INFO there is the start, a summary of what was done now and then, and the stop."""
     one_site.queue.send_all(emails(5))
-    with one_site.service(LOG_LEVEL="INFO", LOG_SUMMARY_SECONDS="1") as service:
+    with one_site.service(measured=True, LOG_LEVEL="INFO", LOG_SUMMARY_SECONDS="1") as service:
         one_site.queue.wait_until_empty()
         service.wait_for("summary", archived=5)
         assert service.stop() == 0

@@ -101,7 +101,7 @@ def test_a_second_signal_ends_it_at_once(one_site: Site, first: signal.Signals, 
     opened = threading.Event()
     with gate_before(one_site.emulator.url) as s3:
         s3.rule = held_until(opened)
-        with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, S3_TIMEOUT_SECONDS="15") as service:
+        with one_site.service(measured=True, AWS_ENDPOINT_URL_S3=s3.url, S3_TIMEOUT_SECONDS="15") as service:
             s3.wait_for("PUT", count=2)
             service.send(first)
             service.wait_for("stopping")
@@ -113,7 +113,7 @@ def test_a_second_signal_ends_it_at_once(one_site: Site, first: signal.Signals, 
 @pytest.mark.parametrize("stop", STOPS)
 def test_a_stop_before_the_start_is_done_is_clean(one_site: Site, stop: signal.Signals) -> None:
     """A signal that comes while it is still starting ends it with 0: nothing is in hand."""
-    with one_site.service() as service:
+    with one_site.service(measured=True) as service:
         service.wait_until_signals_are_caught()
         assert service.stop(stop) == 0
 

@@ -64,6 +64,13 @@ def test_a_service_that_has_done_nothing_has_all_figures_at_zero(metrics: Metric
     assert read(text_of(metrics)) == Figures()
 
 
+def test_the_last_line_of_the_log_brings_the_counts_up_to_date() -> None:
+    """They were read a moment before; what the line does not tell stays."""
+    before = Figures(received=5, archived=4, in_hand=1, uploads_failed=2)
+    last = {"event": "stopped", "received": 6, "archived": 6, "left_in_hand": 0}
+    assert before.brought_up_to(last) == Figures(received=6, archived=6, in_hand=1, uploads_failed=2)
+
+
 @asynccontextmanager
 async def following(answer: Callable[[], str], seen: list[Figures]) -> AsyncIterator[tuple[Watch, Callable[[], None]]]:
     """Follow a server that answers like a service; the other value takes the server away."""

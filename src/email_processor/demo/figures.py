@@ -1,9 +1,10 @@
 """What the service says of itself at `/metrics`, followed while it works."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -35,6 +36,10 @@ class Figures:
     def settled(self) -> int:
         """Messages that have an object."""
         return self.archived + self.quarantined
+
+    def brought_up_to(self, totals: Mapping[str, Any]) -> "Figures":
+        """The same with the newer counts that are among `totals`."""
+        return replace(self, **{each.name: totals[each.name] for each in fields(self) if each.name in totals})
 
 
 def read(text: str) -> Figures:

@@ -46,12 +46,12 @@ def unchanged(before: Sequence[Version], after: Sequence[Version], redelivered: 
     )
 
 
-def outage_was_free(seconds: float, received_meanwhile: int) -> Verdict:
-    """While the circuit was open nothing was received, so no message came nearer to the dead-letter queue."""
+def outage_was_free(seconds: float, receives: int, first_receives: int) -> Verdict:
+    """No message was received again because of the outage, so none came closer to the dead-letter queue."""
     return Verdict(
-        f"{seconds:g} seconds without S3 cost nothing: {received_meanwhile} receives while the circuit was open, so no "
-        "message came closer to the dead-letter queue",
-        received_meanwhile == 0,
+        f"{seconds:g} seconds without S3 cost no receive: {first_receives} messages needed {receives} receives, so "
+        "none came closer to the dead-letter queue",
+        receives == first_receives,
     )
 
 

@@ -6,9 +6,10 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -125,9 +126,10 @@ async def _play(options: Options, screen: Screen, ending: Ending) -> int:
                         keeper = Keeper(stage, program(), service.url, endpoint)
                         ending.by = keeper.stop
                         await keeper.keep()
-                        screen.heading("Stopped")
-                        screen.counters(watch.now)
-                end = await _stop(service)
+                end, last = await _stop(service)
+    if options.keep:
+        screen.heading("Stopped")
+        screen.counters(watch.now.brought_up_to(last))
     screen.verdicts([end])
     screen.farewell(program(), is_kept=options.keep)
     return 0 if all(verdict.is_good for verdict in (*verdicts, end)) else EXIT_FAILED
@@ -143,14 +145,15 @@ async def _tour(stage: Stage, options: Options) -> list[Verdict]:
     return tour.verdicts
 
 
-async def _stop(service: Service) -> Verdict:
+async def _stop(service: Service) -> tuple[Verdict, Mapping[str, Any]]:
+    """Stop the service; how that went, and the last line of its log."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     exit_code = await service.stop(STOP_SECONDS)
     seconds = loop.time() - began
     await service.silence()
-    left = next((entry["left_in_hand"] for entry in service.log if entry["event"] == "stopped"), None)
-    return proof.stopped_cleanly(exit_code, seconds, left)
+    last: Mapping[str, Any] = next((entry for entry in service.log if entry["event"] == "stopped"), {})
+    return proof.stopped_cleanly(exit_code, seconds, last.get("left_in_hand")), last
 
 
 def program() -> str:

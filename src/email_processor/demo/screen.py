@@ -172,7 +172,7 @@ class Screen:
         """Begin."""
         self.say(
             f"[bold]email-processor {version}, the demo[/]",
-            "[dim]The real service with an SQS and an S3 of its own, in memory on 127.0.0.1. No account is touched.[/]",
+            "[dim]The real service, with an SQS and an S3 in memory. No account is touched.[/]",
             "",
         )
 
@@ -187,11 +187,11 @@ class Screen:
             )
         self.say(
             "  Use your own queue and bucket:",
-            "    [bold]export SQS_QUEUE_URL=https://sqs.us-east-1.amazonaws.com/123456789012/emails "
-            "S3_BUCKET_NAME=my-email-archive AWS_REGION=us-east-1[/]",
-            f"    [bold]{program} check[/]     [dim]what is wrong with credentials, queue or bucket, and its fix[/]",
+            "    [bold]export SQS_QUEUE_URL=https://sqs.us-east-1.amazonaws.com/123456789012/emails[/]",
+            "    [bold]export S3_BUCKET_NAME=my-email-archive AWS_REGION=us-east-1[/]",
+            f"    [bold]{program} check[/]     [dim]what is wrong, and its fix[/]",
             f"    [bold]{program} run[/]       [dim]the service[/]",
-            f"    [bold]{program} send 100[/]  [dim]sample emails to watch, from another terminal[/]",
+            f"    [bold]{program} send 100[/]  [dim]in another terminal[/]",
         )
 
     def problem(self, detail: str, fix: str = "") -> None:

@@ -72,9 +72,11 @@ class Tour:
                     await self._outage(tasks, third)
             self._stage.switch.forget_deletes(DELETES_FORGOTTEN)
             await feed(self._samples, self._options.messages)
-            await self._until(
+            now = await self._until(
                 lambda now: now.settled >= len(self._stage.feeder.sent) and not now.in_hand, "all to be archived"
             )
+            if self._options.outage:
+                self.verdicts.append(proof.outage_was_free(self._options.outage, now.received, now.seen_once))
             await self._second_delivery()
 
     async def _outage(self, tasks: asyncio.TaskGroup, count: int) -> None:
@@ -87,12 +89,10 @@ class Tour:
             f"the circuit opens: nothing more is received, {opened.in_hand} messages in hand keep their lease and wait"
         )
         await asyncio.sleep(self._options.outage)
-        last = self._stage.watch.now
         self._stage.switch.s3_is_down = False
         self._screen.outage("S3 is back", begins=False)
         await self._until(lambda now: not now.circuit_open, "the circuit to close")
         self._screen.event("a probe got through and the circuit closes: work goes on where it stopped")
-        self.verdicts.append(proof.outage_was_free(self._options.outage, last.received - opened.received))
 
     async def _second_delivery(self) -> None:
         """Let the queue hand out again what was archived, as SQS may at any time."""

@@ -144,3 +144,17 @@ def test_no_doubt_outlives_those_who_could_clear_it() -> None:
         return seen
 
     assert [False, True] == simulate(story())
+
+
+def test_uploads_that_were_under_way_do_not_put_off_the_probe() -> None:
+    """A hundred that fail together say no more than one of them."""
+
+    async def story() -> float:
+        circuit = Kit.new().common.circuit
+        with circuit.trying():
+            for _ in range(100):
+                circuit.fail(store_fault())
+            async with circuit.admitted():
+                return round(asyncio.get_running_loop().time(), 3)
+
+    assert simulate(story()) == 0.1

@@ -1,0 +1,67 @@
+"""Checks of what is taken in: within the budget, not in an outage, and without storms."""
+
+from collections import Counter, defaultdict, deque
+
+from email_processor.domain.errors import Cause
+from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, State
+from tests.simulation.loop import TICKS
+from tests.simulation.process import Process
+from tests.simulation.rules import Rule, Scene
+from tests.simulation.wire import Fact, What
+
+STORM = 10  # failures of one call, by one task, in a second
+NO_OUTAGE = frozenset({"ok", "ObjectRefusedError", Cause.THROTTLED.value})
+
+
+class IntakeChecks:
+    """Listens to receives, and to what S3 answers."""
+
+    def __init__(self, scene: Scene) -> None:
+        """Listen."""
+        self._scene = scene
+        self._polling: Counter[str] = Counter()
+        self._failing: set[str] = set()  # processes whose last PUT failed
+        self._failures: defaultdict[tuple[str, str, tuple[str, ...]], deque[int]] = defaultdict(deque)
+        scene.facts.listeners[What.CALLED].append(self.called)
+        scene.facts.listeners[What.HEARD].append(self.heard)
+
+    def called(self, fact: Fact) -> None:
+        """A receive must be allowed, and must fit."""
+        if fact.operation == "RECEIVE":
+            self._polling[fact.who] += 1
+            self._check_receive(self._scene.processes[fact.who])
+
+    def heard(self, fact: Fact) -> None:
+        """S3 is well, or it is not."""
+        if fact.operation == "RECEIVE":
+            self._polling[fact.who] -= 1
+        elif fact.operation == "PUT" and fact.detail != Cause.THROTTLED:
+            (self._failing.discard if fact.detail in NO_OUTAGE else self._failing.add)(fact.who)
+        if fact.detail != "ok" and not self._scene.processes[fact.who].health.draining:
+            self._check_storm(fact)
+
+    def _check_receive(self, process: Process) -> None:
+        scene, settings, who = self._scene, self._scene.story.settings, process.name
+        receives, in_hand = self._polling[who], process.in_hand()
+        bodies = [scene.queue.messages[it.message_id].body for it in in_hand if it.state is not State.ARCHIVED]
+        count = len(in_hand) + receives * settings.batch
+        size = sum(map(len, bodies)) + receives * settings.batch * MESSAGE_MAX_BYTES
+        if count > settings.in_flight_messages:
+            scene.violate(Rule.BUDGET, f"{who} may come to have {count} of {settings.in_flight_messages} messages")
+        if size > settings.in_flight_bytes:
+            scene.violate(Rule.BUDGET, f"{who} may come to have {size} of {settings.in_flight_bytes} bytes")
+        if who in self._failing and bodies:  # with nothing in hand, only a receive can bring news of S3
+            scene.violate(Rule.NO_RECEIVE_IN_OUTAGE, f"{who} receives, though its last PUT failed")
+        if process.health.draining:
+            scene.violate(Rule.NO_RECEIVE_AFTER_STOP, f"{who} receives")
+
+    def _check_storm(self, fact: Fact) -> None:
+        failures = self._failures[fact.who, fact.operation, fact.subjects]
+        failures.append(fact.tick)
+        while failures[0] < fact.tick - TICKS:
+            failures.popleft()
+        tasks = self._scene.story.settings.receivers if fact.operation == "RECEIVE" else 1
+        if len(failures) > STORM * tasks:
+            what = f"{fact.operation} {' '.join(fact.subjects)}"
+            self._scene.violate(Rule.NO_STORM, f"{fact.who} failed {len(failures)} times in a second: {what}")
+            failures.clear()

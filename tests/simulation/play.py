@@ -1,0 +1,262 @@
+"""Playing a story: bad weather, then good weather in which everything must come right, then a clean stop."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from tests.simulation.check_intake import IntakeChecks
+from tests.simulation.check_leases import LeaseChecks
+from tests.simulation.check_lives import LifeChecks
+from tests.simulation.check_objects import ObjectChecks
+from tests.simulation.loop import Driver, Loop
+from tests.simulation.mails import HOPELESS, Sent, write
+from tests.simulation.process import Process, watched
+from tests.simulation.rules import Rule, Scene, Violation, message_id_of
+from tests.simulation.situations import Situations
+from tests.simulation.story import Fault, Kind, Mail, Story, draw
+from tests.simulation.weather import StoryWeather
+from tests.simulation.wire import Facts, What
+from tests.simulation.world import SimBucket, SimQueue
+
+DRAIN_SECONDS = 600.0
+SETTLE_SECONDS = 60.0  # for what was deleted by one process and is still in the hands of another
+STOP_SECONDS = 120.0
+LOOK_SECONDS = 5.0  # between two looks at the health of all processes
+STEPS_MAX = 400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a story."""
+
+    story: Story
+    violations: tuple[Violation, ...]
+    digest: str
+    steps: int
+    seconds: float
+    calls: dict[str, int]
+    process_steps: int  # of the first process
+    situations: frozenset[str]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every rule held."""
+        return not self.violations
+
+    def __str__(self) -> str:
+        return "\n".join([str(self.story), *(f"{violation}" for violation in self.violations[:5])])
+
+
+def play(story: Story) -> Outcome:
+    """Play a story to its end."""
+    with watched(), _silent_logs():
+        return Simulation(story).play()
+
+
+class Simulation:
+    """One run."""
+
+    def __init__(self, story: Story) -> None:
+        """Set the scene."""
+        settings = story.settings
+        self.story = story
+        self.driver = driver = Driver(story.seed if story.shuffled else None)
+        self.facts = Facts(driver)
+        self.queue = SimQueue(
+            driver,
+            visibility_timeout=settings.visibility_timeout,
+            max_receive_count=settings.max_receive_count,
+            in_flight_max=settings.queue_in_flight_max,
+            is_fifo=settings.fifo,
+            deletes_stale=settings.deletes_stale,
+            notices_hang_up=settings.notices_hang_up,
+            rank=(lambda handle: draw(story.seed, "rank", handle)) if settings.ranked else lambda _: 0.0,
+            facts=self.facts,
+        )
+        self.bucket = SimBucket(driver, self.facts, is_conditional=settings.conditional)
+        self.bucket.refuses |= {"/refused/", "/refused-twice/"}
+        self.bucket.denied.add("payload denied/")
+        self.weather = StoryWeather(story, driver, self.facts, self._act)
+        self.processes: dict[str, Process] = {}
+        self.mails: dict[str, Sent] = {}
+        self.scene = Scene(story, driver, self.facts, self.queue, self.bucket, self.processes, self.mails)
+        self.objects = ObjectChecks(self.scene)
+        self.leases = LeaseChecks(self.scene)
+        self.intake = IntakeChecks(self.scene)
+        self.life = LifeChecks(self.scene)
+        self.situations = Situations(self.scene)
+        self._is_closing = False
+        self._steps_to_kill_at = {
+            (f"p{fault.who + 1}", fault.nth): fault for fault in story.faults if fault.kind is Kind.KILL_AT_STEP
+        }
+
+    def play(self) -> Outcome:
+        """Play it to its end."""
+        story, driver = self.story, self.driver
+        for index, mail in enumerate(story.mails):
+            driver.later(mail.at, self._send, index, mail)
+        for life in story.lives:
+            driver.later(life.start, self._start, life.stop)
+        for fault in story.faults:
+            if fault.kind in {Kind.KILL, Kind.STOP, Kind.PAUSE, Kind.CLOCK}:
+                driver.later(fault.at, self._happen, fault)
+            elif fault.kind is Kind.DUPLICATE:
+                driver.later(fault.at, self._duplicate, f"m{fault.nth % len(story.mails) + 1}")
+        if self._steps_to_kill_at:
+            driver.before_step = self._before_step
+        driver.later(LOOK_SECONDS, self._look)
+        driver.later(story.weather, driver.halt)
+        driver.run(story.weather)
+        self._clear_up()
+        self._drain()
+        self._close()
+        self.objects.at_the_end()
+        self.life.at_the_end()
+        self.facts.listeners.clear()
+        steps, seconds = driver.steps, driver.seconds
+        driver.clear()
+        for process in self.processes.values():
+            if process.loop.unfinished():
+                self.scene.violate(Rule.CLEAN, f"{process.name} has tasks that cannot be cancelled")
+        digest = blake2b(digest_size=8)
+        digest.update(repr((steps, self.facts.log)).encode())
+        return Outcome(
+            story,
+            tuple(self.scene.violations),
+            digest.hexdigest(),
+            steps,
+            seconds,
+            dict(self.weather.calls),
+            self.processes["p1"].loop.steps if "p1" in self.processes else 0,
+            frozenset(self.situations.seen),
+        )
+
+    def _clear_up(self) -> None:
+        """End the bad weather."""
+        self.weather.over = True
+        self.driver.before_step = None
+        self.facts.add(What.WEATHER, "", "good")
+        for process in self.processes.values():
+            process.resume()
+        if all(process.has_ended or process.stop_asked_at is not None for process in self.processes.values()):
+            self._start(None)
+
+    def _drain(self) -> None:
+        """Demand an empty queue, and then that every process is well."""
+        driver = self.driver
+        deadline = driver.seconds + DRAIN_SECONDS + self._extra_seconds()
+        while not self.queue.is_empty and driver.seconds < deadline and driver.steps < STEPS_MAX:
+            driver.later(1.0, driver.halt)
+            driver.run()
+        if not self.queue.is_empty:
+            left = ", ".join(f"{it.handle} ({self.mails[it.message_id].kind})" for it in self.queue.live())
+            self.scene.violate(Rule.DRAINED, f"after {driver.seconds - self.story.weather:g} s there is {left}")
+            return
+        driver.later(SETTLE_SECONDS, driver.halt)
+        driver.run()
+        for process in self.processes.values():
+            self.life.check_well(process)
+
+    def _extra_seconds(self) -> float:
+        """What fails for its own reasons is only done with at its last receive, and takes turns until then."""
+        settings = self.story.settings
+        own = sum(not sent.is_healthy for sent in self.mails.values())
+        turns = own if settings.fifo else 1 + own // settings.queue_in_flight_max
+        turn = settings.visibility_timeout + 10 * own
+        return float(turns * turn * (settings.max_receive_count or 0)) if own else 0.0
+
+    def _close(self) -> None:
+        """Stop all processes."""
+        self._is_closing = True
+        for process in self.processes.values():
+            process.ask_to_stop()
+        self.driver.later(STOP_SECONDS, self.driver.halt)
+        self.driver.run()
+        for process in self.processes.values():
+            if not process.has_ended:
+                self.scene.violate(Rule.STOP_IN_TIME, f"{process.name} has not ended after {STOP_SECONDS:g} s")
+
+    def _send(self, index: int, mail: Mail) -> None:
+        sent = write(mail, index)
+        group = f"g{index % 3}" if self.story.settings.fifo else None
+        message_id = f"m{len(self.queue.messages) + 1}"
+        self.mails[message_id] = sent
+        if sent.payload is not None and mail.kind == "offloaded":
+            self.bucket.payloads[sent.payload.bucket, sent.payload.key] = sent.raw.encode()
+        if mail.kind in HOPELESS:
+            self.bucket.refuses.add(f"/{message_id}.json")
+        self.queue.send(sent.body, group=group)
+
+    def _start(self, stop: float | None) -> None:
+        if self._is_closing:
+            return
+        process = Process(f"p{len(self.processes) + 1}", self.story, self.driver, self.queue, self.bucket, self.weather)
+        self.processes[process.name] = process
+        process.start()
+        assert process.main is not None
+        process.main.add_done_callback(lambda _: self.facts.add(What.ENDED, process.name, ""))
+        if stop is not None:
+            self.driver.later(max(0.0, stop - self.driver.seconds), process.ask_to_stop)
+
+    def _start_when_ended(self, process: Process) -> None:
+        if process.main is not None:
+            process.main.add_done_callback(lambda _: self._start(None))
+
+    def _happen(self, fault: Fault) -> None:
+        alive = [process for process in self.processes.values() if not process.has_ended]
+        if alive and not self.weather.over:
+            self._do(fault, alive[fault.who % len(alive)])
+
+    def _act(self, fault: Fault, who: str, subjects: tuple[str, ...]) -> None:
+        if fault.kind is Kind.DUPLICATE_MEANWHILE:
+            for subject in subjects:
+                self._duplicate(message_id_of(subject) if "/" in subject else subject.rpartition("#")[0])
+        self._do(fault, self.processes[who])
+
+    def _do(self, fault: Fault, process: Process) -> None:
+        match fault.kind:
+            case Kind.KILL | Kind.KILL_UNSENT | Kind.KILL_SENT | Kind.KILL_AT_STEP:
+                process.kill()
+                self.driver.later(fault.seconds, self._start, None)
+            case Kind.STOP | Kind.STOP_MEANWHILE:
+                if process.stop_asked_at is None:
+                    self._start_when_ended(process)
+                process.ask_to_stop()
+            case Kind.PAUSE | Kind.PAUSE_MEANWHILE:
+                process.pause()
+                self.driver.later(fault.seconds, process.resume)
+            case Kind.CLOCK:
+                process.clock.offset += fault.seconds
+            case _:
+                pass
+
+    def _before_step(self, loop: Loop) -> None:
+        fault = self._steps_to_kill_at.pop((loop.name, loop.steps), None)
+        if fault is not None:
+            self._do(fault, self.processes[loop.name])
+
+    def _duplicate(self, message_id: str) -> None:
+        if message_id in self.queue.messages and not self.weather.over and not self.story.settings.fifo:
+            self.queue.duplicate(message_id)
+
+    def _look(self) -> None:
+        for process in self.processes.values():
+            self.life.check_alive(process)
+        if self.driver.steps > STEPS_MAX:
+            self.driver.halt()
+        if not self._is_closing:
+            self.driver.later(LOOK_SECONDS, self._look)
+
+
+@contextmanager
+def _silent_logs() -> Iterator[None]:
+    """Nobody reads thousands of runs' logs, and formatting them takes time."""
+    logger = logging.getLogger("email_processor")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,163 @@
+"""A service process in the simulation: `pipeline.run` with everything fresh, on a loop of its own."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+
+from prometheus_client import CollectorRegistry
+
+from email_processor.metrics import Metrics
+from email_processor.pipeline import run as pipeline
+from email_processor.pipeline.common import Common
+from email_processor.pipeline.health import Health
+from email_processor.pipeline.ledger import Delivery
+from email_processor.pipeline.receiver import ReceiveRules
+from email_processor.pipeline.run import Plan, World
+from email_processor.pipeline.uploader import UploadRules
+from tests.simulation.loop import Driver, Loop
+from tests.simulation.mails import VERSION
+from tests.simulation.story import Settings, Story
+from tests.simulation.wire import Facts, Weather, What
+from tests.simulation.world import SimBucket, SimClock, SimQueue
+
+
+class Process:
+    """One life of the service: made, started, perhaps paused, and stopped or killed."""
+
+    def __init__(
+        self, name: str, story: Story, driver: Driver, queue: SimQueue, bucket: SimBucket, weather: Weather
+    ) -> None:
+        """Make it; nothing is shared with other processes but queue and bucket."""
+        settings = story.settings
+        self.name = name
+        self.loop: Loop = driver.loop(name)
+        self.clock = SimClock(driver)
+        self.metrics = Metrics(CollectorRegistry(), VERSION)
+        clock = self.clock.clock()
+        patience = 2 * max(settings.wait + settings.queue_timeout, settings.upload_timeout)
+        self.health = Health(clock, patience)
+        self.stop = asyncio.Event()
+        self.stop_asked_at: int | None = None
+        self.paused_at: int | None = None
+        self.resumed_at = -1
+        self.paused_ticks = 0
+        self.left: int | None = None
+        self.main: asyncio.Task[None] | None = None
+        self._driver = driver
+        self._facts: Facts = queue.facts
+        self._plan = plan_of(settings)
+        inbox, archive = queue.client(name, weather), bucket.client(name, weather)
+        self._world = World(inbox, inbox, archive, archive, clock, Random(f"{story.seed} {name}").uniform)
+
+    def start(self) -> None:
+        """Start it."""
+        self._facts.add(What.STARTED, self.name, "")
+        self.main = self.loop.start(self._live(), name="main")
+
+    async def _live(self) -> None:
+        self.left = await pipeline.run(self._plan, self._world, self.metrics, self.health, self.stop)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is over: ended or killed."""
+        return self.loop.is_killed or (self.main is not None and self.main.done())
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it can do anything right now."""
+        return not self.has_ended and self.paused_at is None
+
+    @property
+    def common(self) -> Common:
+        """What its stages share."""
+        return _commons[self.loop]
+
+    def in_hand(self) -> list[Delivery]:
+        """What it has in hand."""
+        return list(self.common.ledger) if self.loop in _commons else []
+
+    def unheard(self) -> list[str]:
+        """Errors of its tasks that nobody asked for."""
+        return [repr(task.exception()) for task in self.loop.tasks if task.done() and task._log_traceback]
+
+    def holding(self, message_id: str) -> Delivery | None:
+        """Its delivery of a message, if it has it in hand."""
+        return next((it for it in self.common.ledger if it.message_id == message_id), None)
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM."""
+        if self.stop_asked_at is None:
+            self.stop_asked_at = self._driver.now
+            self._facts.add(What.STOPPING, self.name, "")
+            self.loop.call_soon(self.stop.set)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if not self.has_ended:
+            self._facts.add(What.KILLED, self.name, "")
+            self._driver.kill(self.loop)
+
+    def pause(self) -> None:
+        """SIGSTOP."""
+        if self.is_running:
+            self._facts.add(What.PAUSED, self.name, "")
+            self.paused_at = self._driver.now
+            self._driver.pause(self.loop)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if self.paused_at is not None and not self.has_ended:
+            self._facts.add(What.RESUMED, self.name, "")
+            self.resumed_at = self._driver.now
+            self.paused_ticks += self._driver.now - self.paused_at
+            self.paused_at = None
+            self._driver.resume(self.loop)
+
+
+_commons: dict[Loop, Common] = {}
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Let the checker see what the stages of each process share."""
+    original = pipeline.shared
+
+    def shared(plan: Plan, world: World, metrics: Metrics, health: Health) -> Common:
+        common = original(plan, world, metrics, health)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        _commons[loop] = common
+        return common
+
+    pipeline.shared = shared
+    try:
+        yield
+    finally:
+        pipeline.shared = original
+        _commons.clear()
+
+
+def plan_of(settings: Settings) -> Plan:
+    """The pipeline's plan."""
+    return Plan(
+        receive=ReceiveRules(
+            most=settings.receivers, batch=settings.batch, wait=settings.wait, poll_interval=settings.poll_interval
+        ),
+        upload=UploadRules(
+            key_prefix="emails",
+            quarantine_prefix="quarantine",
+            quarantine=settings.quarantine,
+            version=VERSION,
+            upload_timeout=settings.upload_timeout,
+        ),
+        uploads=settings.uploads,
+        deletes=settings.deletes,
+        delete_linger=settings.delete_linger,
+        visibility_timeout=settings.visibility_timeout,
+        queue_timeout=settings.queue_timeout,
+        in_flight_messages=settings.in_flight_messages,
+        in_flight_bytes=settings.in_flight_bytes,
+        depth_interval=settings.depth_interval,
+        grace=settings.grace,
+    )

@@ -1,0 +1,80 @@
+"""What must hold, and the scene that the checks look at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from tests.simulation.loop import TICKS, Driver
+from tests.simulation.mails import Sent
+from tests.simulation.process import Process
+from tests.simulation.story import Story
+from tests.simulation.wire import Facts
+from tests.simulation.world import SimBucket, SimMessage, SimQueue
+
+
+class Rule(Enum):
+    """What must hold."""
+
+    DURABLE_FIRST = "a delete is only asked for when the object is durable"
+    NOTHING_LOST = "every message is in the bucket or on the queue"
+    ONE_OBJECT = "a message has one key and one content, for ever"
+    NO_GOOD_MAIL_ASIDE = "no message of a healthy sender is quarantined or dead-lettered"
+    BUDGET = "what is in hand stays within the budget, room for receives included"
+    LEASE = "no lease is lost while its owner is alive and permitted to renew it"
+    NO_RACE = "no renewal is on the wire together with a delete"
+    NO_RECEIVE_IN_OUTAGE = "nothing is received while S3 is known to fail"
+    NO_RECEIVE_AFTER_STOP = "nothing is received by a process that stops"
+    NO_NACK = "nothing is given back but by a process that stops"
+    ONE_PUT = "what a process has archived it does not put again"
+    STOP_IN_TIME = "a stop ends within its grace"
+    GIVEN_BACK = "what a stop leaves is given back"
+    NO_STORM = "an outage is not answered with a storm of retries"
+    ALIVE = "the health check stays green"
+    READY = "in good weather every process is ready"
+    DRAINED = "in good weather the queue drains"
+    CLEAN = "no task is left, no error is unheard, no process dies"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that did not hold."""
+
+    tick: int
+    rule: Rule
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.tick / TICKS:.6f} s: {self.rule.name}: {self.rule.value}: {self.text}"
+
+
+@dataclass(slots=True)
+class Scene:
+    """Everything that a check may look at; `processes` by name and `mails` by message id grow as the story goes on."""
+
+    story: Story
+    driver: Driver
+    facts: Facts
+    queue: SimQueue
+    bucket: SimBucket
+    processes: Mapping[str, Process]
+    mails: Mapping[str, Sent]
+    violations: list[Violation] = field(default_factory=list)
+
+    def violate(self, rule: Rule, text: str) -> None:
+        """Note that a rule did not hold. It is never raised: the service might swallow it."""
+        self.violations.append(Violation(self.driver.now, rule, text))
+
+    def message_of(self, handle: str) -> SimMessage:
+        """The message of a receipt handle."""
+        return self.queue.messages[handle.rpartition("#")[0]]
+
+    def objects(self, message: SimMessage) -> list[str]:
+        """The keys of a message's objects."""
+        sent, when = self.mails[message.message_id], message.first_received_at
+        keys = sent.key(message.message_id, when), sent.quarantine_key(message.message_id, when)
+        return [key for key in keys if key in self.bucket.objects]
+
+
+def message_id_of(key: str) -> str:
+    """The message id in a key."""
+    return key.rpartition("/")[2].removesuffix(".json").partition("_")[0]

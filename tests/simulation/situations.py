@@ -1,0 +1,158 @@
+"""What a campaign must have seen, or its silence means nothing."""
+
+from collections import Counter
+from enum import StrEnum
+
+from email_processor.pipeline.ledger import State
+from tests.simulation.process import Process
+from tests.simulation.rules import Scene, message_id_of
+from tests.simulation.wire import Fact, What
+
+
+class Seen(StrEnum):
+    """A situation that some run must have been in."""
+
+    OPEN_CIRCUIT = "the circuit was open"
+    RENEWED_QUEUED = "a lease was renewed in the local queue"
+    RENEWED_OPEN = "a lease was renewed while the circuit was open"
+    ALREADY_THERE = "a PUT found its object"
+    RELEASED_AT_STOP = "a message was given back at shutdown"
+    LAST_CHANCE = "a message was quarantined on its last receive"
+    DEAD_LETTERED = "a message was dead-lettered, as it had to be"
+    QUARANTINED = "a message was quarantined"
+    PAYLOAD_FETCHED = "a payload was fetched"
+    DUPLICATE_IN_HAND = "a message came again while in hand"
+    DUPLICATE_REMEMBERED = "a message came again after it was archived and before it was deleted"
+    STALE_DELETE = "a delete with an old receipt handle did nothing"
+    LEASE_LOST = "a lease was lost"
+    LEASE_EXPIRED = "a message was dropped unstarted, its lease too short"
+    CORRUPT = "a corrupt message was left alone"
+    THROTTLED = "an upload was throttled"
+    CUT_SHORT = "a poll was cut short by a stop"
+    KILLED_HOLDING = "a process was killed with messages in hand"
+    KILLED_STORED = "a process was killed between PUT and delete"
+    PAUSED_BEYOND_LEASE = "a process slept through its leases"
+    LANDED_LATE = "a PUT landed after its process was dead"
+    DELETED_BY_OTHER = "a message was deleted by another process than the one that stored it"
+    STOPPED_IN_OUTAGE = "a process stopped while the circuit was open"
+    CANNOT_RENEW = "renewing was denied"
+    DELETE_RETRIED = "a delete was tried again"
+    MANY_RECEIVERS = "more than one receive was under way"
+    BUDGET_FULL = "there was no room for another receive"
+
+
+_COUNTERS = {
+    ("duplicates", "in_hand"): Seen.DUPLICATE_IN_HAND,
+    ("duplicates", "remembered"): Seen.DUPLICATE_REMEMBERED,
+    ("leases_lost",): Seen.LEASE_LOST,
+    ("released", "lease_expired"): Seen.LEASE_EXPIRED,
+    ("corrupt",): Seen.CORRUPT,
+    ("deletes", "failed"): Seen.DELETE_RETRIED,
+    ("quarantined", "undeliverable"): Seen.LAST_CHANCE,
+    ("quarantined", "not_json"): Seen.QUARANTINED,
+}
+
+
+class Situations:
+    """Collects what a run has seen."""
+
+    def __init__(self, scene: Scene) -> None:
+        """Listen."""
+        self.seen: set[str] = set()
+        self._scene = scene
+        self._stored_by: dict[str, str] = {}
+        self._polls: Counter[str] = Counter()
+        listeners = scene.facts.listeners
+        for what, seen in (
+            (What.FOUND, Seen.ALREADY_THERE),
+            (What.GIVEN_BACK, Seen.RELEASED_AT_STOP),
+            (What.DEAD_LETTERED, Seen.DEAD_LETTERED),
+            (What.DELETE_IGNORED, Seen.STALE_DELETE),
+        ):
+            listeners[what].append(lambda _, seen=seen: self.seen.add(seen))  # type: ignore[misc]
+        listeners[What.CALLED].append(self.called)
+        listeners[What.HEARD].append(self.heard)
+        listeners[What.EXTENDED].append(self.extended)
+        listeners[What.STORED].append(self.stored)
+        listeners[What.DELETED].append(self.deleted)
+        listeners[What.LAPSED].append(self.lapsed)
+        listeners[What.STOPPING].append(self.stopping)
+        listeners[What.KILLED].append(self.killed)
+        listeners[What.ENDED].append(self.ended)
+
+    def called(self, fact: Fact) -> None:
+        """A receive among others?"""
+        if fact.operation == "RECEIVE":
+            self._polls[fact.who] += 1
+            if self._polls[fact.who] > 1:
+                self.seen.add(Seen.MANY_RECEIVERS)
+
+    def heard(self, fact: Fact) -> None:
+        """An answer."""
+        process = self._scene.processes[fact.who]
+        if fact.operation == "RECEIVE":
+            self._polls[fact.who] -= 1
+        if process.health.circuit_open:
+            self.seen.add(Seen.OPEN_CIRCUIT)
+        match fact.operation, fact.detail:
+            case "PUT", "throttled":
+                self.seen.add(Seen.THROTTLED)
+            case "FETCH", "ok":
+                self.seen.add(Seen.PAYLOAD_FETCHED)
+            case "CHANGE_VISIBILITY", "denied":
+                self.seen.add(Seen.CANNOT_RENEW)
+            case "RECEIVE", "cancelled" if process.health.draining:
+                self.seen.add(Seen.CUT_SHORT)
+            case "PUT", "ok" if not process.common.ledger.has_room:
+                self.seen.add(Seen.BUDGET_FULL)
+
+    def extended(self, fact: Fact) -> None:
+        """A renewal."""
+        process = self._scene.processes[fact.who]
+        delivery = process.holding(fact.subject.rpartition("#")[0])
+        if delivery is not None and delivery.state is State.QUEUED:
+            self.seen.add(Seen.RENEWED_QUEUED)
+        if process.health.circuit_open:
+            self.seen.add(Seen.RENEWED_OPEN)
+
+    def stored(self, fact: Fact) -> None:
+        """An object."""
+        self._stored_by[message_id_of(fact.subject)] = fact.who
+        if self._scene.processes[fact.who].loop.is_killed:
+            self.seen.add(Seen.LANDED_LATE)
+
+    def deleted(self, fact: Fact) -> None:
+        """A delete."""
+        if self._stored_by.get(fact.subject.rpartition("#")[0], fact.who) != fact.who:
+            self.seen.add(Seen.DELETED_BY_OTHER)
+
+    def lapsed(self, fact: Fact) -> None:
+        """A lease ran out."""
+        if self._scene.processes[fact.who].paused_at is not None:
+            self.seen.add(Seen.PAUSED_BEYOND_LEASE)
+
+    def stopping(self, fact: Fact) -> None:
+        """A SIGTERM."""
+        if self._scene.processes[fact.who].health.circuit_open:
+            self.seen.add(Seen.STOPPED_IN_OUTAGE)
+
+    def killed(self, fact: Fact) -> None:
+        """A SIGKILL."""
+        process = self._scene.processes[fact.who]
+        states = {delivery.state for delivery in process.in_hand()}
+        if states:
+            self.seen.add(Seen.KILLED_HOLDING)
+        if State.ARCHIVED in states:
+            self.seen.add(Seen.KILLED_STORED)
+        self._count(process)
+
+    def ended(self, fact: Fact) -> None:
+        """The end of a process."""
+        self._count(self._scene.processes[fact.who])
+
+    def _count(self, process: Process) -> None:
+        for (name, *labels), seen in _COUNTERS.items():
+            (family,) = getattr(process.metrics, name).collect()
+            counted = (it for it in family.samples if it.name.endswith("_total") and it.value > 0)
+            if any([*it.labels.values()] == labels for it in counted):
+                self.seen.add(seen)

@@ -1,0 +1,29 @@
+"""The simulation has teeth: each deliberate bug is caught, and by the rule that is about it."""
+
+import pytest
+
+from tests.simulation.campaign import shortest
+from tests.simulation.invent import invent
+from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.play import play
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_a_deliberate_bug_is_caught(mutant: Mutant) -> None:
+    """Within four times the longest run of seeds that ever missed it."""
+    with mutant.alive():
+        for seed in range(4 * mutant.gap):
+            broken = {violation.rule for violation in play(invent(seed)).violations}
+            if broken & set(mutant.rules):
+                return
+    pytest.fail(f"{mutant} was not noticed by {4 * mutant.gap} seeds")
+
+
+def test_a_failing_story_is_shrunk_to_a_short_one() -> None:
+    """The shortest story that shows a delete before the PUT needs one message, one process and no fault."""
+    mutant = next(mutant for mutant in MUTANTS if mutant.name == "delete before PUT")
+    with mutant.alive():
+        outcome = next(it for it in map(play, map(invent, range(4 * mutant.gap))) if not it.is_good)
+        short = shortest(outcome)
+    assert (1, 1, ()) == (len(short.story.mails), len(short.story.lives), short.story.faults)
+    assert short.violations[0].rule is outcome.violations[0].rule
