@@ -1,6 +1,8 @@
 """The archive: what is written, under which key, and how it is asked for."""
 
+import hashlib
 import os
+from base64 import b64encode
 from collections.abc import AsyncIterator
 
 import pytest
@@ -71,6 +73,14 @@ async def test_a_put_carries_what_it_should(fake: Fake, aws: Aws) -> None:
     assert f"Credential={ACCESS_KEY}/" in asked.headers["authorization"]
     assert "/us-east-1/s3/aws4_request" in asked.headers["authorization"]
     assert not [name for name in asked.headers if "encryption" in name]
+
+
+async def test_a_put_carries_the_checksum_that_a_locked_bucket_asks_for(aws: Aws, fake: Fake) -> None:
+    """S3 refuses a PUT without one where the bucket has a default retention."""
+    fake.script = STORED
+    await aws.archive.put(KEY, b"{}")
+    expected = b64encode(hashlib.sha256(b"{}").digest()).decode()
+    assert expected == fake.asked[0].headers["x-amz-checksum-sha256"]
 
 
 async def test_without_conditional_writes_there_is_no_condition(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,7 @@ class S3Archive:
                 credential_provider=cast("Any", credentials),
                 client_options=cast("Any", client_options),
                 retry_config={"max_retries": 0},  # retries are the pipeline's
+                checksum_algorithm="sha256",  # buckets with a default retention take no PUT without a checksum
                 **encryption,
             )
 

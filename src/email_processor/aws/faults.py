@@ -1,5 +1,7 @@
 """From what AWS, botocore and the network say to a cause and a fix."""
 
+import ssl
+
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import (
     BotoCoreError,
@@ -152,15 +154,21 @@ def explain(error: Exception) -> tuple[Cause, str, str]:
         cause = cause_of(codes, status, message)
         return cause, f"{codes[0] if codes else status}: {message[:DETAIL_MAX]}", fix_for(cause)
     cause = _cause_of_local(error)
-    fix = TLS_FIX if isinstance(error, SSLError) else fix_for(cause)
+    fix = TLS_FIX if _is_tls(error) else fix_for(cause)
     return cause, f"{type(error).__name__}: {str(error)[:DETAIL_MAX]}", fix
+
+
+def _is_tls(error: Exception) -> bool:
+    """A certificate that is not trusted, or a file of authorities that holds none."""
+    inner = getattr(error, "kwargs", {}).get("error")  # botocore's errors carry what they were made of
+    return isinstance(error, SSLError) or isinstance(inner, ssl.SSLError)
 
 
 def _cause_of_local(error: Exception) -> Cause:
     match error:
         case ConnectTimeoutError() | ReadTimeoutError() | TimeoutError():
             return Cause.TIMEOUT
-        case SSLError():
+        case _ if _is_tls(error):
             return Cause.CONFIGURATION
         case (
             NoCredentialsError()

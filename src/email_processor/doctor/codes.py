@@ -256,8 +256,7 @@ CHECKS: tuple[Check, ...] = (
         "object lock",
         "Object lock and its default retention. Reading it takes `s3:GetBucketObjectLockConfiguration`, which the "
         "service does not need.",
-        "Warning until `--write` has shown that PUTs are taken: with a default retention S3 refuses PUTs without a "
-        "checksum.",
+        "For information. With a default retention S3 takes only PUTs with a checksum, which ours carry.",
     ),
     Check(
         "EP414",

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
-from email_processor.domain.errors import ServiceFaultError
+from email_processor.domain.errors import Cause, ServiceFaultError
 from email_processor.ports import Clock, Report
 
 log = logging.getLogger(__name__)
 
 PASSING_FAULTS_BEFORE_RED = 3  # a reset connection or two is everyday weather
 REMINDER_SECONDS = 300.0
+SETTLING_SECONDS = 5.0  # at the edge of an outage good and bad answers mix: one line is enough
 
 
 class Part(StrEnum):
@@ -28,20 +29,27 @@ READINESS = (Part.RECEIVING, Part.STORING, Part.DELETING)
 
 
 class _Condition:
-    """One part's state: the fault it is in, since when, how often, and what it has under way."""
+    """One part's state: the fault it is in, since when, how often, what was said of it, and what is under way."""
 
     def __init__(self) -> None:
         self.proven = False
         self.fault: ServiceFaultError | None = None
         self.faults = 0
         self.since = 0.0
-        self.said_at = 0.0
+        self.is_said = False
+        self.said_at = float("-inf")
+        self.said_cause: Cause | None = None
         self.under_way: dict[object, float] = {}
 
     def is_red(self) -> bool:
         if self.fault is None:
             return False
         return self.fault.cause.needs_a_person or self.faults >= PASSING_FAULTS_BEFORE_RED
+
+    def is_news(self, cause: Cause, now: float) -> bool:
+        """Whether a fault is worth a line: another one than was said last, or the same once more after a while."""
+        since_said = now - self.said_at
+        return cause is not self.said_cause or since_said >= (REMINDER_SECONDS if self.is_said else SETTLING_SECONDS)
 
 
 class Health:
@@ -61,7 +69,8 @@ class Health:
         condition.proven = True
         if condition.fault is None:
             return
-        if condition.is_red():
+        if condition.is_said:
+            condition.is_said = False
             log.info(
                 "recovered",
                 extra={
@@ -82,16 +91,16 @@ class Health:
     def failed(self, part: Part, fault: ServiceFaultError) -> None:
         """An operation of this part failed. Said once per cause, when it turns red, and again every five minutes."""
         condition = self._conditions[part]
-        is_new = condition.fault is None or condition.fault.cause is not fault.cause
-        was_red = condition.is_red()
         if condition.fault is None:
             condition.since = self._now()
         condition.fault = fault
         condition.faults += 1
         if not condition.is_red():
             log.debug("fault", extra={"part": part.value, "cause": fault.cause.value, "error": str(fault)})
-        elif is_new or not was_red or self._now() - condition.said_at >= REMINDER_SECONDS:
+        elif condition.is_news(fault.cause, self._now()):
+            condition.is_said = True
             condition.said_at = self._now()
+            condition.said_cause = fault.cause
             log.log(
                 logging.WARNING if part in {Part.RENEWING, Part.MEASURING} else logging.ERROR,
                 "failing",

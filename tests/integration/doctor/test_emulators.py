@@ -175,7 +175,8 @@ async def test_locked_bucket(emulator: Emulator, bucket: Bucket, monkeypatch: py
 
     report = await look()
 
-    assert {"EP413": "warning", "EP414": "warning"} == bad(report)
+    assert {"EP414": "warning"} == bad(report)
+    assert told(report, "EP413")[1].startswith("on, GOVERNANCE 30 days by default")
     assert ("ok", "enabled") == told(report, "EP412")
 
 

@@ -120,6 +120,35 @@ def test_a_lasting_fault_is_said_once_then_every_five_minutes_and_once_more_when
     assert ("receiving", "missing", "Wait.") == (first["part"], first["cause"], first["fix"])
 
 
+def test_an_outage_that_flickers_at_its_edge_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Good and bad answers mixed within a second are one `failing` and one `recovered`."""
+    caplog.set_level(logging.INFO)
+
+    async def story() -> None:
+        health = new_health()
+        for _ in range(10):
+            health.failed(Part.STORING, queue_fault(Cause.MISSING))
+            await asyncio.sleep(0.05)
+            health.well(Part.STORING)
+
+    simulate(story())
+    assert ["failing", "recovered"] == [record.message for record in caplog.records]
+
+
+def test_a_fault_that_comes_back_later_is_said_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Ten seconds on it is news."""
+
+    async def story() -> None:
+        health = new_health()
+        for _ in range(2):
+            health.failed(Part.STORING, queue_fault(Cause.MISSING))
+            health.well(Part.STORING)
+            await asyncio.sleep(10)
+
+    simulate(story())
+    assert ["failing", "failing"] == [record.message for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_another_cause_is_another_line(caplog: pytest.LogCaptureFixture) -> None:
     """The queue is there now, but access is denied: that is news."""
 

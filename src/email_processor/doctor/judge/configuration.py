@@ -6,7 +6,6 @@ from typing import Any
 
 from email_processor.aws.inspect.asking import Answer, Fault, Unasked
 from email_processor.aws.inspect.bucket import BucketFacts, default_encryption
-from email_processor.aws.inspect.write import Written
 from email_processor.doctor.findings import Finding, blocked, ok, skipped, warning
 from email_processor.doctor.fixes import command
 from email_processor.domain.errors import Cause
@@ -52,13 +51,7 @@ def _object_lock(bucket: BucketFacts) -> Finding:
     retention = default_retention(bucket)
     if retention is None:
         return ok("EP413", "on, without a default retention")
-    if isinstance(bucket.written, Written) and not isinstance(bucket.written.first, Fault):
-        return ok("EP413", f"on, {retention} by default, for the probe too")
-    return warning(
-        "EP413",
-        f"on, {retention} by default: S3 then refuses PUTs without a checksum",
-        fix="See whether a PUT is taken (the probe is locked for as long, too):\nemail-processor check --write",
-    )
+    return ok("EP413", f"on, {retention} by default: it holds for every email, and for the probe of --write")
 
 
 def default_retention(bucket: BucketFacts) -> str | None:
