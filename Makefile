@@ -69,6 +69,10 @@ types: $(STAMP) ## mypy, strict
 imports: $(STAMP) ## the layers and the other import contracts
 	@$(BIN)/lint-imports --no-logo
 
+.PHONY: bench
+bench: .venv-bench/stamp ## measure it against its peers in a few minutes (ARGS=--full: everything, half an hour)
+	@.venv-bench/bin/python -m bench $(ARGS)
+
 .PHONY: docs
 docs: $(STAMP) ## write the tables in the docs from the code
 	@$(BIN)/python docs/tables.py
@@ -119,14 +123,16 @@ lock: $(UV) ## write .ci/pins anew from pyproject.toml (ARGS=--upgrade: with new
 	@$(UV) pip compile $(COMPILE) $(ARGS) --output-file .ci/pins/runtime.txt pyproject.toml >/dev/null
 	@$(UV) pip compile $(COMPILE) $(ARGS) --constraint .ci/pins/runtime.txt --extra demo --group dev \
 		--output-file .ci/pins/dev.txt pyproject.toml >/dev/null
+	@$(UV) pip compile $(COMPILE) $(ARGS) --constraint .ci/pins/dev.txt --group bench \
+		--output-file .ci/pins/bench.txt pyproject.toml >/dev/null
 	@$(UV) pip compile $(COMPILE) $(ARGS) --output-file .ci/pins/deploy.txt .ci/pins/deploy.in >/dev/null
 	@$(UV) pip compile $(COMPILE) $(ARGS) --no-deps --output-file .ci/pins/helm.txt .ci/pins/helm.in >/dev/null
 	@echo 'Wrote .ci/pins/*.txt'
 
 .PHONY: clean
 clean: ## remove everything that make made
-	@rm -rf .venv .venv.lock .venv-deploy .venv-tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
-		.coverage .coverage.* htmlcov dist
+	@rm -rf .venv .venv.lock .venv-bench .venv-deploy .venv-tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+		.coverage .coverage.* htmlcov dist bench/node/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: python
@@ -145,4 +151,13 @@ $(DEPLOY_STAMP): .ci/pins/deploy.txt .ci/pins/helm.txt .ci/deploy_tools.py | pyt
 $(UV): Makefile | python
 	@$(PYTHON) -m venv .venv-tools
 	@.venv-tools/bin/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+.venv-bench/stamp: .ci/pins/bench.txt bench/node/package.json pyproject.toml | python
+	@echo 'Installing the subjects of the benchmark into .venv-bench and bench/node ...'
+	@$(PYTHON) -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --only-binary=:all: -r $<
+	@.venv-bench/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@! command -v npm >/dev/null || npm install --prefix bench/node --no-package-lock --silent >/dev/null || \
+		echo 'npm could not install bench/node: the Node peer is skipped' >&2
 	@touch $@

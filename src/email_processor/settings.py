@@ -217,11 +217,11 @@ class Settings(BaseSettings):
         examples=["1000"],
     )
     in_flight_max_bytes: int = Field(
-        48 * 1024 * 1024,
+        24 * 1024 * 1024,
         ge=MESSAGE_MAX_BYTES,
         le=8 * 1024**3,
         description="Most bytes of bodies in hand; a receive is only made when ten messages of 1 MiB fit.",
-        examples=["50331648"],
+        examples=["25165824"],
     )
     queue_depth_interval_seconds: float = Field(
         30,

@@ -151,8 +151,8 @@ MUTANTS = (
     Mutant(
         "412 treated as a failure",
         "uploader",
-        "                        stored = await self._put_once(key, document)\n",
-        "                        stored = await self._put_once(key, document)\n"
+        "                        stored = await self._put_once(key, document())\n",
+        "                        stored = await self._put_once(key, document())\n"
         "                        if stored is Stored.ALREADY_THERE:\n"
         "                            raise StoreFaultError(Cause.SERVER, 'PutObject: 412')\n",
         (Rule.DRAINED,),
@@ -292,8 +292,8 @@ MUTANTS = (
     Mutant(
         "upload slot never given back",
         "limiter",
-        "            self._running -= 1\n            self._wake()\n\n    async def _take",
-        "            self._wake()\n\n    async def _take",
+        "        self._running -= 1\n",
+        "        self._running -= 0\n",
         (Rule.DRAINED,),
         6,
     ),

@@ -24,6 +24,7 @@ from email_processor.ports import Archive, Clock, Inbox, Payloads, QueueGauge
 log = logging.getLogger(__name__)
 
 UPLOADS_AT_START = 16
+UPLOAD_BYTES_AT_ONCE = 8 * 1024 * 1024  # twice that is buffered; at 40 ms a PUT it is still 200 MiB a second
 LAST_POLL_SECONDS = 2.0
 
 
@@ -65,7 +66,7 @@ async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: 
     jobs: asyncio.Queue[Job] = asyncio.Queue(plan.in_flight_messages)
     receipts: asyncio.Queue[Delivery] = asyncio.Queue(plan.in_flight_messages)
     redrive = Redrive()
-    limiter = Limiter(world.clock, metrics, start=UPLOADS_AT_START, most=plan.uploads)
+    limiter = Limiter(world.clock, metrics, start=UPLOADS_AT_START, most=plan.uploads, most_bytes=UPLOAD_BYTES_AT_ONCE)
 
     receiver = Receiver(common, world.inbox, jobs, plan.receive)
     uploader = Uploader(

@@ -100,6 +100,7 @@ class Uploader:
                 else:
                     self._release(job, "lease_expired")
             finally:
+                del job  # or an idle worker would keep its last body
                 self._jobs.task_done()
 
     async def upload_offloaded(self) -> None:
@@ -109,6 +110,7 @@ class Uploader:
             try:
                 await self._settle(job, partial(self._archive_payload, pointer))
             finally:
+                del job  # as above
                 self._offloaded.task_done()
 
     async def join(self) -> None:
@@ -148,7 +150,8 @@ class Uploader:
     async def _store_email(self, job: Job, email: Email) -> Outcome:
         message, moment, rules = job.message, job.delivery.moment, self._rules
         key = object_key(rules.key_prefix, moment, email.sender, message.message_id)
-        if await self._put(key, email_document(message, email, moment, rules.version)) is Stored.ALREADY_THERE:
+        document = partial(email_document, message, email, moment, rules.version)
+        if await self._put(key, document, len(email.raw)) is Stored.ALREADY_THERE:
             self._metrics.duplicates.labels("stored").inc()
             return Outcome.KEPT
         self._metrics.archived.inc()
@@ -161,8 +164,9 @@ class Uploader:
         if not rules.quarantine:
             return self._release(job, "rejected")
         key = quarantine_key(rules.quarantine_prefix, moment, message.message_id)
+        document = partial(quarantine_document, message, error, moment, rules.version)
         try:
-            stored = await self._put(key, quarantine_document(message, error, moment, rules.version))
+            stored = await self._put(key, document, len(message.body))
         except ObjectRefusedError as refusal:
             log.error(
                 "quarantine_refused",
@@ -203,16 +207,19 @@ class Uploader:
         self._common.ledger.close(job.delivery)
         return Outcome.LEFT
 
-    async def _put(self, key: str, document: bytes) -> Stored:
-        """Store it, however long S3 takes to recover; ObjectRefusedError if this object alone keeps failing."""
+    async def _put(self, key: str, document: Callable[[], bytes], size: int) -> Stored:
+        """Store it, however long S3 takes to recover; ObjectRefusedError if this object alone keeps failing.
+
+        The document, of about `size` bytes, is made when its turn has come: only those under way are in memory.
+        """
         circuit = self._common.circuit
         alone = _Alone(circuit)
         backoff = self._common.new_backoff()
         with circuit.trying():
             while True:
-                async with self._limiter.slot() as started_at, circuit.admitted():
+                async with self._limiter.slot(size) as started_at, circuit.admitted():
                     try:
-                        stored = await self._put_once(key, document)
+                        stored = await self._put_once(key, document())
                     except StoreFaultError as fault:
                         self._metrics.retries.labels(fault.cause).inc()
                         is_spaced = False

@@ -12,7 +12,7 @@ from tests.unit.pipeline.kit import new_metrics, virtual_clock
 
 def new_limiter(start: int = 2, most: int = 8) -> Limiter:
     """A limiter on the running loop."""
-    return Limiter(virtual_clock(), new_metrics(), start=start, most=most)
+    return Limiter(virtual_clock(), new_metrics(), start=start, most=most, most_bytes=100)
 
 
 def test_no_more_run_at_once_than_the_limit() -> None:
@@ -24,7 +24,7 @@ def test_no_more_run_at_once_than_the_limit() -> None:
 
         async def upload() -> None:
             nonlocal running, high
-            async with limiter.slot():
+            async with limiter.slot(1):
                 running += 1
                 high = max(high, running)
                 await asyncio.sleep(1)
@@ -46,7 +46,7 @@ def test_slots_go_to_those_who_wait_in_order() -> None:
         order: list[int] = []
 
         async def upload(number: int) -> None:
-            async with limiter.slot():
+            async with limiter.slot(1):
                 order.append(number)
                 await asyncio.sleep(1)
 
@@ -63,10 +63,10 @@ def test_the_limit_grows_only_while_all_of_it_is_used() -> None:
 
     async def story() -> tuple[int, int]:
         limiter = new_limiter(start=2)
-        async with limiter.slot():
+        async with limiter.slot(1):
             limiter.succeed()
         spare = limiter.limit
-        async with limiter.slot(), limiter.slot():
+        async with limiter.slot(1), limiter.slot(1):
             limiter.succeed()
         return spare, limiter.limit
 
@@ -79,12 +79,12 @@ def test_a_throttle_halves_the_limit_and_growth_is_slow_from_then_on() -> None:
     async def story() -> list[int]:
         limiter = new_limiter(start=8)
         seen = []
-        async with limiter.slot() as started:
+        async with limiter.slot(1) as started:
             await asyncio.sleep(1)
             limiter.throttle(started)
         seen.append(limiter.limit)
         for _ in range(5):
-            async with limiter.slot(), limiter.slot(), limiter.slot(), limiter.slot():
+            async with limiter.slot(1), limiter.slot(1), limiter.slot(1), limiter.slot(1):
                 limiter.succeed()
             seen.append(limiter.limit)
         return seen
@@ -97,13 +97,38 @@ def test_one_burst_of_throttles_is_one_decrease() -> None:
 
     async def story() -> int:
         limiter = new_limiter(start=8)
-        async with limiter.slot() as one, limiter.slot() as two:
+        async with limiter.slot(1) as one, limiter.slot(1) as two:
             await asyncio.sleep(1)
             limiter.throttle(one)
             limiter.throttle(two)
         return limiter.limit
 
     assert simulate(story()) == 4
+
+
+def test_no_more_bytes_are_under_way_than_allowed_and_one_upload_always_is() -> None:
+    """Sizes of 60 and 40 run together, 41 waits, and what is larger than all that is allowed runs alone."""
+
+    async def story() -> tuple[int, list[int]]:
+        limiter = new_limiter(start=8)
+        running = high = 0
+        order: list[int] = []
+
+        async def upload(size: int) -> None:
+            nonlocal running, high
+            async with limiter.slot(size):
+                order.append(size)
+                running += size
+                high = max(high, running) if size <= 100 else high
+                await asyncio.sleep(1)
+                running -= size
+
+        async with asyncio.TaskGroup() as tasks:
+            for size in (60, 40, 41, 250, 5):
+                tasks.create_task(upload(size))
+        return high, order
+
+    assert (100, [60, 40, 41, 250, 5]) == simulate(story())
 
 
 @given(st.lists(st.booleans(), max_size=60))
@@ -114,7 +139,7 @@ def test_the_limit_stays_between_one_and_the_most(is_throttled: list[bool]) -> N
         limiter = new_limiter(start=4, most=6)
         seen = []
         for each in is_throttled:
-            async with limiter.slot() as started:
+            async with limiter.slot(1) as started:
                 await asyncio.sleep(1)
                 if each:
                     limiter.throttle(started)
@@ -134,11 +159,11 @@ def test_a_slot_is_not_lost_with_the_one_who_was_cancelled() -> None:
         done: list[str] = []
 
         async def upload(name: str) -> None:
-            async with limiter.slot():
+            async with limiter.slot(1):
                 done.append(name)
 
         async with asyncio.TaskGroup() as tasks:
-            async with limiter.slot():
+            async with limiter.slot(1):
                 waiting = tasks.create_task(upload("cancelled while waiting"))
                 chosen = tasks.create_task(upload("cancelled when chosen"))
                 tasks.create_task(upload("last"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -36,7 +37,9 @@ class Stage:
         self.store = FakeStore()
         self.jobs: asyncio.Queue[Job] = asyncio.Queue(1000)
         self.receipts: asyncio.Queue[Delivery] = asyncio.Queue(1000)
-        self.limiter = Limiter(self.kit.common.clock, self.kit.common.metrics, start=16, most=64)
+        self.limiter = Limiter(
+            self.kit.common.clock, self.kit.common.metrics, start=16, most=64, most_bytes=8 * 1024 * 1024
+        )
         self.workers = workers
         self.uploader = Uploader(
             self.kit.common,
@@ -100,6 +103,27 @@ def test_an_email_is_stored_under_its_key_and_goes_on_to_be_deleted() -> None:
         b'"metadata":{"processor_version":"1.2.3","source":"email-validation-service"}}'
     )
     assert ({KEY: document}, ["m"], 1, 1) == simulate(story())
+
+
+def test_an_idle_worker_keeps_no_body() -> None:
+    """A hundred and more of them would keep a hundred and more: nobody holds the message when its work is done."""
+
+    async def story() -> tuple[int, int]:
+        stage = Stage(workers=1)
+        message = Message("m", "r", EMAIL, attributes=FIRST_RECEIVED)
+        delivery = stage.kit.common.ledger.admit(message)
+        assert delivery is not None
+        before = sys.getrefcount(message)
+        stage.jobs.put_nowait(Job(delivery, message))
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(stage.uploader.upload())
+            await stage.uploader.join()
+            after = sys.getrefcount(message)
+            working.cancel()
+        return before, after
+
+    before, after = simulate(story())
+    assert before == after
 
 
 def test_nothing_goes_on_to_be_deleted_before_the_store_has_answered() -> None:

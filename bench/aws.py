@@ -1,0 +1,238 @@
+"""A queue and a bucket that know the truth: what was sent, what is stored and what was deleted, and in which order."""
+
+import heapq
+import zlib
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from bench.mail import Mail, Post, message_id, number_of
+
+# As long as a real one: clients carry it around and send it back.
+_HANDLE_PADDING = "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a" * 5
+_SENDER_ID = b"AIDAIENQZJOLO23YVJ4VO"
+
+
+class Held(NamedTuple):
+    """A message that somebody has received: which receive it was, and until when it stays hidden."""
+
+    receive: int
+    until: float
+
+
+@dataclass(slots=True)
+class Message:
+    """A message on the queue. Times are epoch seconds."""
+
+    mail: Mail
+    sent_at: float
+    first_received_at: float = 0.0
+    receives: int = 0
+    stored_at: float = 0.0
+    held: Held | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened. A message counts once it is deleted, and only if it was stored before, byte for byte."""
+
+    counted: int = 0
+    lost: int = 0  # deleted, but not stored
+    damaged: int = 0  # objects that should hold a message's body and do not
+    overwritten: int = 0
+    already_there: int = 0
+    redelivered: int = 0
+    stale_handles: int = 0
+    throttled: int = 0
+    sent_to_stored: list[float] = field(default_factory=list)
+
+
+class Queue:
+    """An SQS queue. It is filled by `send`, or never empty: an endless one makes messages as they are asked for."""
+
+    def __init__(self, post: Post, tally: Tally, *, endless: bool) -> None:
+        """Messages carry emails of `post`."""
+        self._post = post
+        self._tally = tally
+        self._endless = endless
+        self._sent = 0
+        self._messages: dict[int, Message] = {}
+        self._visible: deque[int] = deque()
+        self._hidden: list[tuple[float, int]] = []  # when which message may become visible again
+
+    def __contains__(self, number: int) -> bool:
+        """Whether this message is on the queue."""
+        return number in self._messages
+
+    def __getitem__(self, number: int) -> Message:
+        """A message on the queue, visible or in flight."""
+        return self._messages[number]
+
+    def send(self, now: float) -> None:
+        """Put one more message on the queue."""
+        self._messages[self._sent] = Message(self._post.mail(self._sent), sent_at=now)
+        self._visible.append(self._sent)
+        self._sent += 1
+
+    def receive(self, limit: int, visibility: float, now: float, *, with_attributes: bool) -> list[bytes]:
+        """Hand out up to `limit` messages, as entries of SQS's answer, and hide them for `visibility` seconds."""
+        self._return_expired(now)
+        if self._endless:
+            for _ in range(limit - len(self._visible)):
+                self.send(now)
+        entries: list[bytes] = []
+        while self._visible and len(entries) < limit:
+            number = self._visible.popleft()
+            message = self._messages[number]
+            message.receives += 1
+            self._tally.redelivered += message.receives > 1
+            message.first_received_at = message.first_received_at or now
+            self._hold(number, message, now + visibility)
+            entries.append(self._entry(number, message, with_attributes=with_attributes))
+        return entries
+
+    def delete(self, handle: str) -> bool:
+        """Delete by receipt handle; False if the handle was never good. A stale one is accepted and deletes nothing."""
+        found = self._read(handle)
+        if found is None:
+            return False
+        number, receive = found
+        message = self._messages.get(number)
+        if message is None:
+            return number < self._sent
+        if message.held is None or message.held.receive != receive:
+            self._tally.stale_handles += 1
+            return True
+        del self._messages[number]
+        if message.stored_at:
+            self._tally.counted += 1
+        else:
+            self._tally.lost += 1
+        return True
+
+    def change_visibility(self, handle: str, seconds: float, now: float) -> bool:
+        """Hide a message for `seconds` from now; False if the handle does not hold it."""
+        number, receive = self._read(handle) or (-1, -1)
+        message = self._messages.get(number)
+        if message is None or message.held is None or message.held.receive != receive:
+            return False
+        self._hold(number, message, now + seconds)
+        self._return_expired(now)
+        return True
+
+    def counts(self, now: float) -> tuple[int, int]:
+        """How many messages are visible and how many in flight."""
+        self._return_expired(now)
+        return len(self._visible), len(self._messages) - len(self._visible)
+
+    def _hold(self, number: int, message: Message, until: float) -> None:
+        message.held = Held(message.receives, until)
+        heapq.heappush(self._hidden, (until, number))
+
+    def _return_expired(self, now: float) -> None:
+        while self._hidden and self._hidden[0][0] <= now:
+            until, number = heapq.heappop(self._hidden)
+            message = self._messages.get(number)
+            if message is not None and message.held is not None and message.held.until == until:
+                message.held = None
+                self._visible.append(number)
+
+    def _entry(self, number: int, message: Message, *, with_attributes: bool) -> bytes:
+        mail = message.mail
+        attributes = b""
+        if with_attributes:
+            attributes = b',"Attributes":{"SenderId":"%b","ApproximateFirstReceiveTimestamp":"%d",' % (
+                _SENDER_ID,
+                message.first_received_at * 1000,
+            ) + b'"ApproximateReceiveCount":"%d","SentTimestamp":"%d"}' % (message.receives, message.sent_at * 1000)
+        return b'{"MessageId":"%b","ReceiptHandle":"%b","MD5OfBody":"%b","Body":"%b%b"%b}' % (
+            message_id(number).encode(),
+            f"{number:08x}.{message.receives:04x}.{_HANDLE_PADDING}".encode(),
+            mail.md5,
+            self._post.escaped_head,
+            mail.escaped,
+            attributes,
+        )
+
+    @staticmethod
+    def _read(handle: str) -> tuple[int, int] | None:
+        number, _, rest = handle.partition(".")
+        receive, _, padding = rest.partition(".")
+        if padding != _HANDLE_PADDING:
+            return None
+        return int(number, 16), int(receive, 16)
+
+
+class Stored(NamedTuple):
+    """An object: if it holds email `number`, only what stands before and after the email's body is kept."""
+
+    before: bytes
+    number: int
+    after: bytes
+    etag: str
+
+
+class Bucket:
+    """An S3 bucket. It looks for the message's body in every object whose key holds a message id."""
+
+    def __init__(self, post: Post, queue: Queue, tally: Tally) -> None:
+        """Objects hold messages of `queue`."""
+        self._post = post
+        self._queue = queue
+        self._tally = tally
+        self._objects: dict[bytes, Stored] = {}
+
+    def put(self, key: bytes, data: bytes, now: float, *, if_none_match: bool) -> str | None:
+        """Store an object; its ETag, or None if it is there already and `if_none_match` was asked for."""
+        if key in self._objects:
+            if if_none_match:
+                self._tally.already_there += 1
+                return None
+            self._tally.overwritten += 1
+        etag = f'"{zlib.crc32(data):08x}"'
+        number = number_of(key)
+        if number not in self._queue:
+            self._objects[key] = Stored(data, -1, b"", etag)
+            return etag
+        message = self._queue[number]
+        start = self._post.find(message.mail, data)
+        if start == -1:
+            self._tally.damaged += 1
+            self._objects[key] = Stored(data, -1, b"", etag)
+            return etag
+        end = start + len(self._post.head) + len(message.mail.tail)
+        self._objects[key] = Stored(data[:start], number, data[end:], etag)
+        if not message.stored_at:
+            message.stored_at = now
+            self._tally.sent_to_stored.append(now - message.sent_at)
+        return etag
+
+    def get(self, key: bytes) -> tuple[bytes, str] | None:
+        """An object and its ETag; None if there is none."""
+        stored = self._objects.get(key)
+        if stored is None:
+            return None
+        if stored.number == -1:
+            return stored.before, stored.etag
+        return stored.before + self._post.body(self._post.mail(stored.number)) + stored.after, stored.etag
+
+
+class Throttle:
+    """A bucket of tokens: `rate` requests a second, and a second's worth at once. No rate: no limit."""
+
+    def __init__(self, rate: float | None) -> None:
+        """Begin full."""
+        self._rate = rate
+        self._tokens = rate or 0.0
+        self._at = 0.0
+
+    def admits(self, now: float) -> bool:
+        """Whether one more request is within the rate."""
+        if self._rate is None:
+            return True
+        self._tokens = min(self._rate, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

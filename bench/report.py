@@ -1,0 +1,95 @@
+"""The results as a table that people read."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+HEADLINE = {"cell": "backlog", "size": 4096, "store_latency_ms": 0.0, "tls": False}
+
+METHOD = (
+    "CPU is that of the whole process from start to end (`wait4`), divided by the messages that were stored byte for "
+    "byte and then deleted. Server and subject each have a core of their own."
+)
+
+Row = dict[str, Any]
+
+
+def is_headline(row: Row) -> bool:
+    """Whether a result is of the scenario that the bar is about: 4 KiB, a backlog, no latency, no TLS."""
+    return all(row[name] == value for name, value in HEADLINE.items())
+
+
+def table(rows: Iterable[Row]) -> str:
+    """A Markdown table, one line for each result."""
+    head = (
+        "scenario",
+        "subject",
+        "CPU us/msg",
+        "of it after the start",
+        "msg/s",
+        "peak RSS MiB",
+        "requests/msg",
+        "sent to stored p50 / p99 ms",
+        "first receive s",
+    )
+    return _markdown(head, [_line(row) for row in rows])
+
+
+def report(results: dict[str, Any]) -> str:
+    """The whole report, in Markdown."""
+    rows: list[Row] = results["results"]
+    idle = [row for row in rows if row["cell"] == "idle"]
+    machine, versions = results["machine"], results["versions"]
+    measured_on = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, load at the start"
+    parts = [
+        f"# {results['date']} {results['name']}",
+        f"{measured_on} {machine['load'][0]}. {', '.join(f'{name} {number}' for name, number in versions.items())}.",
+        METHOD,
+        table(row for row in rows if row["cell"] != "idle"),
+    ]
+    parts += [
+        f"Idle for {row['seconds']:g} s: {row['idle_percent']:.2f} % of a core, {row['peak_rss_mib']:.0f} MiB; "
+        f"first receive {row['start_to_first_receive_seconds']:.2f} s after the start."
+        for row in idle
+    ]
+    parts += [f"Not run: {name} ({why})." for name, why in results["missing"].items()]
+    parts += [f"Failed: {text}" for text in results["failed"]]
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(row: Row) -> Sequence[str]:
+    requests = sum(row["requests_per_message"].values())
+    times = row["sent_to_stored_ms"]
+    return (
+        scenario(row),
+        row["subject"],
+        _number(row["cpu_us_per_message"]),
+        _number(row["steady_cpu_us_per_message"]),
+        _number(row["messages_per_second"]),
+        _number(row["peak_rss_mib"]),
+        f"{requests:.2f}",
+        f"{times['p50']:,.0f} / {times['p99']:,.0f}" if times else "-",
+        f"{row['start_to_first_receive_seconds']:.2f}",
+    )
+
+
+def scenario(row: Row) -> str:
+    """A scenario in a few words."""
+    size = row["size"] // 1024
+    words = [row["cell"], f"{size} KiB" if size < 1024 else f"{size // 1024} MiB"]  # noqa: PLR2004 - KiB in a MiB
+    words.append(f"PUT {row['store_latency_ms']:g} ms")
+    if row["feed"]:
+        words.append(f"{row['feed']:g} msg/s sent")
+    if row["put_rate"]:
+        words.append(f"throttled above {row['put_rate']:g} PUT/s ({row['throttled'] / row['messages']:.2f} 503/msg)")
+    if row["tls"]:
+        words.append("TLS")
+    return ", ".join(words)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = ["---", "---", *["---:"] * (len(head) - 2)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *lines))

@@ -1,0 +1,156 @@
+"""SQS and S3 on one loopback port, for one run: fast, stateful, honest.
+
+As a program it speaks of itself on its standard output, in JSON lines: where it listens, when the first receive came,
+and, when it is told to end, what happened.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import uvloop
+
+from bench.operations import Answer, answer, latency
+from bench.wire import Reader, Request
+from bench.world import Scenario, World
+
+TICK_SECONDS = 0.002
+_REASONS = {200: b"OK", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 412: b"Precondition Failed"} | {
+    501: b"Not Implemented",
+    503: b"Slow Down",
+}
+
+
+class Connection(asyncio.Protocol):
+    """One client connection."""
+
+    def __init__(self, world: World) -> None:
+        """Serve `world`."""
+        self._world = world
+        self._reader = Reader()
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """End: what is still under way has nobody to answer to, and has no effect."""
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        """Carry out every request that is complete."""
+        self._reader.feed(data)
+        while True:
+            if self._reader.wants_continue() and self._transport is not None:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request = self._reader.next()
+            if request is None:
+                return
+            # Answer and effect come together, after the latency: nothing is stored before it is said to be.
+            if seconds := latency(self._world, request):
+                self._loop.call_later(seconds, self._carry_out, request)
+            else:
+                self._carry_out(request)
+
+    def _carry_out(self, request: Request) -> None:
+        if self._transport is None:
+            return
+        found = answer(self._world, request)
+        if isinstance(found, Answer):
+            self._send(found)
+            return
+
+        def answered() -> bool:
+            if self._transport is None:
+                return True
+            later = found()
+            if later is not None:
+                self._send(later)
+            return later is not None
+
+        if not answered():
+            self._world.waiting.append(answered)
+
+    def _send(self, found: Answer) -> None:
+        if self._transport is None:
+            return
+        head = b"HTTP/1.1 %d %b\r\nx-amz-request-id: 0A1B2C3D4E5F6789\r\n%bcontent-length: %d\r\n\r\n" % (
+            found.status,
+            _REASONS[found.status],
+            found.headers,
+            len(found.body),
+        )
+        self._transport.write(head if found.is_head else head + found.body)
+
+
+@contextlib.asynccontextmanager
+async def serving(world: World, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Serve on a free loopback port for as long as the context lasts; the value is the port."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(world), "127.0.0.1", 0, ssl=tls, backlog=1024)
+    async with server, asyncio.TaskGroup() as tasks:
+        ticking = tasks.create_task(_tick(world))
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            ticking.cancel()
+
+
+async def _tick(world: World) -> None:
+    while True:
+        world.tick()
+        await asyncio.sleep(TICK_SECONDS if world.scenario.feed else 100 * TICK_SECONDS)
+
+
+def _say(name: str, value: object) -> None:
+    print(json.dumps({name: value}), flush=True)
+
+
+async def _run(scenario: Scenario, certificate: Path | None) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    tls = None
+    if certificate is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
+    world = World(scenario, partial(_say, "first_receive"))
+    async with serving(world, tls) as port:
+        _say("port", port)
+        await stop.wait()
+    _say("report", world.report())
+
+
+def main() -> int:
+    """Read the command line and serve until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m bench.server", description=__doc__)
+    parser.add_argument("--size", type=int, default=4096, help="bytes of an email")
+    parser.add_argument("--queue-latency", type=float, default=0.0, help="seconds of a request to SQS")
+    parser.add_argument("--store-latency", type=float, default=0.0, help="seconds of a request to S3")
+    parser.add_argument("--put-rate", type=float, help="PUTs a second; more are throttled")
+    parser.add_argument("--feed", type=float, help="messages sent a second; without it the queue is never empty")
+    parser.add_argument("--certificate", type=Path, help="PEM file of certificate and key: serve TLS")
+    arguments = parser.parse_args()
+    scenario = Scenario(
+        size=arguments.size,
+        queue_latency=arguments.queue_latency,
+        store_latency=arguments.store_latency,
+        put_rate=arguments.put_rate,
+        feed=arguments.feed,
+    )
+    uvloop.run(_run(scenario, arguments.certificate))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""Who runs: email-processor as it is installed, and its peers."""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BIN = Path(sys.executable).parent
+NODE_MODULES = HERE / "node" / "node_modules"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One program. `missing` says why it cannot run here; empty if it can."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
+    missing: str = ""
+
+
+def subjects() -> list[Subject]:
+    """All of them, email-processor first."""
+    return [
+        Subject("email-processor", (str(BIN / "email-processor"), "run")),
+        Subject("boto3-loop", _module("boto3_loop")),
+        Subject("boto3-threads", _module("boto3_threads")),
+        Subject("aioboto3", _module("aioboto3_pipeline")),
+        _node(),
+    ]
+
+
+def _module(name: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"bench.peers.{name}")
+
+
+def _node() -> Subject:
+    node = shutil.which("node")
+    missing = "" if node else "Node is not installed"
+    if node and not NODE_MODULES.is_dir():
+        missing = "bench/node has no node_modules (npm is missing or could not install)"
+    return Subject("node-sqs-consumer", (node or "node", str(HERE / "node" / "consumer.mjs")), missing=missing)

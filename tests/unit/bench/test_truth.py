@@ -1,0 +1,79 @@
+"""The benchmark's queue and bucket are honest: what is not stored byte for byte before its delete does not count."""
+
+import orjson
+import pytest
+
+from bench.aws import Bucket, Queue, Tally
+from bench.mail import Post, message_id
+
+NOW = 1_000.0
+
+
+class Aws:
+    """A queue with one message, which has been received, and a bucket."""
+
+    def __init__(self) -> None:
+        self.post = Post(4096)
+        self.tally = Tally()
+        self.queue = Queue(self.post, self.tally, endless=False)
+        self.bucket = Bucket(self.post, self.queue, self.tally)
+        self.queue.send(NOW)
+        self.handle = self.receive()
+
+    def receive(self, now: float = NOW) -> str:
+        """Receive the message; its receipt handle."""
+        (entry,) = self.queue.receive(10, 30, now, with_attributes=True)
+        handle: str = orjson.loads(entry)["ReceiptHandle"]
+        return handle
+
+    def put(self, data: bytes) -> str | None:
+        """Store an object for the message."""
+        return self.bucket.put(f"emails/{message_id(0)}.json".encode(), data, NOW, if_none_match=True)
+
+    @property
+    def body(self) -> bytes:
+        """What was sent."""
+        return self.post.body(self.post.mail(0))
+
+
+def test_stored_and_deleted_counts() -> None:
+    """The body may stand inside of a larger document."""
+    aws = Aws()
+    aws.put(b'{"email_data":' + aws.body + b"}")
+    assert aws.queue.delete(aws.handle)
+    assert (1, 0, 0) == (aws.tally.counted, aws.tally.lost, aws.tally.damaged)
+
+
+def test_deleted_without_an_object_is_lost() -> None:
+    """However fast it was."""
+    aws = Aws()
+    assert aws.queue.delete(aws.handle)
+    assert (0, 1) == (aws.tally.counted, aws.tally.lost)
+
+
+@pytest.mark.parametrize("change", [lambda body: body[:-2] + b'x"}', lambda body: body[1:], lambda _: b"{}"])
+def test_an_object_without_the_body_is_damaged_and_does_not_count(change: object) -> None:
+    """One byte is enough."""
+    aws = Aws()
+    aws.put(change(aws.body))  # type: ignore[operator]
+    assert aws.queue.delete(aws.handle)
+    assert (0, 1, 1) == (aws.tally.counted, aws.tally.lost, aws.tally.damaged)
+
+
+def test_a_delete_with_a_stale_handle_is_accepted_and_deletes_nothing() -> None:
+    """As in SQS."""
+    aws = Aws()
+    aws.put(aws.body)
+    newest = aws.receive(NOW + 31)
+    assert aws.queue.delete(aws.handle)
+    assert (0, 1, (0, 1)) == (aws.tally.counted, aws.tally.stale_handles, aws.queue.counts(NOW + 31))
+    assert aws.queue.delete(newest)
+    assert aws.tally.counted == 1
+
+
+def test_a_second_conditional_put_finds_the_first() -> None:
+    """And changes nothing."""
+    aws = Aws()
+    assert aws.put(aws.body) is not None
+    assert aws.put(b"{}") is None
+    assert (aws.tally.already_there, aws.tally.overwritten) == (1, 0)
