@@ -47,7 +47,9 @@ def make() -> None:
         if found[:1] != [tools] or not runs():
             print("Installing the pinned tools into .venv (a minute or two, once) ...", flush=True)
             subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-            subprocess.run([PYTHON, *INSTALL, "--require-hashes", "--only-binary=:all:", "-r", PINS], check=True)
+            # The pins are complete: pip must not look for what an extra (`coverage[toml]`) could be by now.
+            pinned = ("--no-deps", "--require-hashes", "--only-binary=:all:", "-r", PINS)
+            subprocess.run([PYTHON, *INSTALL, *pinned], check=True)
         subprocess.run([PYTHON, *INSTALL, "--no-deps", "--no-build-isolation", "--editable", ROOT], check=True)
     STAMP.write_text(f"{tools}\n{project}\n")
 
