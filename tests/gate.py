@@ -2,9 +2,13 @@
 
 import http.client
 import json
+import socket
+import ssl
+import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -37,15 +41,32 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back instead of the emulator's own answer."""
+    """What goes back instead of the emulator's own answer.
+
+    Of its bytes on the wire the first `share` is sent, and then the connection closed if that is not all of it; with
+    `pause`, one by one and so many seconds apart.
+    """
 
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    share: float = 1.0
+    pause: float = 0.0
+
+    def encode(self, *, with_body: bool) -> bytes:
+        """The bytes on the wire."""
+        lines = [f"HTTP/1.1 {self.status} -", *(f"{name}: {value}" for name, value in self.headers.items())]
+        head = "\r\n".join([*lines, f"Content-Length: {len(self.body)}", "", ""]).encode("latin-1")
+        answer = head + self.body if with_body else head
+        return answer[: int(len(answer) * self.share)]
 
 
 class Cut(Exception):  # noqa: N818 - it is not an error, it is what the gate does
     """The connection is closed without an answer."""
+
+
+class Reset(Cut):
+    """The connection is reset instead of answered."""
 
 
 Rule = Callable[[Request], Reply | None]
@@ -81,17 +102,94 @@ def only(operation: str, rule: Rule) -> Rule:
     return lambda request: rule(request) if request.operation == operation else None
 
 
+class _Server(ThreadingHTTPServer):
+    """Listens for a gate, and knows its connections, so that it can break them."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, gate: "Gate") -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.gate = gate
+        self.connections: set[socket.socket] = set()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, peer = super().get_request()
+        if self.gate.tls is not None:  # the handshake is left to the connection's own thread
+            connection = self.gate.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        self.connections.add(connection)
+        return connection, peer
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as socketserver has it
+        """Close it as it is: a farewell would come before a reset."""
+        self.connections.discard(request)
+        self.close_request(request)
+
+    def handle_error(self, *_: object) -> None:
+        """A client that goes away is nothing to talk about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection of a gate."""
+
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def handle_one(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        try:
+            self._send(self.server.gate.answer(Request(self.command, self.path, headers, body)))
+        except Cut as cut:
+            if isinstance(cut, Reset):
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+
+    def _send(self, reply: Reply) -> None:
+        answer = reply.encode(with_body=self.command != "HEAD")
+        if reply.share < 1:
+            self.close_connection = True
+        if not reply.pause:
+            self.wfile.write(answer)
+            return
+        for byte in answer:  # until the client has had enough
+            time.sleep(reply.pause)
+            self.wfile.write(bytes([byte]))
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_one  # noqa: N815 - http.server calls them so
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 class Gate:
     """What came, what went, and the rule in force."""
 
     def __init__(self, upstream: str) -> None:
         """Stand in front of `upstream`."""
         self.upstream = upstream
+        self.port = 0
         self.url = ""
         self.rule: Rule = pass_all
+        self.tls: ssl.SSLContext | None = None
         self.requests: list[Request] = []
         self.exchanges: list[tuple[Request, bytes]] = []
         self._under_way: set[int] = set()
+
+    def accept(self) -> None:
+        """Accept connections, from now on or again."""
+        self._server = _Server(self.port, self)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def refuse(self) -> None:
+        """Break every connection, and refuse new ones."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        for connection in tuple(self._server.connections):
+            with suppress(OSError):  # it may have ended by itself
+                connection.shutdown(socket.SHUT_RDWR)
 
     def count(self, operation: str) -> int:
         """How many requests of this operation came."""
@@ -103,12 +201,19 @@ class Gate:
 
     def receipt_handles(self) -> dict[str, str]:
         """The newest receipt handle of every message that went through."""
+        return {message["MessageId"]: message["ReceiptHandle"] for message in self._handed_out()}
+
+    def receive_counts(self) -> dict[str, int]:
+        """How often the emulator says it has handed out every message that went through."""
         return {
-            message["MessageId"]: message["ReceiptHandle"]
-            for request, answer in self.exchanges
-            if request.operation == "ReceiveMessage"
-            for message in json.loads(answer).get("Messages", ())
+            message["MessageId"]: int(message["Attributes"]["ApproximateReceiveCount"])
+            for message in self._handed_out()
         }
+
+    def _handed_out(self) -> Iterator[Any]:
+        for request, answer in tuple(self.exchanges):
+            if request.operation == "ReceiveMessage" and answer.startswith(b"{"):
+                yield from json.loads(answer).get("Messages", ())
 
     def answer(self, request: Request) -> Reply:
         """Reply by the rule, else as the emulator does."""
@@ -140,46 +245,21 @@ class Gate:
 
 
 @contextmanager
-def gate_before(upstream: str) -> Iterator[Gate]:
-    """Put a gate in front of `upstream` for as long as the context lasts."""
+def gate_before(upstream: str, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Gate]:
+    """Put a gate in front of `upstream` for as long as the context lasts; `host` is the name in its URL.
+
+    With `tls` it speaks HTTPS, with the certificate of that context: of another one as soon as `gate.tls` is.
+    """
     gate = Gate(upstream)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def handle_one(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            try:
-                reply = gate.answer(Request(self.command, self.path, headers, body))
-            except Cut:
-                self.close_connection = True
-                return
-            self.send_response(reply.status)
-            for name, value in reply.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(reply.body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(reply.body)
-
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_one  # noqa: N815 - http.server calls them so
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """A client that goes away is nothing to talk about."""
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        gate.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
+    gate.tls = tls
+    # Bound for as long as the gate lasts, so that nobody else gets the port while connections are refused.
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        gate.port = reserved.getsockname()[1]
+        gate.url = f"{'https' if tls else 'http'}://{host}:{gate.port}"
+        gate.accept()
         try:
             yield gate
         finally:
-            server.shutdown()
-            thread.join()
+            gate.refuse()

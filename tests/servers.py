@@ -174,6 +174,19 @@ class Bucket:
         """Store an object."""
         self.emulator.s3.put_object(Bucket=self.name, Key=key, Body=body)
 
+    def keep_versions(self) -> None:
+        """Keep everything that is ever written."""
+        self.emulator.s3.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Enabled"})
+
+    def versions(self, prefix: str = "") -> list[bytes]:
+        """The bytes of everything that was ever written, if versions are kept."""
+        pages = self.emulator.s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix)
+        written = [(entry["Key"], entry["VersionId"]) for page in pages for entry in page.get("Versions", ())]
+        return [
+            bytes(self.emulator.s3.get_object(Bucket=self.name, Key=key, VersionId=version)["Body"].read())
+            for key, version in written
+        ]
+
 
 @contextmanager
 def moto_server() -> Iterator[Emulator]:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -144,15 +144,19 @@ async def faking(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> 
         task = asyncio.current_task()
         assert task is not None
         connections.add(task)
-        with suppress(asyncio.CancelledError):  # by us, at the end
+        try:
             await fake.serve(reader, writer)
+        except asyncio.CancelledError:  # by us, at the end
+            writer.transport.abort()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     fake.url = f"{'https' if tls else 'http'}://{host}:{server.sockets[0].getsockname()[1]}"
+    gone = asyncio.ensure_future(server.wait_closed())  # begun before the close: else Python 3.11 does not wait
     try:
         yield fake
     finally:
         server.close()
         for task in connections:
             task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        async with asyncio.timeout(10):
+            await gone

@@ -1,6 +1,7 @@
 """Where requests go and how: the AWS SDK decides, and both halves go the same way."""
 
-from collections.abc import AsyncIterator
+import errno
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,17 +9,9 @@ import pytest
 
 from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
-from email_processor.domain.errors import (
-    Cause,
-    EmailProcessorError,
-    QueueFaultError,
-    ServiceFaultError,
-    StartError,
-    StoreFaultError,
-)
+from email_processor.domain.errors import Cause, EmailProcessorError, QueueFaultError, StartError, StoreFaultError
 from tests.integration.fake import STORED, Asked, Fake, Reply, faking, sqs
 from tests.integration.opening import opened, point_at
-from tests.integration.tls import Authority, new_authority
 
 KEY = "emails/k.json"
 SQS_OF_AWS = "https://sqs.eu-west-1.amazonaws.com/123456789012/emails"
@@ -213,54 +206,6 @@ async def test_no_proxy_is_honoured_by_both_halves(fake: Fake, monkeypatch: pyte
     assert len(fake.asked) == 2
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """A certificate authority that nobody knows."""
-    return new_authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-async def tls(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fake]:
-    """AWS behind a certificate of that authority."""
-    async with faking(authority.server, host="localhost") as server:
-        server.script = an_aws
-        point_at(server.url, monkeypatch)
-        yield server
-
-
-async def test_a_certificate_that_is_not_trusted_is_told_by_both_halves(tls: Fake) -> None:
-    """Nothing is sent; the fault says which variable helps."""
-    async with opened() as aws:
-        with pytest.raises(QueueFaultError) as queue_fault:
-            await aws.inbox.receive(1, 0)
-        with pytest.raises(StoreFaultError) as store_fault:
-            await aws.archive.put(KEY, b"{}")
-        with pytest.raises(StoreFaultError) as payload_fault:
-            await aws.payloads.fetch(Pointer("archive", KEY))
-    faults: list[ServiceFaultError] = [queue_fault.value, store_fault.value, payload_fault.value]
-    assert [fault.cause for fault in faults] == [Cause.CONFIGURATION] * 3
-    assert all("AWS_CA_BUNDLE" in fault.fix for fault in faults)
-    assert tls.asked == []
-
-
-@pytest.mark.parametrize("where", ["variable", "config file"])
-async def test_an_authority_of_ones_own_is_trusted_by_both_halves(
-    tls: Fake, authority: Authority, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """AWS_CA_BUNDLE, or `ca_bundle` in the config file, is enough for the SDK, the PUT and our own calls."""
-    if where == "variable":
-        monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.pem))
-    else:
-        file = tmp_path / "config"
-        file.write_text(f"[default]\nca_bundle = {authority.pem}\n")
-        monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
-    async with opened() as aws:
-        await aws.inbox.receive(1, 0)
-        await aws.archive.put(KEY, b"{}")
-        await aws.payloads.fetch(Pointer("archive", KEY))
-    assert len(tls.asked) == 3
-
-
 WRONG = {
     "a profile that is not there": {"AWS_PROFILE": "no-such-profile"},
     "a CA bundle that is not there": {"AWS_CA_BUNDLE": "/nonexistent/ca.pem"},
@@ -289,3 +234,22 @@ async def test_opening_needs_no_aws_in_reach(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(QueueFaultError) as caught:
             await aws.inbox.receive(1, 0)
     assert caught.value.cause is Cause.CREDENTIALS
+
+
+async def test_without_a_file_descriptor_both_halves_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that cannot be made looks like a fault of the network; the fix names what is missing."""
+
+    def none_left(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    point_at("http://127.0.0.1:1", monkeypatch)
+    async with opened() as aws:
+        monkeypatch.setattr(os, "open", none_left)
+        with pytest.raises(QueueFaultError) as queue_fault:
+            await aws.inbox.receive(1, 0)
+        with pytest.raises(StoreFaultError) as store_fault:
+            await aws.archive.put(KEY, b"{}")
+        monkeypatch.undo()
+    for fault in (queue_fault.value, store_fault.value):
+        assert fault.cause is Cause.NETWORK
+        assert "ulimit -n" in fault.fix

@@ -1,8 +1,11 @@
-"""Certificates that nobody knows: an authority of our own, and a server's certificate by it."""
+"""Certificates that nobody knows: an authority of our own, and servers' certificates by it."""
 
 import ssl
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -16,18 +19,46 @@ LIFE = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Authority:
-    """A PEM file with the authority's certificate, and a context for a server at localhost that it vouches for."""
+    """An authority: its certificate as an object and as a PEM file, and its key."""
 
     pem: Path
-    server: ssl.SSLContext
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    @cached_property
+    def server(self) -> ssl.SSLContext:
+        """A context for a server at localhost that it vouches for."""
+        return self.vouching_for("localhost")
+
+    def vouching_for(self, host: str, *, until: timedelta = LIFE) -> ssl.SSLContext:
+        """A context for a server at `host` and 127.0.0.1, with a certificate that is good `until` so long from now."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = [x509.DNSName(host), x509.IPAddress(IPv4Address("127.0.0.1"))]
+        certificate = (
+            _builder(host, key, until)
+            .issuer_name(self.certificate.subject)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+        chain = self.pem.with_name(f"server-{certificate.serial_number}.pem")
+        chain.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+            + certificate.public_bytes(serialization.Encoding.PEM)
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain)
+        return context
 
 
 def new_authority(directory: Path) -> Authority:
     """Make one, with its files in `directory`."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "An authority of our own")])
     key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().not_valid_before(now - LIFE).not_valid_after(now + LIFE).issuer_name(name)
+    name = "An authority of our own"
     usage = x509.KeyUsage(
         digital_signature=True,
         key_cert_sign=True,
@@ -39,35 +70,42 @@ def new_authority(directory: Path) -> Authority:
         encipher_only=False,
         decipher_only=False,
     )
-    authority = (
-        builder.subject_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+    certificate = (
+        _builder(name, key, LIFE)
+        .issuer_name(_name(name))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    server_key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
-    certificate = (
-        builder.subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]))
-        .public_key(server_key.public_key())
+    pem = directory / "authority.pem"
+    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return Authority(pem, key, certificate)
+
+
+def _builder(name: str, key: ec.EllipticCurvePrivateKey, until: timedelta) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(name))
+        .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
+        .not_valid_before(now - 2 * LIFE)
+        .not_valid_after(now + until)
     )
-    pem, server_pem = directory / "authority.pem", directory / "server.pem"
-    pem.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    server_pem.write_bytes(
-        server_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(server_pem)
-    return Authority(pem, context)
+
+
+def _name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _of_somebody_else(authority: Authority) -> ssl.SSLContext:
+    return new_authority(Path(tempfile.mkdtemp(dir=authority.pem.parent))).server
+
+
+# Certificates of a server at localhost that nobody who trusts the authority may accept.
+FLAWED: dict[str, Callable[[Authority], ssl.SSLContext]] = {
+    "of nobody we trust": _of_somebody_else,
+    "of another host": lambda authority: authority.vouching_for("sqs.us-east-1.amazonaws.com"),
+    "expired": lambda authority: authority.vouching_for("localhost", until=-timedelta(hours=1)),
+}

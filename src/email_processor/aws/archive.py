@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import obstore
 from botocore.exceptions import ClientError
 from obstore.exceptions import AlreadyExistsError, BaseError, UnauthenticatedError
-from obstore.store import S3Store
+from obstore.store import MemoryStore, S3Store
 
 from email_processor.aws.credentials import StoreCredentials
 from email_processor.aws.faults import OBJECT_REFUSED, TLS_FIX, cause_of, explain, fix_for
@@ -35,6 +35,7 @@ PRECONDITION_FAILED = 412
 _STATUS = re.compile(r"\binner: Status \{\n\s+status: (\d{3}),\n")
 _CODE = re.compile(r"<Code>\s*([A-Za-z0-9._:-]{1,128})\s*</Code>")
 _KIND = re.compile(r"\bHttpError \{\n\s+kind: (\w+),")
+_CERTIFICATE = re.compile(r"\bInvalidCertificate\(\n\s+(\w+?)(?:Context)?\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ class StoreOptions:
     conditional: bool
     timeout: float
     user_agent: str
+
+
+async def start_obstore() -> None:
+    """Start obstore's threads now: if the first PUT had to and found no file descriptor, that would end the process."""
+    await obstore.put_async(MemoryStore(), "k", b"")
 
 
 class S3Archive:
@@ -130,7 +136,7 @@ class _Answer:
     status: int | None = None
     code: str | None = None
     kind: str | None = None
-    is_tls: bool = False
+    certificate: str | None = None
 
     @classmethod
     def of(cls, error: Exception) -> "_Answer":
@@ -141,12 +147,13 @@ class _Answer:
         if "inner: BareRedirect" in text:
             return cls(status=301, code="PermanentRedirect")
         if kind := _KIND.search(text):
-            return cls(kind=kind[1], is_tls="InvalidCertificate" in text)
+            flaw = _CERTIFICATE.search(text)
+            return cls(kind=kind[1], certificate=flaw[1] if flaw else None)
         return cls()
 
     def explain(self) -> tuple[Cause, str, str]:
-        if self.is_tls:
-            return Cause.CONFIGURATION, "the server's certificate is not trusted", TLS_FIX
+        if self.certificate is not None:
+            return Cause.CONFIGURATION, f"the server's certificate is not trusted ({self.certificate})", TLS_FIX
         if self.status is not None:
             cause = cause_of((self.code,) if self.code else (), self.status)
             return cause, f"{self.status} {self.code or ''}".rstrip(), fix_for(cause)

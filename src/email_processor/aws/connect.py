@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 import aioboto3
 from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession
 from botocore import UNSIGNED
 from botocore.exceptions import BotoCoreError
 
-from email_processor.aws.archive import CONNECT_TIMEOUT_SECONDS, S3Archive, S3Payloads, StoreOptions
+from email_processor.aws.archive import CONNECT_TIMEOUT_SECONDS, S3Archive, S3Payloads, StoreOptions, start_obstore
 from email_processor.aws.credentials import Credentials, StoreCredentials
 from email_processor.aws.inbox import SqsInbox
+from email_processor.aws.tls import VerifyingSession
 from email_processor.domain.errors import StartError
 
 SPARE_CONNECTIONS = 8
@@ -42,8 +42,8 @@ class Aws:
 
 
 def open_session(region: str) -> tuple[aioboto3.Session, Credentials]:
-    """An aioboto3 session whose credentials are looked for again when there were none."""
-    core = AioSession()
+    """An aioboto3 session that checks certificates, and whose credentials are looked for again when there were none."""
+    core = VerifyingSession()
     credentials = Credentials(core.get_component("credential_provider"))
     core.register_component("credential_provider", credentials)
     return aioboto3.Session(botocore_session=core, region_name=region), credentials
@@ -80,6 +80,7 @@ async def connect(queue: QueueOptions, store: StoreOptions, payload_max_bytes: i
 
 
 async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions, payload_max_bytes: int) -> Aws:
+    await start_obstore()
     session, credentials = open_session(store.region)
     endpoint, is_virtual_hosted = await put_endpoint(session, store.bucket)
     archive = S3Archive(

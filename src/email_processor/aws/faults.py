@@ -1,5 +1,7 @@
 """From what AWS, botocore and the network say to a cause and a fix."""
 
+import errno
+import os
 import ssl
 
 from aiohttp import ClientError as HttpError
@@ -120,7 +122,14 @@ _FIXES = {
     Cause.NETWORK: "Check the network path to AWS: DNS, route, security group, VPC endpoint, proxy.",
     Cause.TIMEOUT: "Check the network path to AWS: DNS, route, security group, VPC endpoint, proxy.",
 }
-TLS_FIX = "The server's certificate is not trusted: set AWS_CA_BUNDLE to a PEM file with the right authority."
+TLS_FIX = (
+    "The server's certificate is not trusted: if an authority of your own has issued it, set AWS_CA_BUNDLE to that "
+    "authority's PEM file; else see which server answers at this address (DNS, proxy), and this host's clock."
+)
+FILES_FIX = (
+    "This process has no file descriptor left for a connection: raise its limit of open files (ulimit -n, LimitNOFILE, "
+    "the container's), or lower UPLOADS_MAX and RECEIVERS_MAX."
+)
 
 
 def cause_of(codes: tuple[str, ...], status: int | None, message: str = "") -> Cause:
@@ -140,7 +149,17 @@ def cause_of(codes: tuple[str, ...], status: int | None, message: str = "") -> C
 
 def fix_for(cause: Cause) -> str:
     """What a person can do about it; empty where time mends it."""
+    if cause is Cause.NETWORK and _is_out_of_files():
+        return FILES_FIX  # neither a failed connection nor a name that does not resolve tells that this is why
     return _FIXES.get(cause, "")
+
+
+def _is_out_of_files() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in {errno.EMFILE, errno.ENFILE}
+    return False
 
 
 def explain(error: Exception) -> tuple[Cause, str, str]:

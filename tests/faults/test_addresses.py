@@ -1,0 +1,92 @@
+"""Addresses that cannot be reached safely, or at all: certificates that are no good, and names that do not resolve."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.truth import expected, sent, stored
+from tests.gate import gate_before
+from tests.integration.tls import FLAWED, Authority, new_authority
+from tests.mail import emails
+from tests.service import Service
+from tests.site import Site
+
+NOWHERE = "http://no-such-host.invalid"
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """The authority that the service is told to trust."""
+    return new_authority(tmp_path)
+
+
+@pytest.mark.parametrize("certificate", FLAWED)
+def test_a_bad_certificate_is_named_and_heals(one_site: Site, authority: Authority, certificate: str) -> None:
+    """Nothing is sent to such a server; log and `/readyz` say what to do; with a good one the work goes on."""
+    messages = sent(one_site.queue, emails(3))
+    bad, aws = FLAWED[certificate](authority), one_site.emulator.url
+    with (
+        gate_before(aws, host="localhost", tls=bad) as sqs,
+        gate_before(aws, host="localhost", tls=bad) as s3,
+        one_site.service(
+            AWS_ENDPOINT_URL_SQS=sqs.url, AWS_ENDPOINT_URL_S3=s3.url, AWS_CA_BUNDLE=str(authority.pem)
+        ) as service,
+    ):
+        assert_told(service, "receiving", certificate)
+        assert sqs.requests == []
+        assert one_site.queue.visible == len(messages)
+        sqs.tls = authority.server
+        assert_told(service, "storing", certificate)
+        assert s3.requests == []
+        assert one_site.queue.in_flight == len(messages)
+        s3.tls = authority.server
+        one_site.queue.wait_until_empty()
+        service.wait_until_ready()
+        assert service.stop() == 0
+    assert stored(one_site.bucket) == expected(messages)
+    assert sqs.receive_counts() == dict.fromkeys(messages, 1)
+
+
+def assert_told(service: Service, part: str, certificate: str) -> None:
+    """See that the service says what is wrong with the certificate and what to do, and is alive but not ready."""
+    record = service.wait_for("failing", part=part)
+    print(f"{certificate}, {part}: {record['error']} {record['fix']}")
+    assert (record["level"], record["cause"]) == ("error", "configuration")
+    assert "certificate" in record["error"]
+    assert "AWS_CA_BUNDLE" in record["fix"]
+    answer = service.get("/readyz")
+    assert answer.status == 503
+    assert answer.json[part] == {"status": "failing", "cause": "configuration", "fix": record["fix"]}
+    assert service.is_alive()
+
+
+def test_a_name_of_sqs_that_does_not_resolve_is_waited_for(one_site: Site) -> None:
+    """From the start on: not ready but alive, the log says where to look, and it stops like any other."""
+    messages = sent(one_site.queue, emails(3))
+    with one_site.service(AWS_ENDPOINT_URL_SQS=NOWHERE) as service:
+        assert_nowhere(service, "receiving")
+        assert service.stop() == 0
+    assert one_site.queue.visible == len(messages)
+
+
+def test_a_name_of_s3_that_does_not_resolve_costs_one_receive(one_site: Site) -> None:
+    """The messages wait in hand, go back at the stop, and a service with the right address stores them."""
+    messages = sent(one_site.queue, emails(3))
+    with one_site.service(AWS_ENDPOINT_URL_S3=NOWHERE) as service:
+        assert_nowhere(service, "storing")
+        assert one_site.queue.in_flight == len(messages)
+        assert service.stop() == 0
+    assert one_site.queue.visible == len(messages)
+    with gate_before(one_site.emulator.url) as sqs, one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
+        one_site.queue.wait_until_empty()
+    assert stored(one_site.bucket) == expected(messages)
+    assert sqs.receive_counts() == dict.fromkeys(messages, 2)
+
+
+def assert_nowhere(service: Service, part: str) -> None:
+    """See that the service says which address it cannot find and where to look, and is alive but not ready."""
+    record = service.wait_for("failing", part=part)
+    print(f"{part}: {record['error']} {record['fix']}")
+    assert (record["level"], record["cause"]) == ("error", "network")
+    assert "DNS" in record["fix"]
+    assert (service.is_ready(), service.is_alive()) == (False, True)

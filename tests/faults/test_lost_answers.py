@@ -1,0 +1,54 @@
+"""A request that was obeyed, and whose answer never came: done again, and it makes no difference."""
+
+from tests.faults.faults import lost
+from tests.faults.truth import expected, sent, stored
+from tests.gate import Reply, Request, gate_before, only
+from tests.mail import emails
+from tests.site import Site
+from tests.waiting import eventually
+
+
+def test_a_put_whose_answer_is_lost_is_a_duplicate(site: Site) -> None:
+    """It is tried again and S3 says that the object is there: one object, written once, counted as a duplicate."""
+    messages = sent(site.queue, emails(5))
+    with gate_before(site.emulator.url) as s3:
+        lose = lost(s3)
+        seen: set[str] = set()
+
+        def lose_the_first(request: Request) -> Reply | None:
+            if request.path in seen:
+                return None
+            seen.add(request.path)
+            return lose(request)
+
+        s3.rule = only("PUT", lose_the_first)
+        with site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
+            service.wait_until("messages_duplicate_total", len(messages), kind="stored")
+            site.queue.wait_until_empty()
+            service.wait_until_ready()
+            print(f"{site.emulator.name}: {len(seen)} answers lost, {s3.count('PUT')} PUTs for {len(messages)} emails")
+            assert service.metric("messages_archived_total") == 0
+            assert service.stop() == 0
+    assert stored(site.bucket) == expected(messages)
+
+
+def test_a_delete_whose_answer_is_lost_changes_nothing(site: Site) -> None:
+    """It is tried again until there is an answer: the queue is empty, no second PUT is made, nothing stays in hand."""
+    messages = sent(site.queue, emails(5))
+    with gate_before(site.emulator.url) as gate, site.service(AWS_ENDPOINT_URL=gate.url) as service:
+        gate.rule = only("DeleteMessageBatch", lost(gate))
+        gate.wait_for("DeleteMessageBatch", count=3)
+        site.queue.wait_until_empty()
+        assert service.metric("deletes_total", outcome="deleted") == 0
+        gate.rule = lambda _: None
+        eventually(lambda: service.metric("in_flight_messages") == 0, "nothing in hand")
+        service.wait_until_ready()
+        settled = {outcome: service.metric("deletes_total", outcome=outcome) for outcome in ("deleted", "gone")}
+        print(
+            f"{site.emulator.name}: {gate.count('DeleteMessageBatch')} requests for {len(messages)} emails, {settled}"
+        )
+        assert sum(settled.values()) == len(messages)
+        assert gate.count("PUT") == len(messages)
+        assert service.stop() == 0
+    assert stored(site.bucket) == expected(messages)
+    assert site.queue.is_empty()

@@ -1,0 +1,108 @@
+"""Processes that are killed, stopped and frozen in the middle of their work."""
+
+import random
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.faults.faults import failing
+from tests.faults.truth import expected, leave_to_the_queue, sent, stored
+from tests.gate import Reply, Request, gate_before, held_until, only
+from tests.mail import emails
+from tests.site import Site
+from tests.waiting import eventually
+
+LIVES = 5
+STORED = 3  # emails that the sleeper has stored, and not deleted, when it falls asleep
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_again_and_again_it_loses_and_doubles_nothing(one_site: Site, seed: int) -> None:
+    """At random moments, with messages flowing: a last life finishes what the others had begun."""
+    rng = random.Random(seed)
+    messages: dict[str, str] = {}
+    with gate_before(one_site.emulator.url) as gate:
+        gate.rule = only("PUT", lambda _: time.sleep(rng.uniform(0, 0.05)))
+        for _ in range(LIVES):
+            messages |= sent(one_site.queue, emails(30))
+            uploads = gate.count("PUT") + rng.randint(1, 30)
+            with one_site.service(AWS_ENDPOINT_URL=gate.url, LOG_LEVEL="INFO") as service:
+                gate.wait_for("PUT", count=uploads)
+                time.sleep(rng.uniform(0, 0.05))
+                assert service.stop(signal.SIGKILL) == -signal.SIGKILL
+            leave_to_the_queue(one_site.queue, gate)
+        finished = len(one_site.bucket.listing())
+        with one_site.service(AWS_ENDPOINT_URL=gate.url) as service:
+            service.wait_until_ready()
+            one_site.queue.wait_until_empty()
+            assert service.stop() == 0
+    most = max(gate.receive_counts().values())
+    print(f"{LIVES} kills, {len(messages)} emails, {finished} stored before the last life; received up to {most} times")
+    assert stored(one_site.bucket) == expected(messages)
+
+
+def test_a_stop_under_load_gives_back_what_it_cannot_finish(one_site: Site) -> None:
+    """With more in hand than the grace period allows: exit 0 in time, each message either stored or visible at once."""
+    with gate_before(one_site.emulator.url) as s3:
+        s3.rule = only("PUT", lambda _: time.sleep(0.2))
+        messages = sent(one_site.queue, emails(200))
+        with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, SHUTDOWN_GRACE_SECONDS="2", UPLOADS_MAX="8") as service:
+            s3.wait_for("PUT", count=20)
+            began = time.monotonic()
+            assert service.stop() == 0
+            took = time.monotonic() - began
+        visible, in_flight = one_site.queue.visible, one_site.queue.in_flight
+        last = service.wait_for("stopped")
+        s3.wait_until_idle()
+    done = stored(one_site.bucket)
+    print(
+        f"{len(messages)} emails, {last['received']} received, {len(done)} stored, {visible} visible after {took:.1f} s"
+    )
+    assert took < 4  # the grace period, and what a busy machine takes to end a process
+    assert last["released"] > 0
+    assert in_flight == 0
+    assert visible == len(messages) - last["archived"]
+    assert done == sorted(set(done))
+    assert set(done) <= set(expected(messages))
+
+
+def test_a_frozen_process_wakes_up_to_lost_leases_and_does_no_harm(one_site: Site) -> None:
+    """Another replica has taken over and finished: the sleeper finds objects and leases gone, and counts the losses."""
+    woken = threading.Event()
+    with gate_before(one_site.emulator.url) as gate:
+        hold, fail = held_until(woken), failing(500, "InternalError")
+
+        def rule(request: Request) -> Reply | None:
+            if request.operation == "DeleteMessageBatch" and not woken.is_set():
+                return fail(request)
+            uploads = [each for each in gate.requests if each.operation == "PUT"]
+            return hold(request) if request in uploads[STORED:] else None
+
+        gate.rule = rule
+        messages = sent(one_site.queue, emails(8))
+        with one_site.service(AWS_ENDPOINT_URL=gate.url, S3_TIMEOUT_SECONDS="15") as sleeper:
+            gate.wait_for("PUT", count=len(messages))
+            gate.wait_for("DeleteMessageBatch")
+            eventually(lambda: len(one_site.bucket.listing()) == STORED, "the first uploads stored")
+            sleeper.send(signal.SIGSTOP)
+            began = time.monotonic()
+            eventually(lambda: one_site.queue.visible == len(messages), "every lease at its end", within=40)
+            with one_site.service() as other:
+                one_site.queue.wait_until_empty()
+                assert other.metric("message_receive_count_bucket", le="1.0") == 0
+                assert other.metric("messages_archived_total") == len(messages) - STORED
+                assert other.metric("messages_duplicate_total", kind="stored") == STORED
+                assert other.stop() == 0
+            woken.set()
+            sleeper.send(signal.SIGCONT)
+            eventually(lambda: sleeper.metric("in_flight_messages") == 0, "the sleeper with nothing in hand")
+            lost = sleeper.metric("leases_lost_total")
+            print(f"asleep for {time.monotonic() - began:.0f} s: {lost:.0f} leases of {len(messages)} lost")
+            assert lost == len(messages)
+            sleeper.wait_until_ready()
+            assert sleeper.stop() == 0
+            assert not any("Traceback" in line for line in sleeper.lines)
+    assert stored(one_site.bucket) == expected(messages)
+    assert one_site.queue.is_empty()

@@ -1,0 +1,130 @@
+"""TLS: whoever does not prove to be the host that was asked for gets no request, whatever the way to it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from email_processor.aws.connect import Aws
+from email_processor.domain.email import Pointer
+from email_processor.domain.errors import Cause, QueueFaultError, ServiceFaultError
+from tests.integration.fake import STORED, Asked, Fake, Reply, faking, sqs
+from tests.integration.opening import opened, point_at
+from tests.integration.tls import FLAWED, Authority, new_authority
+from tests.integration.tunnel import Tunnel, tunnelling
+
+KEY = "emails/k.json"
+
+CALLS: dict[str, Callable[[Aws], Awaitable[object]]] = {
+    "ReceiveMessage": lambda aws: aws.inbox.receive(1, 0),
+    "PutObject": lambda aws: aws.archive.put(KEY, b"{}"),
+    "GetObject": lambda aws: aws.payloads.fetch(Pointer("archive", KEY)),
+}
+
+
+def an_aws(asked: Asked) -> Reply:
+    """Answer as SQS, or as S3."""
+    return sqs({}) if "x-amz-target" in asked.headers else STORED
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority that nobody knows."""
+    return new_authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(params=["directly", "through a proxy"])
+async def tunnel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Tunnel | None]:
+    """The way to AWS."""
+    async with AsyncExitStack() as stack:
+        tunnel = None
+        if request.param != "directly":
+            tunnel = await stack.enter_async_context(tunnelling())
+            monkeypatch.setenv("HTTPS_PROXY", tunnel.url)
+        yield tunnel
+
+
+@pytest.fixture
+async def tls(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fake]:
+    """AWS behind a certificate of that authority."""
+    async with faking(authority.server, host="localhost") as server:
+        server.script = an_aws
+        point_at(server.url, monkeypatch)
+        yield server
+
+
+async def faults_of_all(aws: Aws) -> list[ServiceFaultError]:
+    """The fault of each call; every one must have one."""
+    faults = []
+    for call in CALLS.values():
+        with pytest.raises(ServiceFaultError) as caught:
+            await call(aws)
+        faults.append(caught.value)
+    return faults
+
+
+async def test_an_authority_that_nobody_knows_is_not_trusted(tls: Fake) -> None:
+    """Nothing is sent; the fault says which variable helps."""
+    async with opened() as aws:
+        faults = await faults_of_all(aws)
+    assert [fault.cause for fault in faults] == [Cause.CONFIGURATION] * 3
+    assert all("AWS_CA_BUNDLE" in fault.fix for fault in faults)
+    assert tls.asked == []
+
+
+@pytest.mark.parametrize("where", ["variable", "config file"])
+async def test_an_authority_of_ones_own_is_trusted_by_both_halves(
+    tls: Fake,
+    authority: Authority,
+    tunnel: Tunnel | None,
+    where: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """AWS_CA_BUNDLE, or `ca_bundle` in the config file, is enough for the SDK, the PUT and our own calls."""
+    if where == "variable":
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.pem))
+    else:
+        file = tmp_path / "config"
+        file.write_text(f"[default]\nca_bundle = {authority.pem}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    async with opened() as aws:
+        for call in CALLS.values():
+            await call(aws)
+    assert len(tls.asked) == 3
+    assert tunnel is None or set(tunnel.targets) == {tls.url.removeprefix("https://")}
+
+
+@pytest.mark.parametrize("flaw", FLAWED)
+async def test_a_flawed_certificate_gets_no_request(
+    authority: Authority, tunnel: Tunnel | None, flaw: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another host, out of date or by somebody else: nothing is sent, and the fault names the certificate."""
+    async with faking(FLAWED[flaw](authority), host="localhost") as server:
+        point_at(server.url, monkeypatch)
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.pem))
+        async with opened() as aws:
+            faults = await faults_of_all(aws)
+        assert [fault.cause for fault in faults] == [Cause.CONFIGURATION] * 3
+        assert all("certificate" in fault.detail for fault in faults)
+        assert server.asked == []
+
+
+async def test_the_token_of_a_service_account_is_not_given_to_another_host(
+    tls: Fake, authority: Authority, tunnel: Tunnel | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks STS for a role sends a secret, so STS has to prove itself as well."""
+    token = tmp_path / "token"
+    token.write_text("a-token-of-the-cluster")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.pem))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/email-processor")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    async with faking(FLAWED["of another host"](authority), host="localhost") as sts:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        async with opened() as aws:
+            with pytest.raises(QueueFaultError) as caught:
+                await aws.inbox.receive(1, 0)
+        assert "certificate" in caught.value.detail
+        assert sts.asked == []
