@@ -6,7 +6,7 @@ FROM python:3.13-slim AS build
 COPY .ci/pins/runtime.txt /tmp/
 RUN python -m venv --without-pip /app \
     && python -m pip --python /app/bin/python install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action ignore \
-        --require-hashes --only-binary=:all: -r /tmp/runtime.txt \
+        --no-deps --require-hashes --only-binary=:all: -r /tmp/runtime.txt \
     && find /app/lib/python3.13/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
         ! -name kms ! -name s3 ! -name signin ! -name sqs ! -name sso ! -name sso-oidc ! -name sts -exec rm -r {} + \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /app/lib/python3.13/site-packages

