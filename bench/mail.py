@@ -15,7 +15,6 @@ _ID = re.compile(rb"[0-9a-f]{8}-0000-4000-8000-000000000000")
 
 SIZE_MIN = 512
 FIRST_SENT = 1_693_561_101  # epoch seconds
-FIRST_SENT = 1_693_561_101
 
 
 class Mail(NamedTuple):

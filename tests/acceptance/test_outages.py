@@ -96,7 +96,8 @@ def test_an_outage_of_sqs_is_survived(site: Site) -> None:
             sqs.rule = pass_all
             service.wait_until("messages_archived_total", 6)
             service.wait_until_ready()
-            assert service.logged("recovered", part="receiving")  # the second outage may be too near to be news
+            # the second outage may be too near to be news
+            assert len(service.logged("recovered", part="receiving")) in {1, 2}
     assert site.bucket.message_ids() == sorted(sent)
 
 
