@@ -86,8 +86,9 @@ yaml: $(STAMP)
 	@$(BIN)/yamllint --strict .
 
 .PHONY: security
-security: $(STAMP)
+security: $(STAMP) ## bandit on the code, pip-audit on what is shipped
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src
+	@$(BIN)/python .ci/audit.py
 
 .PHONY: chart
 chart: $(STAMP) ## write what the chart and the dashboard say from the code

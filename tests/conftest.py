@@ -1,13 +1,39 @@
-"""What every test gets: an environment without AWS in it, and the emulators for those that ask."""
+"""What every test gets: an environment without AWS in it, ears for what is told, and emulators for those that ask."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from unittest import mock
 
 import pytest
 
+from tests import overheard
 from tests.environment import clean_environment
 from tests.servers import Emulator, ministack_server, moto_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _listening() -> Iterator[None]:
+    """Whatever the suite's processes tell is heard, what they tell at their very end included."""
+    with overheard.listening():
+        yield
+    overheard.check()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_confidential_is_told(_listening: None) -> Iterator[None]:
+    """No test makes anything tell a body, a token or a credential."""
+    yield
+    overheard.check()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test has printed, as pytest has captured it, is heard as well; what it has logged was heard at once."""
+    report = yield
+    for name, text in report.sections:
+        if not name.startswith("Captured log"):
+            overheard.hear(name, text)
+    return report
 
 
 @pytest.fixture(autouse=True)

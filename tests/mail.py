@@ -2,7 +2,7 @@
 
 import json
 
-CONFIDENTIAL = "for the addressee only"  # stands in every content, and must never stand in a log
+CONFIDENTIAL = "for the addressee only"  # stands in every content; a canary of `tests.overheard`
 
 # What a careless re-serialisation would change: spaces, key order, a duplicate key, escapes, digits of a number.
 AS_SENT = (

@@ -24,7 +24,8 @@ from tests.waiting import eventually
 
 REGION = "us-east-1"
 ACCESS_KEY = "AKIATESTSONLY0000000"
-SECRET_KEY = "never-to-be-seen-in-a-log"
+SECRET_KEY = "never-to-be-seen-in-a-log"  # these two are canaries of `tests.overheard`
+SESSION_TOKEN = "nor-is-this-token-for-anybody"
 BIN = Path(sys.executable).parent
 
 
@@ -218,6 +219,7 @@ def aws_environment(url: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_SESSION_TOKEN": SESSION_TOKEN,
     }
 
 

@@ -1,9 +1,11 @@
 """The HTTP port: `/healthz`, `/readyz` and `/metrics`, and nothing else."""
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 import orjson
 from aiohttp import web
@@ -18,6 +20,7 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 15  # also what a client has to send its first request
 CLOSE_SECONDS = 1.0  # for answers under way at the end
+CONNECTIONS_MAX = 64  # probes and Prometheus need a handful; what strangers hold open is not there for SQS and S3
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
@@ -58,16 +61,41 @@ async def serving(
     )
     await runner.setup()
     try:
+        server = await _listen(runner, host, port)
         try:
-            await web.TCPSite(runner, host, port).start()
-        except (OSError, UnicodeError) as error:
-            raise StartError(
-                f"Cannot listen on {host}:{port}: {_reason(error)}.",
-                fix="Set HTTP_HOST to an address of this host and HTTP_PORT to a port that is free (0 takes any).",
-            ) from error
-        yield int(runner.addresses[0][1])
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+    try:
+        return await asyncio.get_running_loop().create_server(
+            _newest_first(cast("web.Server", runner.server)), host, port, backlog=CONNECTIONS_MAX
+        )
+    except (OSError, UnicodeError) as error:
+        raise StartError(
+            f"Cannot listen on {host}:{port}: {_reason(error)}.",
+            fix="Set HTTP_HOST to an address of this host and HTTP_PORT to a port that is free (0 takes any).",
+        ) from error
+
+
+def _newest_first(server: web.Server) -> Callable[[], asyncio.Protocol]:
+    """Make room for a new connection by closing the oldest ones: no client can keep another from being heard.
+
+    Whoever means it sends its request at once, and has its answer long before it is the oldest.
+    """
+
+    def accept() -> asyncio.Protocol:
+        connections = server.connections
+        for oldest in connections[: max(0, len(connections) - CONNECTIONS_MAX + 1)]:
+            if oldest.transport is not None:
+                oldest.transport.abort()  # at once, whatever is still to be sent
+        return server()
+
+    return accept
 
 
 def _reason(error: OSError | UnicodeError) -> str:

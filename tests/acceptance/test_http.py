@@ -77,8 +77,7 @@ def test_any_other_method_is_not_allowed(service: Service, method: str) -> None:
 
 def test_what_is_not_http_does_no_harm(service: Service) -> None:
     """A client that talks nonsense is told so, and the next one is served."""
-    port = service.wait_for("started")["port"]
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as client:
         client.sendall(b"\x16\x03\x01\x02\x00 hello\r\n\r\n")
         assert client.recv(1024).startswith(b"HTTP/1.0 400")
     assert service.is_alive()

@@ -30,10 +30,16 @@ def point_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def opened(*, queue_url: str = QUEUE.url, timeout: float = 1, **store: object) -> AbstractAsyncContextManager[Aws]:
+def opened(
+    *,
+    queue_url: str = QUEUE.url,
+    visibility_timeout: int = QUEUE.visibility_timeout,
+    timeout: float = 1,
+    **store: object,
+) -> AbstractAsyncContextManager[Aws]:
     """The ports; `store` changes options of the bucket."""
     return connect(
-        replace(QUEUE, url=queue_url, timeout=timeout),
+        replace(QUEUE, url=queue_url, visibility_timeout=visibility_timeout, timeout=timeout),
         replace(STORE, timeout=timeout, **store),  # type: ignore[arg-type]
         PAYLOAD_MAX,
     )

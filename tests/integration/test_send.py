@@ -21,6 +21,7 @@ from email_processor.domain.errors import Cause, QueueFaultError, StartError
 from email_processor.domain.message import Attribute
 from email_processor.samples.generate import Recipe, samples
 from email_processor.samples.sizes import Sizes
+from tests import overheard
 from tests.environment import clean_environment
 from tests.integration.fake import Asked, Fake, Reply, sqs, sqs_error
 from tests.integration.opening import point_at
@@ -292,6 +293,7 @@ def test_a_dry_run_prints_the_bodies_and_sends_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stdout.splitlines() == [sample.body for sample in samples(12, Recipe(seed=7, broken=50))]
     assert done.stderr.startswith("Nothing was sent. These were 12 messages, ")
+    assert ["a sample's body in stdout of email-processor"] == overheard.take()  # as was asked for
 
 
 def test_an_interrupted_run_says_how_far_it_came(moto: Emulator, tmp_path: Path) -> None:

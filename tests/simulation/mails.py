@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from email_processor.domain.email import Pointer
+from tests.mail import CONFIDENTIAL
 from tests.simulation.loop import TICKS
 from tests.simulation.story import Mail
 from tests.simulation.world import EPOCH
@@ -69,7 +70,7 @@ def write(mail: Mail, index: int) -> Sent:
             "email_subject": f"{index} ",
             "email_sender": sender,
             "email_timestream": index,
-            "email_content": "x" * mail.size,
+            "email_content": (CONFIDENTIAL * (mail.size // len(CONFIDENTIAL) + 1))[: mail.size],
         },
         separators=(", ", ":"),
     )

@@ -125,14 +125,22 @@ class SimQueue:
         """The queue as a process sees it."""
         return QueueClient(self, Wire(self.driver, self.facts, weather or self.script, who))
 
-    def send(self, body: bytes, *, group: str | None = None, attributes: Mapping[str, Attribute] | None = None) -> str:
-        """Put a message on the queue; its id."""
+    def send(
+        self,
+        body: bytes,
+        *,
+        group: str | None = None,
+        attributes: Mapping[str, Attribute] | None = None,
+        delay: float = 0.0,
+    ) -> str:
+        """Put a message on the queue, to be seen `delay` seconds from now; its id."""
         message_id = f"m{len(self.messages) + 1}"
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
         message = SimMessage(message_id, body, digest, self.driver.now, group, attributes or {})
+        message.visible_at = self.driver.now + ticks(delay) if delay else 0
         self.messages[message_id] = self._live[message_id] = message
         self.facts.add(What.SENT, NOBODY, message_id)
-        self.driver.later(0, self._serve)
+        self.driver.later(delay, self._serve)
         return message_id
 
     @property
@@ -142,8 +150,15 @@ class SimQueue:
 
     @property
     def in_flight(self) -> list[str]:
-        """Ids of the messages that are hidden."""
-        return [message.message_id for message in self._live.values() if message.visible_at > self.driver.now]
+        """Ids of the messages that are hidden because somebody has received them."""
+        hidden = (message for message in self._live.values() if message.visible_at > self.driver.now)
+        return [message.message_id for message in hidden if message.receives]
+
+    @property
+    def delayed(self) -> list[str]:
+        """Ids of the messages that were sent to be seen later."""
+        hidden = (message for message in self._live.values() if message.visible_at > self.driver.now)
+        return [message.message_id for message in hidden if not message.receives]
 
     @property
     def deleted(self) -> list[str]:
@@ -222,14 +237,14 @@ class SimQueue:
 
     def state(self) -> QueueState:
         """What it says of itself."""
-        return QueueState(len(self.visible), len(self.in_flight), 0, self._max_receive_count)
+        return QueueState(len(self.visible), len(self.in_flight), len(self.delayed), self._max_receive_count)
 
     def _of(self, handle: str) -> SimMessage | None:
         return self.messages.get(handle.rpartition("#")[0])
 
     def _take(self, who: str, limit: int, entries: Sequence[Entry]) -> list[Message]:
         now = self.driver.now
-        hidden = [message for message in self._live.values() if message.visible_at > now]
+        hidden = [message for message in self._live.values() if message.visible_at > now and message.receives]
         room = min(limit, self._in_flight_max - len(hidden))
         locked = {message.group for message in hidden} if self._is_fifo else set()
         candidates = [message for message in self._live.values() if message.visible_at <= now]

@@ -18,25 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from email_processor import web
 from email_processor.domain.errors import StartError
 from email_processor.ports import Report
+from tests.hostile import MALFORMED, REQUEST
 
 HEALTH = {"/healthz": "alive", "/readyz": "ready"}
-REQUEST = b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n"
 CLOSING = b"Connection: close\r\n"
-
-MALFORMED = [
-    b"hello\r\n\r\n",
-    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a TLS handshake
-    b"GET /healthz HTTP/9.9\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\n\r\n",
-    b"GET  HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: \0\r\n\r\n",
-    b"POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    REQUEST % (b"/" + b"a" * 100_000, b""),
-    REQUEST % (b"/healthz", b"X-Long: " + b"a" * 100_000 + b"\r\n"),
-    REQUEST % (b"/healthz", b"".join(b"X-%d: a\r\n" % number for number in range(10_000))),
-]
 
 
 @dataclass
@@ -269,6 +254,22 @@ async def test_many_idle_connections_hold_nobody_up(site: Site) -> None:
     assert await site.is_well()
     for _, writer in idle:
         writer.close()
+
+
+async def test_a_new_connection_takes_the_place_of_the_oldest(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many are open and no more; whoever came last is heard, however many wait before."""
+    monkeypatch.setattr(web, "CONNECTIONS_MAX", 8)
+    idle = []
+    for number in range(1, 21):  # one after the other, or it accepts them all before it counts
+        idle.append(await asyncio.open_connection("127.0.0.1", site.port))
+        assert await site.is_well(), number
+    closed = [await asyncio.wait_for(reader.read(), 5) for reader, _ in idle[:13]]
+    assert [b""] * 13 == closed
+    reader, writer = idle[-1]
+    writer.write(REQUEST % (b"/healthz", CLOSING))
+    assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
+    for _, each in idle:
+        each.close()
 
 
 async def test_a_body_is_not_waited_for(site: Site) -> None:
