@@ -42,7 +42,7 @@ else
 endif
 
 .PHONY: soak
-soak: $(STAMP) ## play simulated bad days for as long as you like (SEEDS=0:100000)
+soak: $(STAMP) ## play simulated bad days, in virtual time, for as long as you like (SEEDS=0:100000)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 .PHONY: check
@@ -72,6 +72,10 @@ imports: $(STAMP) ## the layers and the other import contracts
 .PHONY: bench
 bench: .venv-bench/stamp ## measure it against its peers in a few minutes (ARGS=--full: everything, half an hour)
 	@.venv-bench/bin/python -m bench $(ARGS)
+
+.PHONY: endurance
+endurance: .venv-bench/stamp ## run the real service through 200,000 messages with faults on, and see that nothing grows
+	@.venv-bench/bin/python -m bench.endurance $(ARGS)
 
 .PHONY: docs
 docs: $(STAMP) ## write the tables in the docs from the code

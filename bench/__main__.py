@@ -10,7 +10,8 @@ from typing import Any
 
 from bench import plan
 from bench.machine import machine, versions
-from bench.measure import BenchmarkError, Cores, measure
+from bench.measure import BenchmarkError, measure
+from bench.processes import Cores
 from bench.report import report, scenario
 from bench.subjects import HERE, subjects
 

@@ -6,7 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bench.mail import Mail, Post, message_id, number_of
+from bench.mail import Mail, Source, message_id, number_of
+from bench.weather import Weather
 
 # As long as a real one: clients carry it around and send it back.
 _HANDLE_PADDING = "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a" * 5
@@ -40,6 +41,8 @@ class Tally:
     lost: int = 0  # deleted, but not stored
     damaged: int = 0  # objects that should hold a message's body and do not
     overwritten: int = 0
+    twice: int = 0  # objects of messages that had one under another key
+    quarantined: int = 0
     already_there: int = 0
     redelivered: int = 0
     stale_handles: int = 0
@@ -48,14 +51,18 @@ class Tally:
 
 
 class Queue:
-    """An SQS queue. It is filled by `send`, or never empty: an endless one makes messages as they are asked for."""
+    """An SQS queue. It is filled by `send`, or makes messages as they are asked for, up to the one numbered `until`.
 
-    def __init__(self, post: Post, tally: Tally, *, endless: bool) -> None:
+    In bad `weather` it hands messages out twice, cuts bodies and forgets deletes, as SQS may.
+    """
+
+    def __init__(self, post: Source, tally: Tally, *, until: float = 0, weather: Weather | None = None) -> None:
         """Messages carry emails of `post`."""
         self._post = post
         self._tally = tally
-        self._endless = endless
-        self._sent = 0
+        self._weather = weather
+        self.until = until
+        self.sent = 0
         self._messages: dict[int, Message] = {}
         self._visible: deque[int] = deque()
         self._hidden: list[tuple[float, int]] = []  # when which message may become visible again
@@ -70,25 +77,35 @@ class Queue:
 
     def send(self, now: float) -> None:
         """Put one more message on the queue."""
-        self._messages[self._sent] = Message(self._post.mail(self._sent), sent_at=now)
-        self._visible.append(self._sent)
-        self._sent += 1
+        self._messages[self.sent] = Message(self._post.mail(self.sent), sent_at=now)
+        self._visible.append(self.sent)
+        self.sent += 1
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all that was to be sent is sent and deleted."""
+        return self.sent >= self.until and not self._messages
 
     def receive(self, limit: int, visibility: float, now: float, *, with_attributes: bool) -> list[bytes]:
         """Hand out up to `limit` messages, as entries of SQS's answer, and hide them for `visibility` seconds."""
         self._return_expired(now)
-        if self._endless:
-            for _ in range(limit - len(self._visible)):
-                self.send(now)
+        while self.sent < self.until and len(self._visible) < limit:
+            self.send(now)
         entries: list[bytes] = []
+        again: list[int] = []
         while self._visible and len(entries) < limit:
             number = self._visible.popleft()
-            message = self._messages[number]
+            message = self._messages.get(number)
+            if message is None:  # a second delivery, and the first has deleted it
+                continue
             message.receives += 1
             self._tally.redelivered += message.receives > 1
             message.first_received_at = message.first_received_at or now
             self._hold(number, message, now + visibility)
             entries.append(self._entry(number, message, with_attributes=with_attributes))
+            if self._weather is not None and self._weather.delivers_twice():
+                again.append(number)
+        self._visible.extend(again)
         return entries
 
     def delete(self, handle: str) -> bool:
@@ -99,9 +116,11 @@ class Queue:
         number, receive = found
         message = self._messages.get(number)
         if message is None:
-            return number < self._sent
+            return number < self.sent
         if message.held is None or message.held.receive != receive:
             self._tally.stale_handles += 1
+            return True
+        if self._weather is not None and self._weather.forgets_delete():
             return True
         del self._messages[number]
         if message.stored_at:
@@ -123,7 +142,7 @@ class Queue:
     def counts(self, now: float) -> tuple[int, int]:
         """How many messages are visible and how many in flight."""
         self._return_expired(now)
-        return len(self._visible), len(self._messages) - len(self._visible)
+        return len(self._visible), max(0, len(self._messages) - len(self._visible))
 
     def _hold(self, number: int, message: Message, until: float) -> None:
         message.held = Held(message.receives, until)
@@ -145,11 +164,12 @@ class Queue:
                 _SENDER_ID,
                 message.first_received_at * 1000,
             ) + b'"ApproximateReceiveCount":"%d","SentTimestamp":"%d"}' % (message.receives, message.sent_at * 1000)
+        is_damaged = self._weather is not None and self._weather.damages_body()
         return b'{"MessageId":"%b","ReceiptHandle":"%b","MD5OfBody":"%b","Body":"%b%b"%b}' % (
             message_id(number).encode(),
             f"{number:08x}.{message.receives:04x}.{_HANDLE_PADDING}".encode(),
-            mail.md5,
-            self._post.escaped_head,
+            mail.md5[::-1] if is_damaged else mail.md5,
+            mail.escaped_head,
             mail.escaped,
             attributes,
         )
@@ -164,7 +184,7 @@ class Queue:
 
 
 class Stored(NamedTuple):
-    """An object: if it holds email `number`, only what stands before and after the email's body is kept."""
+    """An object: if it holds message `number`, only what stands before and after the message's body is kept."""
 
     before: bytes
     number: int
@@ -175,12 +195,13 @@ class Stored(NamedTuple):
 class Bucket:
     """An S3 bucket. It looks for the message's body in every object whose key holds a message id."""
 
-    def __init__(self, post: Post, queue: Queue, tally: Tally) -> None:
+    def __init__(self, post: Source, queue: Queue, tally: Tally) -> None:
         """Objects hold messages of `queue`."""
         self._post = post
         self._queue = queue
         self._tally = tally
         self._objects: dict[bytes, Stored] = {}
+        self._has_object: set[int] = set()
 
     def put(self, key: bytes, data: bytes, now: float, *, if_none_match: bool) -> str | None:
         """Store an object; its ETag, or None if it is there already and `if_none_match` was asked for."""
@@ -191,21 +212,28 @@ class Bucket:
             self._tally.overwritten += 1
         etag = f'"{zlib.crc32(data):08x}"'
         number = number_of(key)
+        self._count_object(number, key)
         if number not in self._queue:
             self._objects[key] = Stored(data, -1, b"", etag)
             return etag
         message = self._queue[number]
-        start = self._post.find(message.mail, data)
+        mail = message.mail
+        start = mail.find_in(data) if mail.is_broken == (b"/quarantine/" in key) else -1
         if start == -1:
             self._tally.damaged += 1
             self._objects[key] = Stored(data, -1, b"", etag)
             return etag
-        end = start + len(self._post.head) + len(message.mail.tail)
-        self._objects[key] = Stored(data[:start], number, data[end:], etag)
+        self._objects[key] = Stored(data[:start], number, data[start + mail.stored_size :], etag)
         if not message.stored_at:
             message.stored_at = now
+            self._tally.quarantined += mail.is_broken
             self._tally.sent_to_stored.append(now - message.sent_at)
         return etag
+
+    def _count_object(self, number: int, key: bytes) -> None:
+        if number != -1 and key not in self._objects:
+            self._tally.twice += number in self._has_object
+            self._has_object.add(number)
 
     def get(self, key: bytes) -> tuple[bytes, str] | None:
         """An object and its ETag; None if there is none."""
@@ -214,7 +242,7 @@ class Bucket:
             return None
         if stored.number == -1:
             return stored.before, stored.etag
-        return stored.before + self._post.body(self._post.mail(stored.number)) + stored.after, stored.etag
+        return stored.before + self._post.mail(stored.number).stored + stored.after, stored.etag
 
 
 class Throttle:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 _TEXT = (
     'Hello,\\r\\n\\r\\nyour order no. 4711 (\\"Blue Lamp\\", 2 pieces) left our warehouse today and should reach you '
@@ -13,17 +13,55 @@ _TEXT = (
 _TAIL_BYTES = 240  # everything of a body that is its own, the sender's name included
 _ID = re.compile(rb"[0-9a-f]{8}-0000-4000-8000-000000000000")
 
+KIB = 1024
 SIZE_MIN = 512
+BROKEN_REMAINDER = 60  # of a message's number by 100
 FIRST_SENT = 1_693_561_101  # epoch seconds
 
 
 class Mail(NamedTuple):
-    """One email: `tail` is its own end of the body, `escaped` the same as part of a JSON string."""
+    """A message: a head that others share and a tail of its own, raw and as parts of a JSON string.
+
+    A broken one is no email: its object is one in quarantine, and holds the body as a JSON string.
+    """
 
     number: int
+    head: bytes
     tail: bytes
+    escaped_head: bytes
     escaped: bytes
     md5: bytes
+    is_broken: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+        return self.head + self.tail
+
+    @property
+    def stored(self) -> bytes:
+        """What its object must hold."""
+        return self.escaped_head + self.escaped if self.is_broken else self.body
+
+    @property
+    def stored_size(self) -> int:
+        """How many bytes that is."""
+        return len(self.escaped_head) + len(self.escaped) if self.is_broken else len(self.head) + len(self.tail)
+
+    def find_in(self, data: bytes) -> int:
+        """Where in `data` that stands, byte for byte; -1 if nowhere."""
+        if self.is_broken:
+            return data.find(self.stored)
+        start = data.find(self.tail) - len(self.head)
+        return start if start >= 0 and data.startswith(self.head, start) else -1
+
+
+class Source(Protocol):
+    """Makes messages by number."""
+
+    def mail(self, number: int) -> Mail:
+        """Make message `number`; the same each time."""
+        ...
 
 
 class Post:
@@ -36,9 +74,9 @@ class Post:
         start = b'{"email_content":"'
         room = size - len(start) - _TAIL_BYTES
         text = _TEXT * (room // len(_TEXT))
-        self.head = start + text + b"." * (room - len(text))
-        self.escaped_head = _escape(self.head)
-        self._md5_of_head = hashlib.md5(self.head, usedforsecurity=False)
+        self._head = start + text + b"." * (room - len(text))
+        self._escaped_head = _escape(self._head)
+        self._md5_of_head = hashlib.md5(self._head, usedforsecurity=False)
 
     def mail(self, number: int) -> Mail:
         """Make email `number`."""
@@ -50,16 +88,32 @@ class Post:
         tail = text.encode().ljust(_TAIL_BYTES - 2, b"*") + b'"}'
         md5 = self._md5_of_head.copy()
         md5.update(tail)
-        return Mail(number, tail, _escape(tail), md5.hexdigest().encode())
+        return Mail(number, self._head, tail, self._escaped_head, _escape(tail), md5.hexdigest().encode())
 
-    def body(self, mail: Mail) -> bytes:
-        """The whole body."""
-        return self.head + mail.tail
 
-    def find(self, mail: Mail, data: bytes) -> int:
-        """Where in `data` the whole body stands, byte for byte; -1 if nowhere."""
-        start = data.find(mail.tail) - len(self.head)
-        return start if start >= 0 and data.startswith(self.head, start) else -1
+class MixedPost:
+    """Mostly 1 to 8 KiB; in a hundred two of 64 KiB and a broken one; in a thousand one of 1 MiB."""
+
+    def __init__(self) -> None:
+        """Make what each size shares."""
+        self._common = [Post(size * KIB) for size in (1, 2, 4, 8)]
+        self._large = Post(64 * KIB)
+        self._largest = Post(1024 * KIB)
+
+    def mail(self, number: int) -> Mail:
+        """Make message `number`."""
+        if number % 1000 == 500:  # noqa: PLR2004 - one in a thousand
+            return self._largest.mail(number)
+        if number % 50 == 25:  # noqa: PLR2004 - two in a hundred
+            return self._large.mail(number)
+        if number % 100 == BROKEN_REMAINDER:
+            return _broken(number)
+        return self._common[number % len(self._common)].mail(number)
+
+    @staticmethod
+    def broken_below(number: int) -> int:
+        """How many of the first `number` messages are broken."""
+        return (number + 99 - BROKEN_REMAINDER) // 100
 
 
 def message_id(number: int) -> str:
@@ -71,6 +125,14 @@ def number_of(key: bytes) -> int:
     """The number of the message whose id a key holds; -1 if it holds none."""
     found = _ID.search(key)
     return int(found[0][:8], 16) if found else -1
+
+
+def _broken(number: int) -> Mail:
+    """No JSON, no object, or an object without the fields."""
+    bodies = (f"order {number}, sent by hand", f'["order", {number}]', f'{{"order": {number}}}')
+    body = bodies[number // 100 % len(bodies)].encode()
+    md5 = hashlib.md5(body, usedforsecurity=False).hexdigest().encode()
+    return Mail(number, b"", body, b"", _escape(body), md5, is_broken=True)
 
 
 def _escape(raw: bytes) -> bytes:

@@ -28,6 +28,13 @@ def latency(world: World, request: Request) -> float:
     return world.scenario.queue_latency if request.method == b"POST" else world.scenario.store_latency
 
 
+def refusal(request: Request, status: int, code: str) -> Answer:
+    """An error, in the words of the service that was asked."""
+    if request.method != b"POST":
+        return _refusal(status, code, is_head=request.method == b"HEAD")
+    return Answer(status, _JSON, orjson.dumps({"__type": f"com.amazonaws.sqs#{code}", "message": code}))
+
+
 def answer(world: World, request: Request) -> Answer | Callable[[], Answer | None]:
     """Carry a request out; what is returned for a long poll is to be called until it gives an answer."""
     if b"aws4-hmac-sha256" not in request.header(b"authorization"):
@@ -136,7 +143,12 @@ def _batch(world: World, arguments: Mapping[str, Any], apply: Callable[[World, M
     successful: list[dict[str, object]] = []
     failed: list[dict[str, object]] = []
     for entry in arguments["Entries"]:
-        if apply(world, entry):
+        is_spared = world.weather is None or world.weather.spares_entry()
+        if is_spared is None:
+            continue
+        if not is_spared:
+            failed.append({"Id": entry["Id"], "Code": "InternalError", "SenderFault": False})
+        elif apply(world, entry):
             successful.append({"Id": entry["Id"]})
         else:
             failed.append({"Id": entry["Id"], "Code": "ReceiptHandleIsInvalid", "SenderFault": True})

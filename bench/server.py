@@ -11,19 +11,21 @@ import json
 import signal
 import ssl
 import sys
+import time
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from typing import cast
 
 import uvloop
 
-from bench.operations import Answer, answer, latency
+from bench.operations import Answer, answer, latency, refusal
+from bench.weather import Kind, Trouble
 from bench.wire import Reader, Request
 from bench.world import Scenario, World
 
 TICK_SECONDS = 0.002
 _REASONS = {200: b"OK", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 412: b"Precondition Failed"} | {
+    500: b"Internal Server Error",
     501: b"Not Implemented",
     503: b"Slow Down",
 }
@@ -56,11 +58,30 @@ class Connection(asyncio.Protocol):
             request = self._reader.next()
             if request is None:
                 return
+            weather = self._world.weather
+            if weather is not None:
+                trouble = weather.strikes("sqs" if request.method == b"POST" else "s3", time.monotonic())
+                if trouble is not None:
+                    self._suffer(request, trouble)
+                    continue
             # Answer and effect come together, after the latency: nothing is stored before it is said to be.
             if seconds := latency(self._world, request):
                 self._loop.call_later(seconds, self._carry_out, request)
             else:
                 self._carry_out(request)
+
+    def _suffer(self, request: Request, trouble: Trouble) -> None:
+        if trouble.kind in {Kind.LOST, Kind.MUTE}:
+            found = answer(self._world, request)
+            if not isinstance(found, Answer):
+                found()  # what there was to receive is in flight now, and nobody knows
+        if trouble.kind in {Kind.RESET, Kind.LOST} and self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+        elif trouble.kind is Kind.REFUSED:
+            self._send(refusal(request, trouble.status, trouble.code))
+        elif trouble.kind is Kind.SLOW:
+            self._loop.call_later(trouble.seconds, self._carry_out, request)
 
     def _carry_out(self, request: Request) -> None:
         if self._transport is None:
@@ -124,7 +145,7 @@ async def _run(scenario: Scenario, certificate: Path | None) -> None:
     if certificate is not None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(certificate)
-    world = World(scenario, partial(_say, "first_receive"))
+    world = World(scenario, _say)
     async with serving(world, tls) as port:
         _say("port", port)
         await stop.wait()
@@ -139,6 +160,8 @@ def main() -> int:
     parser.add_argument("--store-latency", type=float, default=0.0, help="seconds of a request to S3")
     parser.add_argument("--put-rate", type=float, help="PUTs a second; more are throttled")
     parser.add_argument("--feed", type=float, help="messages sent a second; without it the queue is never empty")
+    parser.add_argument("--messages", type=int, default=0, help="an endurance run of so many messages, in bad weather")
+    parser.add_argument("--stages", type=int, default=1, help="of the endurance run, with a rest after each")
     parser.add_argument("--certificate", type=Path, help="PEM file of certificate and key: serve TLS")
     arguments = parser.parse_args()
     scenario = Scenario(
@@ -147,6 +170,8 @@ def main() -> int:
         store_latency=arguments.store_latency,
         put_rate=arguments.put_rate,
         feed=arguments.feed,
+        messages=arguments.messages,
+        stages=arguments.stages,
     )
     uvloop.run(_run(scenario, arguments.certificate))
     return 0

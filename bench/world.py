@@ -1,5 +1,6 @@
 """What one run is about: the scenario, the queue, the bucket, and what became of them."""
 
+import math
 import resource
 import time
 from collections import Counter
@@ -7,7 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.aws import Bucket, Queue, Tally, Throttle
-from bench.mail import Post
+from bench.mail import MixedPost, Post
+from bench.weather import Weather
+
+REST_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +19,8 @@ class Scenario:
     """What AWS is to be like. Latencies in seconds; `put_rate` is how many PUTs a second the bucket bears.
 
     `feed` is how many messages a second are sent to the queue, from the first receive on; None is a queue that never
-    gets empty.
+    gets empty. With `messages` it is an endurance run: so many messages, of mixed sizes, in bad weather, in `stages`
+    with a rest after each.
     """
 
     size: int = 4096
@@ -23,31 +28,39 @@ class Scenario:
     store_latency: float = 0.0
     put_rate: float | None = None
     feed: float | None = None
+    messages: int = 0
+    stages: int = 1
 
 
 class World:
     """Everything that the server serves, and what it knows of it."""
 
-    def __init__(self, scenario: Scenario, first_receive: Callable[[float], None]) -> None:
-        """`first_receive` is told when it is (monotonic seconds)."""
+    def __init__(self, scenario: Scenario, say: Callable[[str, object], None]) -> None:
+        """`say` is told the `first_receive`, `progress` and `rest`: when it is (monotonic seconds), and how much."""
         self.scenario = scenario
         self.tally = Tally()
         self.requests: Counter[str] = Counter()
         self.throttle = Throttle(scenario.put_rate)
-        post = Post(scenario.size)
-        self.queue = Queue(post, self.tally, endless=scenario.feed is None)
+        self.weather = Weather() if scenario.messages else None
+        post = MixedPost() if scenario.messages else Post(scenario.size)
+        until = scenario.messages // scenario.stages if scenario.messages else math.inf
+        self.queue = Queue(post, self.tally, until=until if scenario.feed is None else 0, weather=self.weather)
         self.bucket = Bucket(post, self.queue, self.tally)
         self.waiting: list[Callable[[], bool]] = []  # long polls: each answers if it can, and says whether it has
         self.last_delete = 0.0
         self._first_receive: float | None = None
-        self._first_receive_is = first_receive
+        self._say = say
         self._fed = 0
+        self._stage = 1
+        self._rests_since: float | None = None
 
     def begin(self) -> None:
         """A receive has come."""
         if self._first_receive is None:
             self._first_receive = time.monotonic()
-            self._first_receive_is(self._first_receive)
+            self._say("first_receive", self._first_receive)
+            if self.weather is not None:
+                self.weather.turn_bad(self._first_receive)
 
     def tick(self) -> None:
         """Send what is due, and answer the long polls that can be answered now."""
@@ -56,7 +69,28 @@ class World:
             for _ in range(due - self._fed):
                 self.queue.send(time.time())
             self._fed = due
+        if self.weather is not None:
+            self._go_on(self.weather, time.monotonic())
         self.waiting = [answered for answered in self.waiting if not answered()]
+
+    def _go_on(self, weather: Weather, now: float) -> None:
+        """See whether a stage or a rest is over. What comes back after the last message was sent has fair weather."""
+        self._say("progress", (now, self.tally.counted))
+        if self.queue.sent >= self.queue.until:
+            weather.turn_fair(now)
+        if not self.queue.is_finished or self._stage > self.scenario.stages:
+            return
+        if self._rests_since is None:
+            self._rests_since = now
+        elif now - self._rests_since > REST_SECONDS:
+            self._say("rest", now)
+            self._rests_since = None
+            self._stage += 1
+            if self._stage > self.scenario.stages:
+                self._say("done", now)
+            else:
+                self.queue.until = self.scenario.messages * self._stage // self.scenario.stages
+                weather.turn_bad(now)
 
     def report(self) -> dict[str, object]:
         """What happened. Times in seconds."""
@@ -68,11 +102,15 @@ class World:
             "lost": tally.lost,
             "damaged": tally.damaged,
             "overwritten": tally.overwritten,
+            "twice": tally.twice,
+            "quarantined": tally.quarantined,
             "already_there": tally.already_there,
             "redelivered": tally.redelivered,
             "stale_handles": tally.stale_handles,
             "throttled": tally.throttled,
             "requests": dict(self.requests),
+            "troubles": dict(self.weather.troubles) if self.weather else {},
+            "left": sum(self.queue.counts(time.time())),
             "first_receive": self._first_receive,
             "last_delete": self.last_delete,
             "sent_to_stored": {f"p{p}": times[min(len(times) - 1, len(times) * p // 100)] for p in (50, 99) if times},

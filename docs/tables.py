@@ -18,6 +18,7 @@ from email_processor.metrics import Metrics, Operation
 from email_processor.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the simulation is among the tests, which are not installed
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 TABLE = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -69,11 +70,22 @@ def checks() -> str:
     return _table(("code", "group", "check", "what is looked at", "if it is not well"), rows)
 
 
+def rules() -> str:
+    """Every rule of the simulation, and the deliberate bugs that it must notice."""
+    from tests.simulation.mutants import MUTANTS  # noqa: PLC0415 - only now can it be found
+    from tests.simulation.rules import Rule  # noqa: PLC0415 - as above
+
+    caught = {rule: [f"{mutant}" for mutant in MUTANTS if rule in mutant.rules] for rule in Rule}
+    rows = [(f"`{rule.name}`", rule.value, "; ".join(caught[rule])) for rule in Rule]
+    return _table(("rule", "what must hold", "deliberate bugs that it must notice"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "metrics": metrics,
     "operations": operations,
     "checks": checks,
+    "rules": rules,
 }
 
 

@@ -33,6 +33,11 @@ class Message:
     message_attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
     @property
+    def attribute_bytes(self) -> int:
+        """About what its user attributes take: up to all of the 1 MiB of a message, as SQS counts."""
+        return sum(len(name) + len(attribute.value) for name, attribute in self.message_attributes.items())
+
+    @property
     def is_intact(self) -> bool:
         """Whether the body is the one that the queue hashed. A queue that sends no digest is believed."""
         if self.md5_of_body is None:

@@ -29,9 +29,9 @@ class State(Enum):
 class Delivery:
     """A message in hand, without its body. Times are of the monotonic clock, in seconds.
 
-    `receipt_handle` and `receive_count` are always the newest; `moment` dates its key; `size` is what its body takes of
-    the budget. While `renewal` is set, a renewal is on the wire and a delete or a release waits for it; while `closing`
-    is set, one of those is, and no renewal starts.
+    `receipt_handle` and `receive_count` are always the newest; `moment` dates its key; `size` is what its body and its
+    attributes take of the budget. While `renewal` is set, a renewal is on the wire and a delete or a release waits for
+    it; while `closing` is set, one of those is, and no renewal starts.
     """
 
     message_id: str
@@ -130,7 +130,7 @@ class Ledger:
             receipt_handle=message.receipt_handle,
             receive_count=message.receive_count,
             moment=message.moment(self._clock.wall()),
-            size=len(message.body),
+            size=len(message.body) + message.attribute_bytes,
             received_at=now,
             lease_until=now + self._visibility_timeout,
         )

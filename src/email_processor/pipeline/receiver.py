@@ -85,11 +85,13 @@ class Receiver:
             finally:
                 self._lives[life] = False
             self._take(messages)
+            count = len(messages)
+            del messages  # or a receiver would keep its last batch, outside of the budget, until the next one comes
             self._common.health.well(Part.RECEIVING)
             backoff.reset()
-            if len(messages) == self._rules.batch:
+            if count == self._rules.batch:
                 self._want(self._wanted + 1)
-            elif not messages:
+            elif not count:
                 self._want(index)
                 if index == 0:
                     await pause(started + self._rules.poll_interval - self._common.clock.monotonic(), self._stopping)

@@ -151,7 +151,7 @@ class Uploader:
         message, moment, rules = job.message, job.delivery.moment, self._rules
         key = object_key(rules.key_prefix, moment, email.sender, message.message_id)
         document = partial(email_document, message, email, moment, rules.version)
-        if await self._put(key, document, len(email.raw)) is Stored.ALREADY_THERE:
+        if await self._put(key, document, len(email.raw) + message.attribute_bytes) is Stored.ALREADY_THERE:
             self._metrics.duplicates.labels("stored").inc()
             return Outcome.KEPT
         self._metrics.archived.inc()
@@ -166,7 +166,7 @@ class Uploader:
         key = quarantine_key(rules.quarantine_prefix, moment, message.message_id)
         document = partial(quarantine_document, message, error, moment, rules.version)
         try:
-            stored = await self._put(key, document, len(message.body))
+            stored = await self._put(key, document, len(message.body) + message.attribute_bytes)
         except ObjectRefusedError as refusal:
             log.error(
                 "quarantine_refused",

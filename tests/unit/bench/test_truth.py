@@ -15,7 +15,7 @@ class Aws:
     def __init__(self) -> None:
         self.post = Post(4096)
         self.tally = Tally()
-        self.queue = Queue(self.post, self.tally, endless=False)
+        self.queue = Queue(self.post, self.tally)
         self.bucket = Bucket(self.post, self.queue, self.tally)
         self.queue.send(NOW)
         self.handle = self.receive()
@@ -33,7 +33,7 @@ class Aws:
     @property
     def body(self) -> bytes:
         """What was sent."""
-        return self.post.body(self.post.mail(0))
+        return self.post.mail(0).body
 
 
 def test_stored_and_deleted_counts() -> None:

@@ -5,6 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from email_processor.domain.message import Attribute, Message
 from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, REMEMBERED_MAX, State
 from tests.simulation.loop import simulate
 from tests.unit.pipeline.kit import EMAIL, VISIBILITY_TIMEOUT, Kit
@@ -42,6 +43,21 @@ def test_a_reserved_batch_leaves_no_room_for_another() -> None:
         return seen
 
     assert [(False, 10 * MESSAGE_MAX_BYTES), (True, 0)] == simulate(story())
+
+
+def test_attributes_count_against_the_budget() -> None:
+    """A message of 1 MiB may consist of them, and they are in memory as long as its body is."""
+
+    async def story() -> list[float]:
+        kit = Kit.new()
+        attribute = Attribute("Binary", b"x" * 1000)
+        delivery = kit.common.ledger.admit(Message("m", "r", b"12345", message_attributes={"big": attribute}))
+        assert delivery is not None
+        seen = [kit.value("in_flight_bytes")]
+        kit.common.ledger.archived(delivery)
+        return [*seen, kit.value("in_flight_bytes")]
+
+    assert [1008, 0] == simulate(story())
 
 
 def test_who_waits_for_room_goes_on_when_there_is_some() -> None:

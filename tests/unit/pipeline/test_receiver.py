@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -77,6 +78,27 @@ def test_while_messages_keep_coming_there_is_no_pause() -> None:
         return stage.polls
 
     assert [0, 1, 2, 3] == simulate(story())
+
+
+def test_a_receiver_that_waits_keeps_no_body() -> None:
+    """Four of them would keep forty, up to 40 MiB, outside of the budget and for as long as the queue is quiet."""
+
+    async def story() -> tuple[int, int]:
+        stage = Stage()
+        batch = stage.messages(10)
+        before = sys.getrefcount(batch[0])
+        stage.inbox.receives.answers.append(list(batch))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(stage.receiver.receive(0))
+            await asyncio.sleep(5)
+            while not stage.jobs.empty():
+                stage.jobs.get_nowait()
+            after = sys.getrefcount(batch[0])
+            stage.receiver.stop(0)
+        return before, after
+
+    before, after = simulate(story())
+    assert before == after
 
 
 def test_full_batches_wake_more_receivers_up_to_the_limit() -> None:

@@ -14,9 +14,9 @@ from email_processor.domain.errors import (
     PayloadTooLargeError,
     StoreFaultError,
 )
-from email_processor.domain.message import Message
+from email_processor.domain.message import Attribute, Message
 from email_processor.pipeline.depth import Redrive
-from email_processor.pipeline.ledger import Delivery, Job
+from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, Delivery, Job
 from email_processor.pipeline.limiter import Limiter
 from email_processor.pipeline.uploader import Uploader, UploadRules
 from email_processor.ports import Stored
@@ -52,10 +52,10 @@ class Stage:
             rules=UploadRules("emails", "quarantine", quarantine, version="1.2.3", upload_timeout=15),
         )
 
-    def job(self, message_id: str = "m", body: bytes = EMAIL, receives: int = 1) -> Delivery:
+    def job(self, message_id: str = "m", body: bytes = EMAIL, receives: int = 1, **user: Attribute) -> Delivery:
         """A message taken in hand, for the uploaders."""
         attributes = {**FIRST_RECEIVED, "ApproximateReceiveCount": str(receives)}
-        message = Message(message_id, "r", body, attributes=attributes)
+        message = Message(message_id, "r", body, attributes=attributes, message_attributes=user)
         delivery = self.kit.common.ledger.admit(message)
         assert delivery is not None
         self.jobs.put_nowait(Job(delivery, message))
@@ -124,6 +124,21 @@ def test_an_idle_worker_keeps_no_body() -> None:
 
     before, after = simulate(story())
     assert before == after
+
+
+def test_attributes_count_against_the_bytes_under_way() -> None:
+    """A message's 1 MiB may be all attributes, of emails and of broken ones; at most 8 MiB are uploaded at once."""
+
+    async def story() -> tuple[int, int]:
+        stage = Stage(workers=16)
+        stage.store.puts.seconds = 1
+        for number in range(20):
+            body = EMAIL if number % 2 else b"broken"
+            stage.job(f"m{number}", body, thumbnail=Attribute("Binary", b"x" * (MESSAGE_MAX_BYTES - 1000)))
+        await stage.until_done()
+        return stage.store.puts.high, len(stage.store.objects)
+
+    assert (8, 20) == simulate(story())
 
 
 def test_nothing_goes_on_to_be_deleted_before_the_store_has_answered() -> None:
