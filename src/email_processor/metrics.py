@@ -6,9 +6,11 @@ is absent.
 
 from collections.abc import Iterable
 from enum import Enum
+from itertools import product
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 
+from email_processor.counting import Counter, Histogram, LabelledCounter
 from email_processor.domain.errors import Cause, Reason
 
 PREFIX = "email_processor"
@@ -35,34 +37,33 @@ class Metrics:
         """Create every metric on `registry`."""
         self.registry = registry
 
-        def counter(name: str, text: str, **labels: Iterable[str]) -> Counter:
-            metric = Counter(f"{PREFIX}_{name}", text, tuple(labels), registry=registry)
-            for label_values in labels.values():
-                for value in label_values:
-                    metric.labels(value)
-            return metric
+        def counter(name: str, text: str) -> Counter:
+            return Counter(f"{PREFIX}_{name}", text, registry)
+
+        def labelled(name: str, text: str, **labels: Iterable[str]) -> LabelledCounter:
+            return LabelledCounter(f"{PREFIX}_{name}", text, tuple(labels), product(*labels.values()), registry)
 
         def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
             return Gauge(f"{PREFIX}_{name}", text, labels, registry=registry)
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"{PREFIX}_{name}", text, buckets=buckets, registry=registry)
+        def histogram(name: str, text: str, bounds: tuple[float, ...]) -> Histogram:
+            return Histogram(f"{PREFIX}_{name}", text, bounds, registry)
 
         self.received = counter("messages_received_total", "Messages that the queue handed out.")
         self.corrupt = counter(
             "messages_corrupt_total", "Messages whose body did not match its MD5; left for redelivery."
         )
         self.archived = counter("messages_archived_total", "Emails newly stored in the bucket.")
-        self.duplicates = counter(
+        self.duplicates = labelled(
             "messages_duplicate_total",
             "Messages that needed no new object: stored = their object was there, in_hand = redelivered while in hand, "
             "remembered = archived before, not yet deleted.",
             kind=("stored", "in_hand", "remembered"),
         )
-        self.quarantined = counter(
+        self.quarantined = labelled(
             "messages_quarantined_total", "Messages put under the quarantine prefix, by reason.", reason=Reason
         )
-        self.released = counter(
+        self.released = labelled(
             "messages_released_total",
             "Messages left to the queue: shutdown = given back while stopping, lease_expired = not started in time, "
             "refused = this object or payload alone keeps failing, rejected = quarantine is off.",
@@ -73,7 +74,7 @@ class Metrics:
         )
         self.lease_extensions = counter("lease_extensions_total", "Leases extended.")
         self.leases_lost = counter("leases_lost_total", "Leases lost before the message was deleted.")
-        self.deletes = counter(
+        self.deletes = labelled(
             "deletes_total",
             "Delete entries by outcome: deleted, gone = the receipt handle was no longer good, failed = tried again.",
             outcome=("deleted", "gone", "failed"),
@@ -83,7 +84,7 @@ class Metrics:
             "sent_to_stored_seconds", "Seconds from sent to the queue to stored in the bucket.", _SLOW
         )
         self.queued_seconds = histogram("queued_seconds", "Seconds from received to upload started.", _FAST)
-        self.retries = counter("retries_total", "Calls tried again, by cause.", cause=Cause)
+        self.retries = labelled("retries_total", "Calls tried again, by cause.", cause=Cause)
         self.in_flight_messages = gauge("in_flight_messages", "Messages in hand.")
         self.in_flight_bytes = gauge("in_flight_bytes", "Bytes of bodies in hand, room kept for receives included.")
         self.queue_messages = gauge(
@@ -93,22 +94,20 @@ class Metrics:
         self.upload_limit = gauge("upload_concurrency_limit", "Uploads allowed at once.")
         self.receivers = gauge("receivers_wanted", "Receive tasks that may poll at once.")
         self.ready = gauge("ready", "1 while /readyz is green.")
-        self.aws_requests = Counter(
+        self.aws_requests = LabelledCounter(
             f"{PREFIX}_aws_requests_total",
             "Requests to AWS by service, operation and "
             "outcome: ok, refused (for reasons of this one message), or the cause of the fault.",
             ("service", "operation", "outcome"),
-            registry=registry,
+            ((*operation.value, outcome) for operation in Operation for outcome in ("ok", "refused", *Cause)),
+            registry,
         )
-        for operation in Operation:
-            for outcome in ("ok", "refused", *Cause):
-                self.aws_requests.labels(*operation.value, outcome)
         build = gauge("build_info", "Always 1; the version is the label.", ("version",))
         build.labels(version).set(1)
 
     def totals(self) -> dict[str, int]:
         """The counts that tell what became of every message, since the start."""
-        counters = {
+        counters: dict[str, Counter | LabelledCounter] = {
             "received": self.received,
             "archived": self.archived,
             "quarantined": self.quarantined,
@@ -117,12 +116,8 @@ class Metrics:
             "corrupt": self.corrupt,
             "leases_lost": self.leases_lost,
         }
-        return {name: _total(counter) for name, counter in counters.items()}
+        return {name: counter.total for name, counter in counters.items()}
 
     def in_hand(self) -> int:
         """How many messages are in hand."""
-        return int(_total(self.in_flight_messages))
-
-
-def _total(metric: Counter | Gauge) -> int:
-    return int(sum(s.value for family in metric.collect() for s in family.samples if not s.name.endswith("_created")))
+        return int(next(sample.value for family in self.in_flight_messages.collect() for sample in family.samples))

@@ -1,6 +1,7 @@
 """The composition root: where settings, AWS, pipeline and web meet, and the life of the process."""
 
 import asyncio
+import gc
 import logging
 import random
 import time
@@ -66,6 +67,7 @@ async def serve(settings: Settings) -> int:
                 clock=clock,
                 uniform=random.Random().uniform,  # noqa: S311 - it spreads retries, nothing secret
             )
+            gc.freeze()  # what is loaded by now stays: the collector need not look at it again and again
             left = await run(plan, world, metrics, health, stop)
             summaries.cancel()
     log.log(logging.WARNING if left else logging.INFO, "stopped", extra={**metrics.totals(), "left_in_hand": left})
@@ -113,6 +115,7 @@ def plan_of(settings: Settings) -> Plan:
 def queue_options(settings: Settings) -> QueueOptions:
     """The queue's part of the settings."""
     return QueueOptions(
+        client=settings.sqs_client,
         url=settings.sqs_queue_url,
         visibility_timeout=settings.visibility_timeout_seconds,
         wait=settings.sqs_wait_time_seconds,
@@ -124,6 +127,7 @@ def queue_options(settings: Settings) -> QueueOptions:
 def store_options(settings: Settings) -> StoreOptions:
     """The bucket's part of the settings."""
     return StoreOptions(
+        client=settings.s3_client,
         bucket=settings.s3_bucket_name,
         region=settings.aws_region,
         sse=settings.s3_sse,

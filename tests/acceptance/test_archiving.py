@@ -4,6 +4,8 @@ import json
 from base64 import b64encode
 from pathlib import Path
 
+import pytest
+
 from email_processor import __version__
 from tests.mail import AS_SENT, CONFIDENTIAL, email, emails
 from tests.servers import Emulator
@@ -138,3 +140,14 @@ def test_prefixes_are_settings(one_site: Site) -> None:
         service.wait_until("messages_archived_total", 1)
         service.wait_until("messages_quarantined_total", 1)
     assert [key.split("/")[:2] for key in one_site.bucket.listing()] == [["mail", "bad"], ["mail", "in"]]
+
+
+@pytest.mark.parametrize(("sqs", "s3"), [("aioboto3", "obstore"), ("signed", "obstore"), ("aioboto3", "signed")])
+def test_the_clients_of_the_libraries_do_the_same(one_site: Site, sqs: str, s3: str) -> None:
+    """With the clients of the SDK and of obstore, emails are archived all the same, and the end is as clean."""
+    sent = one_site.queue.send_all(emails(15))
+    with one_site.service(SQS_CLIENT=sqs, S3_CLIENT=s3) as service:
+        service.wait_until("messages_archived_total", 15)
+        one_site.queue.wait_until_empty()
+        assert service.stop() == 0
+    assert one_site.bucket.message_ids() == sorted(sent)

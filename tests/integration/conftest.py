@@ -3,10 +3,19 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from botocore.loaders import create_loader
 
 from email_processor.aws.connect import Aws
 from tests.integration.fake import Fake, faking
-from tests.integration.opening import opened, point_at
+from tests.integration.opening import CLIENTS, opened, point_at
+
+LOADER = create_loader()
+
+
+@pytest.fixture(autouse=True)
+def _models_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's models of the services are read once, and not anew by every test."""
+    monkeypatch.setattr("botocore.session.create_loader", lambda *_: LOADER)
 
 
 @pytest.fixture
@@ -16,9 +25,15 @@ async def fake() -> AsyncIterator[Fake]:
         yield server
 
 
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest) -> str:
+    """Our own clients, and those of the libraries."""
+    return str(request.param)
+
+
 @pytest.fixture
-async def aws(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
+async def aws(fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
     """The ports, pointed at the fake by AWS's own variables."""
     point_at(fake.url, monkeypatch)
-    async with opened() as ports:
+    async with opened(client=client) as ports:
         yield ports

@@ -9,10 +9,12 @@ from email_processor.aws.archive import StoreOptions
 from email_processor.aws.connect import Aws, QueueOptions, connect
 from tests.servers import REGION, aws_environment
 
+CLIENTS = {"signed": ("signed", "signed"), "libraries": ("aioboto3", "obstore")}  # those of SQS and of S3
 QUEUE = QueueOptions(
-    url="http://127.0.0.1/123456789012/emails", visibility_timeout=30, wait=0, timeout=1, connections=8
+    client="signed", url="http://127.0.0.1/123456789012/emails", visibility_timeout=30, wait=0, timeout=1, connections=8
 )
 STORE = StoreOptions(
+    client="signed",
     bucket="archive",
     region=REGION,
     sse="none",
@@ -32,14 +34,16 @@ def point_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def opened(
     *,
+    client: str = "signed",
     queue_url: str = QUEUE.url,
     visibility_timeout: int = QUEUE.visibility_timeout,
     timeout: float = 1,
     **store: object,
 ) -> AbstractAsyncContextManager[Aws]:
-    """The ports; `store` changes options of the bucket."""
+    """The ports; `client` is the kind of the clients behind them, `store` changes options of the bucket."""
+    of_queue, of_store = CLIENTS[client]
     return connect(
-        replace(QUEUE, url=queue_url, visibility_timeout=visibility_timeout, timeout=timeout),
-        replace(STORE, timeout=timeout, **store),  # type: ignore[arg-type]
+        replace(QUEUE, client=of_queue, url=queue_url, visibility_timeout=visibility_timeout, timeout=timeout),
+        replace(STORE, client=of_store, timeout=timeout, **store),  # type: ignore[arg-type]
         PAYLOAD_MAX,
     )

@@ -28,10 +28,10 @@ def bucket(emulator: Emulator) -> Bucket:
 
 
 @pytest.fixture
-async def at_bucket(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
+async def at_bucket(bucket: Bucket, client: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
     """The ports, pointed at it."""
     point_at(bucket.emulator.url, monkeypatch)
-    async with opened(timeout=10, bucket=bucket.name) as ports:
+    async with opened(client=client, timeout=10, bucket=bucket.name) as ports:
         yield ports
 
 
@@ -42,19 +42,23 @@ async def test_an_object_is_written_once(at_bucket: Aws, bucket: Bucket) -> None
     assert bucket.read(KEY) == b'{"first":1}'
 
 
-async def test_without_conditional_writes_the_last_put_stays(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_conditional_writes_the_last_put_stays(
+    bucket: Bucket, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For a store that lacks them, both puts create."""
     point_at(bucket.emulator.url, monkeypatch)
-    async with opened(timeout=10, bucket=bucket.name, conditional=False) as aws:
+    async with opened(client=client, timeout=10, bucket=bucket.name, conditional=False) as aws:
         assert await aws.archive.put(KEY, b'{"first":1}') is Stored.CREATED
         assert await aws.archive.put(KEY, b'{"second":2}') is Stored.CREATED
     assert bucket.read(KEY) == b'{"second":2}'
 
 
-async def test_a_bucket_that_is_not_there_is_missing(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bucket_that_is_not_there_is_missing(
+    emulator: Emulator, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is a fault with a fix, not an object that is refused."""
     point_at(emulator.url, monkeypatch)
-    async with opened(timeout=10, bucket="no-such-bucket") as aws:
+    async with opened(client=client, timeout=10, bucket="no-such-bucket") as aws:
         with pytest.raises(StoreFaultError) as caught:
             await aws.archive.put(KEY, b"{}")
     assert caught.value.cause is Cause.MISSING
@@ -83,11 +87,13 @@ async def test_a_put_carries_the_checksum_that_a_locked_bucket_asks_for(aws: Aws
     assert expected == fake.asked[0].headers["x-amz-checksum-sha256"]
 
 
-async def test_without_conditional_writes_there_is_no_condition(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_conditional_writes_there_is_no_condition(
+    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The header that such a store would refuse is not sent."""
     point_at(fake.url, monkeypatch)
     fake.script = STORED
-    async with opened(conditional=False) as aws:
+    async with opened(client=client, conditional=False) as aws:
         await aws.archive.put(KEY, b"{}")
     assert "if-none-match" not in fake.asked[0].headers
 
@@ -103,12 +109,12 @@ ENCRYPTIONS = [
 
 @pytest.mark.parametrize(("sse", "key", "headers"), ENCRYPTIONS)
 async def test_encryption_is_asked_for(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch, sse: str, key: str | None, headers: dict[str, str]
+    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch, sse: str, key: str | None, headers: dict[str, str]
 ) -> None:
     """As it is set, and nothing more."""
     point_at(fake.url, monkeypatch)
     fake.script = STORED
-    async with opened(sse=sse, kms_key_id=key) as aws:
+    async with opened(client=client, sse=sse, kms_key_id=key) as aws:
         await aws.archive.put(KEY, b"{}")
     sent = {name: value for name, value in fake.asked[0].headers.items() if name.startswith(ENCRYPTION)}
     assert sent == headers
@@ -136,15 +142,15 @@ VARYING = {"authorization", "x-amz-date"}
 
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_no_variable_bends_the_put_that_does_not_bend_the_sdk(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch, name: str
+    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """What only the Rust library would read of the environment changes nothing."""
     point_at(fake.url, monkeypatch)
     fake.script = STORED
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         await aws.archive.put(KEY, b"{}")
     monkeypatch.setenv(name, HOSTILE[name])
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         await aws.archive.put(KEY, b"{}")
     plain, bent = fake.asked
     assert bent.target == plain.target
@@ -154,12 +160,12 @@ async def test_no_variable_bends_the_put_that_does_not_bend_the_sdk(
     assert "authorization" in bent.headers
 
 
-async def test_the_environment_is_left_as_it_was(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environment_is_left_as_it_was(fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening hides nothing for longer than it takes: a variable of AWS that comes later is still seen."""
     point_at(fake.url, monkeypatch)
     monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
     before = dict(os.environ)
-    async with opened():
+    async with opened(client=client):
         assert os.environ == before
 
 

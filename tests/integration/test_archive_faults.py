@@ -96,6 +96,7 @@ async def test_an_object_that_s3_will_never_take_is_refused_alone(fake: Fake, aw
         await aws.archive.put(KEY, b"{}")
 
 
+@pytest.mark.parametrize("client", ["libraries"])
 @pytest.mark.parametrize("key", ["a//b.json", "a/../b.json", "a/./b.json", "a/\n.json"])
 async def test_a_key_that_cannot_be_sent_is_refused_unsent(fake: Fake, aws: Aws, key: str) -> None:
     """Empty and dot segments and control characters never leave: no such key is made, and none would arrive so."""
@@ -111,21 +112,23 @@ async def test_a_put_is_made_once(fake: Fake, aws: Aws) -> None:
     assert len(fake.asked) == 1
 
 
-async def test_a_put_without_an_answer_is_a_timeout(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_put_without_an_answer_is_a_timeout(fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client itself gives up after its timeout, and says how to go on."""
     point_at(fake.url, monkeypatch)
     fake.script = Fault.HANG
-    async with opened(timeout=0.2) as aws:
+    async with opened(client=client, timeout=0.2) as aws:
         fault = await fault_of_a_put(aws)
     assert fault.cause is Cause.TIMEOUT
     assert "network path" in fault.fix
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
-async def test_a_server_that_is_not_there_is_the_network(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_is_not_there_is_the_network(
+    host: str, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A refused connection and a name that does not resolve are faults of the network, with a fix."""
     point_at(f"http://{host}:{free_port()}", monkeypatch)
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         fault = await fault_of_a_put(aws)
     assert fault.cause is Cause.NETWORK
     assert "DNS" in fault.fix

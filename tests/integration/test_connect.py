@@ -129,6 +129,7 @@ ADDRESSES = {
 @pytest.mark.parametrize(("variables", "config", "bucket", "region", "target"), ADDRESSES.values(), ids=ADDRESSES)
 async def test_both_halves_go_to_the_same_place(
     proxy: Fake,
+    client: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     variables: dict[str, str],
@@ -143,7 +144,7 @@ async def test_both_halves_go_to_the_same_place(
     file = tmp_path / "config"
     file.write_text(f"[default]\n{config}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
-    async with opened(bucket=bucket, region=region) as aws:
+    async with opened(client=client, bucket=bucket, region=region) as aws:
         assert proxy.asked == []
         assert await target_of_put(aws, proxy) == target
         assert await target_of_get(aws, proxy, bucket) == target
@@ -165,6 +166,7 @@ QUEUE_ADDRESSES = {
 @pytest.mark.parametrize(("variables", "region", "target"), QUEUE_ADDRESSES.values(), ids=QUEUE_ADDRESSES)
 async def test_the_queue_is_asked_where_the_sdk_says(
     proxy: Fake,
+    client: str,
     monkeypatch: pytest.MonkeyPatch,
     variables: dict[str, str],
     region: str,
@@ -173,33 +175,35 @@ async def test_the_queue_is_asked_where_the_sdk_says(
     """Both clients obey region, endpoints, FIPS and dual stack."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    async with opened(queue_url=SQS_OF_AWS, region=region) as aws:
+    async with opened(client=client, queue_url=SQS_OF_AWS, region=region) as aws:
         assert proxy.asked == []
         with suppress(QueueFaultError):
             await aws.inbox.receive(1, 0)
     assert proxy.asked[-1].target == target
 
 
-async def test_the_region_of_the_settings_is_signed_for(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_region_of_the_settings_is_signed_for(
+    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It beats what else the environment says of regions."""
     point_at(fake.url, monkeypatch)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     fake.script = an_aws
-    async with opened(region="eu-west-1") as aws:
+    async with opened(client=client, region="eu-west-1") as aws:
         await aws.inbox.receive(1, 0)
         await aws.archive.put(KEY, b"{}")
     scopes = [asked.headers["authorization"].partition("/")[2].partition(",")[0] for asked in fake.asked]
     assert [scope.split("/")[1:3] for scope in scopes] == [["eu-west-1", "sqs"], ["eu-west-1", "s3"]]
 
 
-async def test_no_proxy_is_honoured_by_both_halves(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_proxy_is_honoured_by_both_halves(fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What NO_PROXY names is asked directly."""
     async with faking() as proxy:
         point_at(fake.url, monkeypatch)
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         fake.script = an_aws
-        async with opened() as aws:
+        async with opened(client=client) as aws:
             await aws.inbox.receive(1, 0)
             await aws.archive.put(KEY, b"{}")
         assert proxy.asked == []
@@ -216,34 +220,34 @@ WRONG = {
 
 @pytest.mark.parametrize("variables", WRONG.values(), ids=WRONG)
 async def test_an_aws_configuration_that_cannot_be_used_is_told_at_the_start(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+    client: str, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
     """It is one error, with a fix, before anything is begun."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(StartError) as caught:
-        async with opened():
+        async with opened(client=client):
             pass
     assert "AWS_*" in caught.value.fix
 
 
-async def test_opening_needs_no_aws_in_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_opening_needs_no_aws_in_reach(client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without credentials, without a server, everything opens: only the first call fails, and says why."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         with pytest.raises(QueueFaultError) as caught:
             await aws.inbox.receive(1, 0)
     assert caught.value.cause is Cause.CREDENTIALS
 
 
-async def test_without_a_file_descriptor_both_halves_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_file_descriptor_both_halves_say_so(client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that cannot be made looks like a fault of the network; the fix names what is missing."""
 
     def none_left(*_: object) -> int:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     point_at("http://127.0.0.1:1", monkeypatch)
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         monkeypatch.setattr(os, "open", none_left)
         with pytest.raises(QueueFaultError) as queue_fault:
             await aws.inbox.receive(1, 0)

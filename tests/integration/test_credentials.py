@@ -77,9 +77,9 @@ def use_process(home: Path, command: str) -> None:
     (home / "config").write_text(f"[default]\ncredential_process = {command}\n")
 
 
-async def test_credentials_that_appear_are_used(home: Path, fake: Fake) -> None:
+async def test_credentials_that_appear_are_used(home: Path, fake: Fake, client: str) -> None:
     """None at the start is not none for ever: the shared file is looked at again."""
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         told = await faults(aws)
         (home / "credentials").write_text("[default]\naws_access_key_id = LATE\naws_secret_access_key = s\n")
         assert await signers(aws, fake) == ["LATE"] * 3
@@ -87,22 +87,22 @@ async def test_credentials_that_appear_are_used(home: Path, fake: Fake) -> None:
     assert all("AWS_ACCESS_KEY_ID" in fault.fix for fault in told)
 
 
-async def test_a_profile_is_used(home: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_profile_is_used(home: Path, fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS_PROFILE chooses among those of the file."""
     monkeypatch.setenv("AWS_PROFILE", "other")
     (home / "credentials").write_text(
         "[default]\naws_access_key_id = ONE\naws_secret_access_key = s\n"
         "[other]\naws_access_key_id = OTHER\naws_secret_access_key = s\n"
     )
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         assert await signers(aws, fake) == ["OTHER"] * 3
 
 
-async def test_credentials_that_rotate_are_followed_by_both_halves(home: Path, fake: Fake) -> None:
+async def test_credentials_that_rotate_are_followed_by_both_halves(home: Path, fake: Fake, client: str) -> None:
     """Near the end of their life they are fetched anew, and nothing is ever signed with what is over."""
     output = home / "output"
     use_process(home, f"/bin/cat {output}")
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         for name in ("FIRST", "SECOND", "THIRD"):
             output.write_text(process_output(name, datetime.now(UTC) + SOON))
             async with asyncio.timeout(5):
@@ -111,12 +111,12 @@ async def test_credentials_that_rotate_are_followed_by_both_halves(home: Path, f
     assert {asked.headers["x-amz-security-token"] for asked in fake.asked} == {"token of THIRD"}
 
 
-async def test_many_puts_at_once_survive_a_rotation(home: Path, fake: Fake) -> None:
+async def test_many_puts_at_once_survive_a_rotation(home: Path, fake: Fake, client: str) -> None:
     """Uploads that start while credentials are being fetched wait for them, and none fails."""
     output = home / "output"
     output.write_text(process_output("ROTATING", datetime.now(UTC) + SOON))
     use_process(home, f"/bin/cat {output}")
-    async with opened(timeout=10) as aws, asyncio.TaskGroup() as puts:
+    async with opened(client=client, timeout=10) as aws, asyncio.TaskGroup() as puts:
         for number in range(100):
             puts.create_task(aws.archive.put(f"emails/{number}.json", b"{}"))
     assert len(fake.asked) == 100
@@ -133,21 +133,21 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("command", BROKEN.values(), ids=BROKEN)
-async def test_a_credential_process_that_is_broken_is_told(home: Path, fake: Fake, command: str) -> None:
+async def test_a_credential_process_that_is_broken_is_told(home: Path, client: str, fake: Fake, command: str) -> None:
     """By every call, as a matter of credentials, with a fix; and it is asked again until it works."""
     use_process(home, command)
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         told = await faults(aws)
     assert [fault.cause for fault in told] == [Cause.CREDENTIALS] * 3
     assert all("valid credentials" in fault.fix for fault in told)
     assert fake.asked == []
 
 
-async def test_a_credential_process_that_is_mended_is_used(home: Path, fake: Fake) -> None:
+async def test_a_credential_process_that_is_mended_is_used(home: Path, fake: Fake, client: str) -> None:
     """Without a restart."""
     output = home / "output"
     use_process(home, f"/bin/cat {output}")
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         assert [fault.cause for fault in await faults(aws)] == [Cause.CREDENTIALS] * 3
         output.write_text(process_output("MENDED", datetime.now(UTC) + SOON))
         assert await signers(aws, fake) == ["MENDED"] * 3
@@ -181,9 +181,11 @@ def sts(home: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sc
     return answer
 
 
-async def test_a_web_identity_is_used_by_both_halves(sts: Callable[[Script], None], home: Path, fake: Fake) -> None:
+async def test_a_web_identity_is_used_by_both_halves(
+    sts: Callable[[Script], None], home: Path, fake: Fake, client: str
+) -> None:
     """The role of the service account signs every request."""
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         assert await signers(aws, fake) == ["ROLE"] * 3
 
 
@@ -211,25 +213,27 @@ STS_ANSWERS: dict[str, tuple[Script, Cause]] = {
 
 @pytest.mark.parametrize(("answer", "cause"), STS_ANSWERS.values(), ids=STS_ANSWERS)
 async def test_a_role_that_is_not_given_has_a_cause(
-    sts: Callable[[Script], None], monkeypatch: pytest.MonkeyPatch, answer: Script, cause: Cause
+    sts: Callable[[Script], None], client: str, monkeypatch: pytest.MonkeyPatch, answer: Script, cause: Cause
 ) -> None:
     """A refusal by STS is a matter of credentials; an STS in trouble passes by itself."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # of the SDK's own calls to STS
     sts(answer)
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         assert [fault.cause for fault in await faults(aws)] == [cause] * 3
 
 
 async def test_a_token_file_that_is_not_there_is_a_matter_of_credentials(
-    sts: Callable[[Script], None], home: Path
+    sts: Callable[[Script], None], home: Path, client: str
 ) -> None:
     """The projected volume is missing, or not yet there."""
     (home / "token").unlink()
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         assert [fault.cause for fault in await faults(aws)] == [Cause.CREDENTIALS] * 3
 
 
-async def test_container_credentials_are_used(home: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_container_credentials_are_used(
+    home: Path, fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """EKS pod identity and ECS give them over HTTP."""
     given = {
         "AccessKeyId": "POD",
@@ -243,5 +247,5 @@ async def test_container_credentials_are_used(home: Path, fake: Fake, monkeypatc
 
     fake.script = dispatch
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{fake.url}/v1/credentials")
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         assert await signers(aws, fake) == ["POD"] * 3

@@ -26,10 +26,10 @@ def queue(emulator: Emulator) -> Queue:
 
 
 @pytest.fixture
-async def aws(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
+async def aws(queue: Queue, client: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
     """The ports, pointed at it."""
     point_at(queue.emulator.url, monkeypatch)
-    async with opened(queue_url=queue.url, timeout=10) as ports:
+    async with opened(client=client, queue_url=queue.url, timeout=10) as ports:
         yield ports
 
 
@@ -102,12 +102,14 @@ async def test_the_state_counts_messages(aws: Aws, queue: Queue) -> None:
     assert await aws.inbox.state() == QueueState(visible=2, in_flight=1, delayed=0, max_receive_count=None)
 
 
-async def test_the_state_tells_the_limit_of_receives(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_state_tells_the_limit_of_receives(
+    emulator: Emulator, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The redrive policy's maxReceiveCount is read."""
     policy = json.dumps({"deadLetterTargetArn": emulator.new_queue().arn, "maxReceiveCount": 7})
     queue = emulator.new_queue(RedrivePolicy=policy)
     point_at(emulator.url, monkeypatch)
-    async with opened(queue_url=queue.url, timeout=10) as aws:
+    async with opened(client=client, queue_url=queue.url, timeout=10) as aws:
         assert (await aws.inbox.state()).max_receive_count == 7
 
 
@@ -121,20 +123,20 @@ STATES = {
 
 @pytest.mark.parametrize(("attributes", "limit"), STATES.values(), ids=STATES)
 async def test_a_redrive_policy_is_read_in_every_form(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch, attributes: dict[str, str], limit: int | None
+    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch, attributes: dict[str, str], limit: int | None
 ) -> None:
     """The limit of receives is a number or there is none; counts that are not told are zero."""
     point_at(fake.url, monkeypatch)
     fake.script = sqs({"Attributes": attributes})
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         assert await aws.inbox.state() == QueueState(0, 0, 0, limit)
 
 
-async def test_a_receive_asks_for_everything(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_receive_asks_for_everything(fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit, wait and visibility timeout are those that were given; all attributes are asked for."""
     point_at(fake.url, monkeypatch)
     fake.script = sqs({})
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         assert await aws.inbox.receive(7, 20) == []
         (asked,) = fake.asked
     assert asked.operation == "ReceiveMessage"
@@ -149,11 +151,11 @@ async def test_a_receive_asks_for_everything(fake: Fake, monkeypatch: pytest.Mon
 
 
 async def test_a_fifo_receive_without_an_answer_is_asked_again_under_its_id(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch
+    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQS repeats a receive of the same attempt, so that a lost answer does not lock its groups."""
     point_at(fake.url, monkeypatch)
-    async with opened(queue_url="http://127.0.0.1/123456789012/emails.fifo") as aws:
+    async with opened(client=client, queue_url="http://127.0.0.1/123456789012/emails.fifo") as aws:
         fake.script = Reply(503)
         with pytest.raises(Exception, match="SQS failed"):
             await aws.inbox.receive(10, 0)
@@ -164,14 +166,16 @@ async def test_a_fifo_receive_without_an_answer_is_asked_again_under_its_id(
     assert first == again != next_one
 
 
-async def test_a_message_that_says_little_is_taken_as_it_is(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_message_that_says_little_is_taken_as_it_is(
+    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No digest, no attributes, a lone surrogate in the body: the batch arrives."""
     point_at(fake.url, monkeypatch)
     entries = (
         b'{"Messages":[{"MessageId":"m","ReceiptHandle":"r","Body":"\\ud800"},{"MessageId":"n","ReceiptHandle":"s"}]}'
     )
     fake.script = Reply(200, entries, {"Content-Type": "application/x-amz-json-1.0"})
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         one, other = await aws.inbox.receive(10, 0)
     assert (one.message_id, one.receipt_handle, one.body) == ("m", "r", b"\xed\xa0\x80")
     assert (other.body, other.md5_of_body, other.receive_count) == (b"", None, 1)
@@ -190,12 +194,12 @@ async def delete_two(aws: Aws) -> object:
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"Successful":[{"Id":"0"', b"", b"null", b"[]"])
 async def test_a_delete_is_never_done_on_an_answer_that_is_none(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch, body: bytes
+    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     """What cannot be read as an answer may be a fault or a failed entry, but it is not a success."""
     point_at(fake.url, monkeypatch)
     fake.script = Reply(200, body)
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         assert await delete_two(aws) in NOT_DONE
 
 
@@ -208,23 +212,25 @@ ODD_ANSWERS = {
 
 @pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
 async def test_a_delete_is_never_done_on_an_answer_that_makes_no_sense(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch, answer: object
+    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch, answer: object
 ) -> None:
     """The same of an answer that can be read and is about something else."""
     point_at(fake.url, monkeypatch)
     fake.script = sqs(answer)
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         assert await delete_two(aws) in NOT_DONE
 
 
-async def test_an_error_does_not_repeat_what_it_should_not(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_does_not_repeat_what_it_should_not(
+    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To a wrong signature SQS adds the request that it expected; only the first line of it is told."""
     point_at(fake.url, monkeypatch)
     message = (
         "The request signature does not match.\n\nThe Canonical String should have been\n'x-amz-security-token:T0KEN"
     )
     fake.script = sqs_error("InvalidSignatureException", 403, query_code="SignatureDoesNotMatch", message=message)
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         with pytest.raises(Exception, match="does not match") as caught:
             await aws.inbox.receive(10, 0)
     assert "T0KEN" not in str(caught.value)

@@ -92,21 +92,25 @@ async def test_a_call_is_made_once(fake: Fake, aws: Aws, operation: str) -> None
     assert [asked.operation for asked in fake.asked] == [operation]
 
 
-async def test_an_answer_that_does_not_come_is_a_timeout(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_does_not_come_is_a_timeout(
+    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The client itself gives up after its timeout."""
     point_at(fake.url, monkeypatch)
     fake.script = Fault.HANG
-    async with opened(timeout=0.2) as aws:
+    async with opened(client=client, timeout=0.2) as aws:
         with pytest.raises(QueueFaultError) as caught:
             await aws.inbox.receive(10, 0)
     assert caught.value.cause is Cause.TIMEOUT
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
-async def test_a_server_that_is_not_there_is_the_network(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_is_not_there_is_the_network(
+    host: str, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A refused connection and a name that does not resolve are faults of the network, with a fix."""
     point_at(f"http://{host}:{free_port()}", monkeypatch)
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         with pytest.raises(QueueFaultError) as caught:
             await aws.inbox.receive(10, 0)
     assert caught.value.cause is Cause.NETWORK

@@ -64,9 +64,9 @@ async def faults_of_all(aws: Aws) -> list[ServiceFaultError]:
     return faults
 
 
-async def test_an_authority_that_nobody_knows_is_not_trusted(tls: Fake) -> None:
+async def test_an_authority_that_nobody_knows_is_not_trusted(tls: Fake, client: str) -> None:
     """Nothing is sent; the fault says which variable helps."""
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         faults = await faults_of_all(aws)
     assert [fault.cause for fault in faults] == [Cause.CONFIGURATION] * 3
     assert all("AWS_CA_BUNDLE" in fault.fix for fault in faults)
@@ -77,6 +77,7 @@ async def test_an_authority_that_nobody_knows_is_not_trusted(tls: Fake) -> None:
 async def test_an_authority_of_ones_own_is_trusted_by_both_halves(
     tls: Fake,
     authority: Authority,
+    client: str,
     tunnel: Tunnel | None,
     where: str,
     tmp_path: Path,
@@ -89,7 +90,7 @@ async def test_an_authority_of_ones_own_is_trusted_by_both_halves(
         file = tmp_path / "config"
         file.write_text(f"[default]\nca_bundle = {authority.pem}\n")
         monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
-    async with opened() as aws:
+    async with opened(client=client) as aws:
         for call in CALLS.values():
             await call(aws)
     assert len(tls.asked) == 3
@@ -98,13 +99,13 @@ async def test_an_authority_of_ones_own_is_trusted_by_both_halves(
 
 @pytest.mark.parametrize("flaw", FLAWED)
 async def test_a_flawed_certificate_gets_no_request(
-    authority: Authority, tunnel: Tunnel | None, flaw: str, monkeypatch: pytest.MonkeyPatch
+    authority: Authority, client: str, tunnel: Tunnel | None, flaw: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of another host, out of date or by somebody else: nothing is sent, and the fault names the certificate."""
     async with faking(FLAWED[flaw](authority), host="localhost") as server:
         point_at(server.url, monkeypatch)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.pem))
-        async with opened() as aws:
+        async with opened(client=client) as aws:
             faults = await faults_of_all(aws)
         assert [fault.cause for fault in faults] == [Cause.CONFIGURATION] * 3
         assert all("certificate" in fault.detail for fault in faults)
@@ -112,7 +113,7 @@ async def test_a_flawed_certificate_gets_no_request(
 
 
 async def test_the_token_of_a_service_account_is_not_given_to_another_host(
-    tls: Fake, authority: Authority, tunnel: Tunnel | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tls: Fake, authority: Authority, client: str, tunnel: Tunnel | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who asks STS for a role sends a secret, so STS has to prove itself as well."""
     token = tmp_path / "token"
@@ -123,7 +124,7 @@ async def test_the_token_of_a_service_account_is_not_given_to_another_host(
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
     async with faking(FLAWED["of another host"](authority), host="localhost") as sts:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
-        async with opened() as aws:
+        async with opened(client=client) as aws:
             with pytest.raises(QueueFaultError) as caught:
                 await aws.inbox.receive(1, 0)
         assert "certificate" in caught.value.detail

@@ -1,1 +1,1 @@
-"""The only room that knows AWS: SQS through aioboto3, the PUT through obstore, credentials and endpoints for both."""
+"""The only room that knows AWS: requests signed here or sent by aioboto3 and obstore, to where the SDK sends them."""

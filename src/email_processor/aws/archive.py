@@ -1,20 +1,18 @@
-"""The bucket: PUT through obstore, a Rust client of a tenth of aioboto3's cost; reading through aioboto3."""
+"""The bucket: a PUT that is signed here and put on the wire; reading through aioboto3."""
 
-import os
+import hashlib
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from base64 import b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-import obstore
 from botocore.exceptions import ClientError
-from obstore.exceptions import AlreadyExistsError, BaseError, UnauthenticatedError
-from obstore.store import MemoryStore, S3Store
 
-from email_processor.aws.credentials import StoreCredentials
-from email_processor.aws.faults import OBJECT_REFUSED, TLS_FIX, cause_of, explain, fix_for
+from email_processor.aws.faults import OBJECT_REFUSED, cause_of, explain, fix_for
+from email_processor.aws.signed import REFUSALS, Endpoint
+from email_processor.aws.wire import Answer
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import (
     Cause,
@@ -31,17 +29,17 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_SECONDS = 5.0
 PRECONDITION_FAILED = 412
 
-# obstore tells status and code only in the debug half of an error's text, where what the server wrote is escaped.
-_STATUS = re.compile(r"\binner: Status \{\n\s+status: (\d{3}),\n")
-_CODE = re.compile(r"<Code>\s*([A-Za-z0-9._:-]{1,128})\s*</Code>")
-_KIND = re.compile(r"\bHttpError \{\n\s+kind: (\w+),")
-_CERTIFICATE = re.compile(r"\bInvalidCertificate\(\n\s+(\w+?)(?:Context)?\b")
+_CODE = re.compile(rb"<Code>\s*([A-Za-z0-9._:-]{1,128})\s*</Code>")
 
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """How objects are written. `sse` is `none`, `AES256` or `aws:kms`; `timeout` is seconds for one PUT."""
+    """How objects are written.
 
+    `client` is `signed` or `obstore`; `sse` is `none`, `AES256` or `aws:kms`; `timeout` is seconds for one PUT.
+    """
+
+    client: str
     bucket: str
     region: str
     sse: str
@@ -51,116 +49,54 @@ class StoreOptions:
     user_agent: str
 
 
-async def start_obstore() -> None:
-    """Start obstore's threads now: if the first PUT had to and found no file descriptor, that would end the process."""
-    await obstore.put_async(MemoryStore(), "k", b"")
-
-
-class S3Archive:
+class SignedArchive:
     """An S3 bucket as `Archive`."""
 
-    def __init__(
-        self,
-        options: StoreOptions,
-        credentials: StoreCredentials,
-        *,
-        endpoint: str,
-        is_virtual_hosted: bool,
-        ca_bundle: bytes | None,
-    ) -> None:
-        """`endpoint` is where the AWS SDK would send the PUT, the bucket in its host name if `is_virtual_hosted`."""
+    def __init__(self, options: StoreOptions, endpoint: Endpoint, path: str) -> None:
+        """`path` is what stands before the key in the path of a request, `/` at its end."""
         self._bucket = options.bucket
-        self._credentials = credentials
-        self._mode = "create" if options.conditional else "overwrite"
-        client_options: dict[str, Any] = {
-            "allow_http": endpoint.startswith("http://"),
-            "connect_timeout": f"{int(min(CONNECT_TIMEOUT_SECONDS, options.timeout) * 1000)}ms",
-            "timeout": f"{int(options.timeout * 1000)}ms",
-            "user_agent": options.user_agent,
-        }
-        if ca_bundle is not None:
-            client_options["root_certificate"] = ca_bundle
-        encryption: dict[str, Any] = {}
+        self._endpoint = endpoint
+        self._path = path
+        self._headers = {"content-type": "application/json"}
+        if options.conditional:
+            self._headers["if-none-match"] = "*"
         if options.sse != "none":
-            encryption["server_side_encryption"] = options.sse
+            self._headers["x-amz-server-side-encryption"] = options.sse
         if options.kms_key_id is not None:
-            encryption["sse_kms_key_id"] = options.kms_key_id
-        with _no_aws_environment():
-            self._store = S3Store(
-                options.bucket,
-                endpoint=endpoint,
-                region=options.region,
-                virtual_hosted_style_request=is_virtual_hosted,
-                credential_provider=cast("Any", credentials),
-                client_options=cast("Any", client_options),
-                retry_config={"max_retries": 0},  # retries are the pipeline's
-                checksum_algorithm="sha256",  # buckets with a default retention take no PUT without a checksum
-                **encryption,
-            )
+            self._headers["x-amz-server-side-encryption-aws-kms-key-id"] = options.kms_key_id
 
     async def put(self, key: str, document: bytes) -> Stored:
         """Store `document` unless `key` is there already."""
+        digest = hashlib.sha256(document)
+        headers = {
+            **self._headers,
+            "x-amz-content-sha256": digest.hexdigest(),  # S3 stores only what has this digest ...
+            "x-amz-checksum-sha256": b64encode(digest.digest()).decode(),  # ... and keeps it; locked buckets insist
+        }
+        target = f"{self._path}{quote(key, safe='/~')}"
         try:
-            await obstore.put_async(
-                self._store,
-                key,
-                document,
-                attributes={"Content-Type": "application/json"},
-                mode=cast("Any", self._mode),
-                use_multipart=False,
-            )
-        except (BaseError, FileNotFoundError, NotImplementedError) as error:
-            answer = _Answer.of(error)
-            if isinstance(error, AlreadyExistsError) and answer.status == PRECONDITION_FAILED:
-                return Stored.ALREADY_THERE
-            raise self._fault(key, error, answer) from error
-        except ValueError as error:
-            raise ObjectRefusedError(f"PutObject {key!r}: {error}") from error
-        return Stored.CREATED
+            answer = await self._endpoint.send("PUT", target, headers, document, headers["x-amz-content-sha256"])
+        except Exception as error:
+            cause, detail, fix = explain(error)
+            raise StoreFaultError(cause, f"{self._what(key)} {detail}", fix=fix) from error
+        if answer.status == HTTPStatus.OK and "etag" in answer.headers:  # S3 sends both of what it has stored
+            return Stored.CREATED
+        if answer.status == PRECONDITION_FAILED and "if-none-match" in self._headers:
+            return Stored.ALREADY_THERE
+        raise self._fault(key, answer)
 
-    def _fault(self, key: str, error: Exception, answer: "_Answer") -> StoreFaultError | ObjectRefusedError:
-        what = f"PutObject s3://{self._bucket}/{key}:"
-        if isinstance(error, UnauthenticatedError) and answer.status is None and self._credentials.error is not None:
-            cause, detail, fix = explain(self._credentials.error)
-            return StoreFaultError(cause, f"{what} {detail}", fix=fix)
-        if answer.code in OBJECT_REFUSED:
-            return ObjectRefusedError(f"{what} {answer.code}")
-        cause, detail, fix = answer.explain()
-        return StoreFaultError(cause, f"{what} {detail}", fix=fix)
+    def _fault(self, key: str, answer: Answer) -> StoreFaultError | ObjectRefusedError:
+        if answer.status < REFUSALS:
+            return StoreFaultError(Cause.SERVER, f"{self._what(key)} an answer that is not S3's")
+        found = _CODE.search(answer.body)
+        code = found[1].decode() if found else ""
+        if code in OBJECT_REFUSED:
+            return ObjectRefusedError(f"{self._what(key)} {code}")
+        cause = cause_of((code,) if code else (), answer.status)
+        return StoreFaultError(cause, f"{self._what(key)} {answer.status} {code}".rstrip(), fix=fix_for(cause))
 
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What obstore's error tells of S3's answer, or of the lack of one."""
-
-    status: int | None = None
-    code: str | None = None
-    kind: str | None = None
-    certificate: str | None = None
-
-    @classmethod
-    def of(cls, error: Exception) -> "_Answer":
-        text = str(error).rpartition("\n\nDebug source:\n")[2]
-        if status := _STATUS.search(text):
-            code = _CODE.search(text, status.end())  # after the status: the key stands before it
-            return cls(status=int(status[1]), code=code[1] if code else None)
-        if "inner: BareRedirect" in text:
-            return cls(status=301, code="PermanentRedirect")
-        if kind := _KIND.search(text):
-            flaw = _CERTIFICATE.search(text)
-            return cls(kind=kind[1], certificate=flaw[1] if flaw else None)
-        return cls()
-
-    def explain(self) -> tuple[Cause, str, str]:
-        if self.certificate is not None:
-            return Cause.CONFIGURATION, f"the server's certificate is not trusted ({self.certificate})", TLS_FIX
-        if self.status is not None:
-            cause = cause_of((self.code,) if self.code else (), self.status)
-            return cause, f"{self.status} {self.code or ''}".rstrip(), fix_for(cause)
-        if self.kind is not None:
-            cause = Cause.TIMEOUT if self.kind == "Timeout" else Cause.NETWORK
-            return cause, f"no answer ({self.kind.lower()} failed)", fix_for(cause)
-        return Cause.SERVER, "an answer that is not S3's", ""
+    def _what(self, key: str) -> str:
+        return f"PutObject s3://{self._bucket}/{key}:"
 
 
 class S3Payloads:
@@ -189,21 +125,3 @@ class S3Payloads:
                 f"{where} has {size} bytes.", fix="Raise PAYLOAD_MAX_BYTES and the memory limit."
             )
         return payload
-
-
-@contextmanager
-def _no_aws_environment() -> Iterator[None]:
-    """Hide `AWS_*` from obstore while a store is made.
-
-    It would read a dozen of them behind our back, among them some that beat its arguments (AWS_ENDPOINT_URL_S3,
-    AWS_SKIP_SIGNATURE); the SDK has already told us what they mean.
-    """
-    with _environment_lock:
-        hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.upper().startswith("AWS_")}
-        try:
-            yield
-        finally:
-            os.environ.update(hidden)
-
-
-_environment_lock = threading.Lock()

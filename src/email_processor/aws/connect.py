@@ -1,30 +1,43 @@
-"""Opening AWS: one session, one client for each use, and obstore pointed at where the SDK would go."""
+"""Opening AWS: one session, whose credentials and addresses everything uses, and a client for each use."""
 
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aioboto3
 from aiobotocore.config import AioConfig
-from botocore import UNSIGNED
 from botocore.exceptions import BotoCoreError
+from botocore.httpsession import get_cert_path
 
-from email_processor.aws.archive import CONNECT_TIMEOUT_SECONDS, S3Archive, S3Payloads, StoreOptions, start_obstore
-from email_processor.aws.credentials import Credentials, StoreCredentials
+from email_processor.aws.addresses import bucket_address, is_behind_proxy, queue_address
+from email_processor.aws.archive import CONNECT_TIMEOUT_SECONDS, S3Payloads, SignedArchive, StoreOptions
+from email_processor.aws.credentials import Credentials
 from email_processor.aws.inbox import SqsInbox
+from email_processor.aws.signed import Endpoint, SignedSqs
+from email_processor.aws.signer import Signer
 from email_processor.aws.tls import VerifyingSession
+from email_processor.aws.wire import Wire
 from email_processor.domain.errors import StartError
+from email_processor.ports import Archive
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sqs.client import SQSClient
 
 SPARE_CONNECTIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """How the queue is read. Times in seconds; `timeout` is that of an answer, on top of the long poll's `wait`."""
+    """How the queue is read. Times in seconds; `timeout` is that of an answer, on top of the long poll's `wait`.
 
+    `client` is `signed` or `aioboto3`.
+    """
+
+    client: str
     url: str
     visibility_timeout: int
     wait: int
@@ -37,7 +50,7 @@ class Aws:
     """The ports, implemented."""
 
     inbox: SqsInbox
-    archive: S3Archive
+    archive: Archive
     payloads: S3Payloads
 
 
@@ -80,16 +93,7 @@ async def connect(queue: QueueOptions, store: StoreOptions, payload_max_bytes: i
 
 
 async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions, payload_max_bytes: int) -> Aws:
-    await start_obstore()
     session, credentials = open_session(store.region)
-    endpoint, is_virtual_hosted = await put_endpoint(session, store.bucket)
-    archive = S3Archive(
-        store,
-        StoreCredentials(credentials),
-        endpoint=endpoint,
-        is_virtual_hosted=is_virtual_hosted,
-        ca_bundle=ca_bundle(session),
-    )
     # SQS and S3 on separate clients, so that long polls cannot starve the rest of connections.
     timeout = queue.wait + queue.timeout
     sqs_config = client_config(store.user_agent, timeout=timeout, connections=queue.connections + SPARE_CONNECTIONS)
@@ -97,38 +101,49 @@ async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions,
     s3 = await stack.enter_async_context(
         session.client("s3", config=client_config(store.user_agent, timeout=store.timeout))
     )
-    return Aws(SqsInbox(sqs, queue.url, queue.visibility_timeout), archive, S3Payloads(s3, payload_max_bytes))
+
+    def endpoint(url: str, service: str, region: str, timeout: float) -> Endpoint:
+        tls = tls_context(session) if url.startswith("https:") else None
+        wire = Wire(url, tls=tls, connect_timeout=min(CONNECT_TIMEOUT_SECONDS, timeout), timeout=timeout)
+        stack.callback(wire.close)
+        return Endpoint(url, Signer(service, region), credentials, wire, store.user_agent)
+
+    # `signed` speaks no proxy's language: behind one, the libraries do the work.
+    calls: SQSClient | SignedSqs = sqs
+    queue_url, queue_region = await queue_address(sqs, queue.url)
+    if queue.client == "signed" and not is_behind_proxy(queue_url):
+        calls = SignedSqs(endpoint(queue_url, "sqs", queue_region, timeout), urlsplit(queue_url).path or "/")
+
+    archive: Archive
+    base, is_virtual_hosted = await bucket_address(session, store.bucket)
+    if store.client == "signed" and not is_behind_proxy(base):
+        path = urlsplit(base).path + ("/" if is_virtual_hosted else f"/{store.bucket}/")
+        archive = SignedArchive(store, endpoint(base, "s3", store.region, store.timeout), path)
+    else:
+        from email_processor.aws.obstore_archive import open_obstore  # noqa: PLC0415 - 20 MiB, for those who use it
+
+        archive = await open_obstore(
+            store, credentials, endpoint=base, is_virtual_hosted=is_virtual_hosted, ca_bundle=ca_bundle(session)
+        )
+    return Aws(SqsInbox(calls, queue.url, queue.visibility_timeout), archive, S3Payloads(s3, payload_max_bytes))
 
 
-class _AddressedError(Exception):
-    """Ends a request before it is sent: its address is known."""
-
-
-async def put_endpoint(session: aioboto3.Session, bucket: str) -> tuple[str, bool]:
-    """Where the AWS SDK sends a PUT to `bucket`, as obstore's endpoint and whether the bucket is in its host name.
-
-    The SDK is asked by making it build a request: only so is everything obeyed that can change the address (service
-    endpoints, FIPS, dual stack, acceleration, addressing style).
-    """
-    urls: list[str] = []
-
-    def note(request: Any, **_: object) -> None:  # noqa: ANN401 - botocore's prepared request
-        urls.append(request.url)
-        raise _AddressedError
-
-    config = AioConfig(signature_version=UNSIGNED, retries={"total_max_attempts": 1, "mode": "standard"})
-    async with session.client("s3", config=config) as client:
-        client.meta.events.register_first("before-send.s3.PutObject", note)
-        with suppress(_AddressedError):
-            await client.put_object(Bucket=bucket, Key="k", Body=b"")
-    url = urlsplit(urls[0])
-    base = url.path.removesuffix("/k")
-    if url.netloc.startswith(f"{bucket}."):
-        return f"{url.scheme}://{url.netloc}{base}".rstrip("/"), True
-    return f"{url.scheme}://{url.netloc}{base.removesuffix(bucket)}".rstrip("/"), False
+def tls_context(session: aioboto3.Session) -> ssl.SSLContext:
+    """Whom to trust: the authorities that the AWS SDK is told to trust, else those it brings."""
+    authorities = ca_file(session) or get_cert_path(verify=True)
+    try:
+        return ssl.create_default_context(cafile=authorities)
+    except OSError as error:  # which does not say what file it is about
+        raise OSError(error.errno, error.strerror, authorities) from error
 
 
 def ca_bundle(session: aioboto3.Session) -> bytes | None:
-    """The certificates that the AWS SDK is told to trust: AWS_CA_BUNDLE, or `ca_bundle` in the AWS config file."""
-    path = session._session.get_config_variable("ca_bundle")  # noqa: SLF001 - aioboto3 hands its botocore session out no other way
+    """The certificates that the AWS SDK is told to trust, if it is told any."""
+    path = ca_file(session)
     return Path(path).read_bytes() if path else None
+
+
+def ca_file(session: aioboto3.Session) -> str | None:
+    """The file that they are in: AWS_CA_BUNDLE, or `ca_bundle` in the AWS config file."""
+    path: str | None = session._session.get_config_variable("ca_bundle")  # noqa: SLF001 - aioboto3 hands its botocore session out no other way
+    return path

@@ -1,7 +1,8 @@
-"""The queue, through aioboto3."""
+"""The queue, through aioboto3's client or what stands in for it."""
 
 import json
 import uuid
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from email_processor.ports import QueueState, Verdict
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
+
+    from email_processor.aws.signed import SignedSqs
 
 _STATE = (
     "ApproximateNumberOfMessages",
@@ -24,7 +27,7 @@ _STATE = (
 class SqsInbox:
     """An SQS queue as `Inbox` and `QueueGauge`."""
 
-    def __init__(self, client: "SQSClient", queue_url: str, visibility_timeout: int) -> None:
+    def __init__(self, client: "SQSClient | SignedSqs", queue_url: str, visibility_timeout: int) -> None:
         """Messages that are received stay hidden for `visibility_timeout` seconds."""
         self._client = client
         self._queue_url = queue_url
@@ -129,6 +132,7 @@ def _message(entry: Any) -> Message:  # noqa: ANN401 - a message of the answer, 
 
 def _attribute(value: Any) -> Attribute:  # noqa: ANN401 - as above
     data_type = value.get("DataType", "String")
-    if "BinaryValue" in value:
-        return Attribute(data_type, bytes(value["BinaryValue"]))
+    binary = value.get("BinaryValue")
+    if binary is not None:  # decoded by the SDK, as it was sent by ourselves
+        return Attribute(data_type, b64decode(binary) if isinstance(binary, str) else bytes(binary))
     return Attribute(data_type, value.get("StringValue", ""))

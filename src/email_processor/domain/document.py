@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 
 import orjson
 
@@ -49,6 +50,7 @@ def quarantine_document(message: Message, error: UnarchivableError, moment: date
     )
 
 
+@lru_cache(maxsize=64)  # messages come many to a second
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC to the second, as `2024-12-10T14:30:22Z`."""
     return f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}Z"

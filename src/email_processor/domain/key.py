@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from datetime import datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 # S3 allows 1,024 bytes of UTF-8 in a key. These, 300 of an escaped SQS message id and the date make at most 981.
@@ -19,13 +20,13 @@ _OTHERS = re.compile(r"[^\w.\-]+")  # \w: letters and digits of any script, and 
 
 def object_key(prefix: str, moment: datetime, sender: str, message_id: str) -> str:
     """`<prefix>/YYYY/MM/DD/<sender>/<message id>_<HHMMSS>.json`."""
-    time = f"{moment.hour:02}{moment.minute:02}{moment.second:02}"
-    return f"{prefix}/{_day(moment)}/{sender_slug(sender)}/{_segment(message_id)}_{time}.json"
+    day, time = _day_and_time(moment)
+    return f"{prefix}/{day}/{sender_slug(sender)}/{_segment(message_id)}_{time}.json"
 
 
 def quarantine_key(prefix: str, moment: datetime, message_id: str) -> str:
     """`<prefix>/YYYY/MM/DD/<message id>.json`."""
-    return f"{prefix}/{_day(moment)}/{_segment(message_id)}.json"
+    return f"{prefix}/{_day_and_time(moment)[0]}/{_segment(message_id)}.json"
 
 
 def sender_slug(sender: str) -> str:
@@ -61,8 +62,10 @@ def _mailbox(sender: str) -> tuple[str, str]:
     return display, sender[start + 1 : end].strip()
 
 
-def _day(moment: datetime) -> str:
-    return f"{moment.year:04}/{moment.month:02}/{moment.day:02}"
+@lru_cache(maxsize=64)  # messages come many to a second
+def _day_and_time(moment: datetime) -> tuple[str, str]:
+    day = f"{moment.year:04}/{moment.month:02}/{moment.day:02}"
+    return day, f"{moment.hour:02}{moment.minute:02}{moment.second:02}"
 
 
 def _segment(message_id: str) -> str:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 DIGITS_MAX = 15  # of an attribute that is a number; Python refuses to parse thousands of them
 LAST_MOMENT = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z in epoch milliseconds: what datetime can hold
@@ -63,8 +64,12 @@ class Message:
         milliseconds = _milliseconds(self.attributes.get("ApproximateFirstReceiveTimestamp"))
         if milliseconds is None:
             milliseconds = _milliseconds(self.attributes.get("SentTimestamp"))
-        seconds = int(now) if milliseconds is None else milliseconds // 1000
-        return datetime.fromtimestamp(seconds, UTC)
+        return _second(int(now) if milliseconds is None else milliseconds // 1000)
+
+
+@lru_cache(maxsize=64)  # messages come many to a second
+def _second(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _milliseconds(text: str | None) -> int | None:

@@ -1,8 +1,7 @@
 """Every call to the outside: bounded in time, counted by outcome, and seen by health while it is under way."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Mapping
+from typing import TypeVar
 
 from email_processor.domain.errors import (
     Cause,
@@ -12,7 +11,10 @@ from email_processor.domain.errors import (
     StoreFaultError,
 )
 from email_processor.metrics import Metrics, Operation
+from email_processor.pipeline.deadlines import Deadlines
 from email_processor.pipeline.health import Health, Part
+
+Answer = TypeVar("Answer")
 
 PARTS: Mapping[Operation, Part] = {
     Operation.RECEIVE: Part.RECEIVING,
@@ -31,21 +33,21 @@ class Calls:
         """A call to SQS may take `queue_timeout` seconds, one to S3 `store_timeout`."""
         self._requests = metrics.aws_requests
         self._health = health
+        self._deadlines = Deadlines()
         self._timeouts = {"sqs": queue_timeout, "s3": store_timeout}
 
-    @asynccontextmanager
-    async def bounded(self, operation: Operation, longer: float = 0.0) -> AsyncIterator[None]:
-        """Run one call; `longer` seconds are added to its timeout.
+    async def bounded(self, operation: Operation, request: Awaitable[Answer], longer: float = 0.0) -> Answer:
+        """The answer to `request`, which is one call; `longer` seconds are added to its timeout.
 
         Raises:
             QueueFaultError, StoreFaultError: it took too long; what the call itself raises passes through.
         """
         service, name = operation.value
         seconds = self._timeouts[service] + longer
+        part = PARTS[operation]
+        work = self._health.begin(part)
         try:
-            with self._health.working(PARTS[operation]):
-                async with asyncio.timeout(seconds):
-                    yield
+            answer = await self._deadlines.within(seconds, request)
         except TimeoutError as error:
             self._requests.labels(service, name, Cause.TIMEOUT).inc()
             fault = StoreFaultError if service == "s3" else QueueFaultError
@@ -60,4 +62,7 @@ class Calls:
         except EmailProcessorError:
             self._requests.labels(service, name, "refused").inc()
             raise
+        finally:
+            self._health.end(part, work)
         self._requests.labels(service, name, "ok").inc()
+        return answer

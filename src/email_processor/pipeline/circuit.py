@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 
 from email_processor.domain.errors import StoreFaultError
 from email_processor.metrics import Metrics
@@ -65,16 +65,18 @@ class Circuit:
                 self._close()
                 self._health.idle(Part.STORING)
 
-    @asynccontextmanager
-    async def admitted(self) -> AsyncIterator[None]:
+    def admitted(self) -> AbstractAsyncContextManager[None]:
         """Run a PUT: at once while closed; while open one at a time, when the next probe is due."""
-        if self._is_open:
-            async with self._probing:
-                if self._is_open:
-                    await pause(self._probe_at - self._now(), self._closed)
-                    self._probe_at = self._now()
-                    yield
-                    return
+        return self._probe() if self._is_open else nullcontext()
+
+    @asynccontextmanager
+    async def _probe(self) -> AsyncIterator[None]:
+        async with self._probing:
+            if self._is_open:
+                await pause(self._probe_at - self._now(), self._closed)
+                self._probe_at = self._now()
+                yield
+                return
         yield
 
     def succeed(self) -> None:

@@ -70,8 +70,7 @@ class Deleter:
                 return []
             handles = [delivery.receipt_handle for delivery in batch]
             try:
-                async with self._common.calls.bounded(Operation.DELETE):
-                    verdicts = await self._inbox.delete(handles)
+                verdicts = await self._common.calls.bounded(Operation.DELETE, self._inbox.delete(handles))
             except QueueFaultError as fault:
                 self._common.health.failed(Part.DELETING, fault)
                 self._common.metrics.retries.labels(fault.cause).inc()

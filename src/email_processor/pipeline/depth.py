@@ -22,8 +22,7 @@ async def measure(common: Common, queue: QueueGauge, redrive: Redrive, interval:
     messages = common.metrics.queue_messages
     while True:
         try:
-            async with common.calls.bounded(Operation.QUEUE_STATE):
-                state = await queue.state()
+            state = await common.calls.bounded(Operation.QUEUE_STATE, queue.state())
         except QueueFaultError as fault:
             common.health.failed(Part.MEASURING, fault)
         else:

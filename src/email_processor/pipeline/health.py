@@ -1,8 +1,6 @@
 """How every part is: what `/healthz` and `/readyz` answer, and the one log line when a part fails or heals."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 
 from email_processor.domain.errors import Cause, ServiceFaultError
@@ -39,7 +37,7 @@ class _Condition:
         self.is_said = False
         self.said_at = float("-inf")
         self.said_cause: Cause | None = None
-        self.under_way: dict[object, float] = {}
+        self.under_way: dict[int, float] = {}
 
     def is_red(self) -> bool:
         if self.fault is None:
@@ -60,6 +58,7 @@ class Health:
         self._now = clock.monotonic
         self._patience = patience
         self._conditions = {part: _Condition() for part in Part}
+        self._begun = 0
         self.draining = False
         self.circuit_open = False
 
@@ -114,16 +113,18 @@ class Health:
                 },
             )
 
-    @contextmanager
-    def working(self, part: Part) -> Iterator[None]:
-        """Mark an operation of this part as under way; one that outlives its patience turns `/healthz` red."""
-        under_way = self._conditions[part].under_way
-        token = object()
-        under_way[token] = self._now()
-        try:
-            yield
-        finally:
-            del under_way[token]
+    def begin(self, part: Part) -> int:
+        """Mark an operation of this part as under way; one that outlives its patience turns `/healthz` red.
+
+        The value is for `end`.
+        """
+        self._begun += 1
+        self._conditions[part].under_way[self._begun] = self._now()
+        return self._begun
+
+    def end(self, part: Part, operation: int) -> None:
+        """An operation that was begun is over, however it went."""
+        del self._conditions[part].under_way[operation]
 
     def alive(self) -> Report:
         """Whether every part made progress lately. A part that waits for work, or for S3 to come back, is alive."""

@@ -82,8 +82,9 @@ class LeaseKeeper:
         lease_until = self._common.clock.monotonic() + seconds
         handles = [delivery.receipt_handle for delivery in batch]
         try:
-            async with self._common.calls.bounded(Operation.CHANGE_VISIBILITY):
-                verdicts = await self._inbox.change_visibility(handles, seconds)
+            verdicts = await self._common.calls.bounded(
+                Operation.CHANGE_VISIBILITY, self._inbox.change_visibility(handles, seconds)
+            )
         except QueueFaultError as fault:
             self._common.ledger.may_renew = fault.cause is not Cause.DENIED
             self._common.health.failed(Part.RENEWING, fault)
@@ -117,8 +118,10 @@ class LeaseKeeper:
         for start in range(0, len(ours), BATCH):
             batch = ours[start : start + BATCH]
             try:
-                async with self._common.calls.bounded(Operation.CHANGE_VISIBILITY):
-                    verdicts = await self._inbox.change_visibility([delivery.receipt_handle for delivery in batch], 0)
+                verdicts = await self._common.calls.bounded(
+                    Operation.CHANGE_VISIBILITY,
+                    self._inbox.change_visibility([delivery.receipt_handle for delivery in batch], 0),
+                )
             except QueueFaultError as fault:
                 self._common.health.failed(Part.RENEWING, fault)
                 return

@@ -74,6 +74,8 @@ class Ledger:
         self._reserved = 0
         self._room = asyncio.Event()
         self.may_renew = True
+        metrics.in_flight_messages.set_function(lambda: len(self._deliveries))
+        metrics.in_flight_bytes.set_function(lambda: self._bytes + self._reserved * batch * MESSAGE_MAX_BYTES)
 
     def __len__(self) -> int:
         """How many messages are in hand."""
@@ -102,12 +104,11 @@ class Ledger:
     def reserved(self) -> Iterator[None]:
         """Keep room for one full batch while it is being received. Admit what came after leaving, before any await."""
         self._reserved += 1
-        self._measure()
         try:
             yield
         finally:
             self._reserved -= 1
-            self._measure()
+            self._tell()
 
     def admit(self, message: Message) -> Delivery | None:
         """Take a message in hand.
@@ -139,7 +140,6 @@ class Ledger:
             self._metrics.duplicates.labels("remembered").inc()
         self._deliveries[message.message_id] = delivery
         self._bytes += delivery.size
-        self._measure()
         return delivery
 
     def may_start(self, delivery: Delivery, needed: float) -> bool:
@@ -157,7 +157,7 @@ class Ledger:
         self._remembered[delivery.message_id] = None
         while len(self._remembered) > REMEMBERED_MAX:
             self._remembered.popitem(last=False)
-        self._measure()
+        self._tell()
 
     def deleted(self, delivery: Delivery) -> None:
         """The queue has deleted it: nothing more to do or to remember."""
@@ -169,7 +169,7 @@ class Ledger:
         if self._deliveries.get(delivery.message_id) is delivery:
             del self._deliveries[delivery.message_id]
             self._bytes -= delivery.size
-            self._measure()
+            self._tell()
 
     def lose(self, delivery: Delivery, receipt_handle: str) -> None:
         """The queue no longer honours this receipt handle. Counted once; a newer handle is not affected."""
@@ -177,8 +177,7 @@ class Ledger:
             delivery.lost = True
             self._metrics.leases_lost.inc()
 
-    def _measure(self) -> None:
-        self._metrics.in_flight_messages.set(len(self._deliveries))
-        self._metrics.in_flight_bytes.set(self._bytes + self._reserved * self._batch * MESSAGE_MAX_BYTES)
-        if self.has_room:
+    def _tell(self) -> None:
+        """Something was let go of: tell those who wait for room."""
+        if not self._room.is_set() and self.has_room:
             self._room.set()

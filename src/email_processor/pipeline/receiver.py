@@ -65,6 +65,7 @@ class Receiver:
             log.debug("receive_cut_short", extra={"receiver": index})
 
     async def _receive(self, index: int, life: asyncio.Timeout) -> None:
+        rules = self._rules
         backoff = self._common.new_backoff()
         while not self._stopping.is_set():
             await self._cleared(index)
@@ -74,8 +75,9 @@ class Receiver:
             self._lives[life] = True
             try:
                 with self._common.ledger.reserved():
-                    async with self._common.calls.bounded(Operation.RECEIVE, longer=self._rules.wait):
-                        messages = await self._inbox.receive(self._rules.batch, self._rules.wait)
+                    messages = await self._common.calls.bounded(
+                        Operation.RECEIVE, self._inbox.receive(rules.batch, rules.wait), longer=rules.wait
+                    )
             except QueueFaultError as fault:
                 self._common.health.failed(Part.RECEIVING, fault)
                 self._common.metrics.retries.labels(fault.cause).inc()
@@ -89,12 +91,12 @@ class Receiver:
             del messages  # or a receiver would keep its last batch, outside of the budget, until the next one comes
             self._common.health.well(Part.RECEIVING)
             backoff.reset()
-            if count == self._rules.batch:
+            if count == rules.batch:
                 self._want(self._wanted + 1)
             elif not count:
                 self._want(index)
                 if index == 0:
-                    await pause(started + self._rules.poll_interval - self._common.clock.monotonic(), self._stopping)
+                    await pause(started + rules.poll_interval - self._common.clock.monotonic(), self._stopping)
 
     async def _cleared(self, index: int) -> None:
         """Return when this task is wanted, S3 is trusted and there is room: all three at the same time."""
@@ -116,8 +118,8 @@ class Receiver:
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Take a batch in hand, without an await: between the queue's answer and the ledger nothing may be lost."""
+        self._common.metrics.received.inc(len(messages))
         for message in messages:
-            self._common.metrics.received.inc()
             self._common.metrics.receive_count.observe(message.receive_count)
             if not message.is_intact:
                 self._common.metrics.corrupt.inc()

@@ -214,12 +214,13 @@ class Uploader:
         """
         circuit = self._common.circuit
         alone = _Alone(circuit)
-        backoff = self._common.new_backoff()
+        backoff = None
         with circuit.trying():
             while True:
                 async with self._limiter.slot(size) as started_at, circuit.admitted():
+                    before = self._common.clock.monotonic()
                     try:
-                        stored = await self._put_once(key, document())
+                        stored = await self._common.calls.bounded(Operation.PUT, self._archive.put(key, document()))
                     except StoreFaultError as fault:
                         self._metrics.retries.labels(fault.cause).inc()
                         is_spaced = False
@@ -233,16 +234,11 @@ class Uploader:
                         self._limiter.succeed()
                         circuit.succeed()
                         return stored
+                    finally:
+                        self._metrics.upload_seconds.observe(self._common.clock.monotonic() - before)
+                backoff = backoff or self._common.new_backoff()
                 if not is_spaced:
                     await backoff.wait()
-
-    async def _put_once(self, key: str, document: bytes) -> Stored:
-        before = self._common.clock.monotonic()
-        try:
-            async with self._common.calls.bounded(Operation.PUT):
-                return await self._archive.put(key, document)
-        finally:
-            self._metrics.upload_seconds.observe(self._common.clock.monotonic() - before)
 
     async def _fetch(self, pointer: Pointer) -> bytes | None:
         """Read a payload; None if it should be tried again later, after the others.
@@ -257,8 +253,7 @@ class Uploader:
         fault: StoreFaultError | None = None
         for _ in range(FETCH_TRIES):
             try:
-                async with self._common.calls.bounded(Operation.FETCH):
-                    return await self._payloads.fetch(pointer)
+                return await self._common.calls.bounded(Operation.FETCH, self._payloads.fetch(pointer))
             except PayloadMissingError as error:
                 raise UnarchivableError(Reason.PAYLOAD_MISSING, f"{where} does not exist") from error
             except StoreFaultError as error:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from botocore.loaders import create_loader
 
 from tests.integration.doctor.aws import ACCOUNT, Aws
 from tests.integration.fake import faking
@@ -14,6 +15,15 @@ from tests.servers import aws_environment
 def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No `.env` file is near."""
     monkeypatch.chdir(tmp_path)
+
+
+LOADER = create_loader()
+
+
+@pytest.fixture(autouse=True)
+def _models_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's models of the services are read once, and not anew by every test."""
+    monkeypatch.setattr("botocore.session.create_loader", lambda *_: LOADER)
 
 
 @pytest.fixture

@@ -81,6 +81,13 @@ async def test_receive(queue: Queue) -> None:
     assert "2" == message["Attributes"]["ApproximateReceiveCount"]
 
 
+async def test_client_of_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check asks through the client that the service uses, whichever it is."""
+    monkeypatch.setenv("SQS_CLIENT", "aioboto3")
+
+    assert {} == bad(await look(write=True))
+
+
 async def test_receive_that_would_do_harm(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """No receive is made where it could be a waiting message's last."""
     policy = json.dumps({"deadLetterTargetArn": emulator.new_queue().arn, "maxReceiveCount": "1"})

@@ -67,8 +67,10 @@ async def test_one_denial(permitted: Aws, operation: str, code: str, status: str
     assert "is not authorized to perform" in error_of(report, code)
 
 
-async def test_receive_is_denied(permitted: Aws) -> None:
-    """With --write a denied receive is found."""
+@pytest.mark.parametrize("client", ["signed", "aioboto3"])
+async def test_receive_is_denied(permitted: Aws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --write a denied receive is found, through either client."""
+    monkeypatch.setenv("SQS_CLIENT", client)
     permitted.deny("ReceiveMessage")
 
     assert {"EP305": "failed"} == bad(await look(write=True))

@@ -85,9 +85,12 @@ def test_an_operation_that_outlives_its_patience_is_stuck() -> None:
             seen.append((report.ok, report.parts["storing"]["status"]))  # type: ignore[index]
 
         async def work() -> None:
-            with health.working(Part.STORING):
+            operation = health.begin(Part.STORING)
+            try:
                 await asyncio.sleep(62)
                 raise ZeroDivisionError
+            finally:
+                health.end(Part.STORING, operation)
 
         for when in (1, 59, 61):
             asyncio.get_running_loop().call_later(when, look)

@@ -17,6 +17,8 @@ DEFAULTS = {
     "VISIBILITY_TIMEOUT_SECONDS": 300,
     "SQS_WAIT_TIME_SECONDS": 20,
     "SQS_TIMEOUT_SECONDS": 8,
+    "SQS_CLIENT": "signed",
+    "S3_CLIENT": "signed",
     "S3_TIMEOUT_SECONDS": 15,
     "S3_KEY_PREFIX": "emails",
     "S3_QUARANTINE_PREFIX": "quarantine",

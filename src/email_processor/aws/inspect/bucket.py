@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from email_processor.aws.addresses import bucket_address
 from email_processor.aws.archive import StoreOptions
-from email_processor.aws.connect import put_endpoint
 from email_processor.aws.inspect.asking import Answer, Asker, Fault, Tap, Unasked, config, unsigned
 from email_processor.aws.inspect.opening import Opened
 from email_processor.aws.inspect.places import origin_of
@@ -99,7 +99,7 @@ async def inspect_bucket(ask: Asker, opened: Opened, plan: BucketPlan, *, signed
     """Look at the bucket; `signed` says that there are credentials."""
     async with opened.session.client("s3", config=config()) as client:
         tap = Tap(client)
-        put_origin = origin_of((await put_endpoint(opened.session, plan.store.bucket))[0])
+        put_origin = origin_of((await bucket_address(opened.session, plan.store.bucket))[0])
         seen = await ask(_seen(client, plan.store.bucket))
         if signed and isinstance(seen, Seen):
             return await _with_credentials(ask, opened, plan, client, tap, put_origin, seen)

@@ -1,0 +1,73 @@
+"""Deadlines for many calls at once, with one timer for all of them: a timer for each costs as much as its signature."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar, cast
+
+Answer = TypeVar("Answer")
+
+
+class _Waiter:
+    """A task that waits for an answer, until when, and whether it was told that this is over."""
+
+    __slots__ = ("cancelling", "deadline", "is_late", "task")
+
+    def __init__(self, task: "asyncio.Task[object]", deadline: float) -> None:
+        self.task = task
+        self.deadline = deadline
+        self.cancelling = task.cancelling()
+        self.is_late = False
+
+
+class Deadlines:
+    """As many `asyncio.timeout` as are needed, at the price of one."""
+
+    def __init__(self) -> None:
+        """Nothing waits."""
+        self._waiters: dict[_Waiter, None] = {}  # in order, which a set has not: a simulation must repeat itself
+        self._timer: asyncio.TimerHandle | None = None
+        self._fires_at = float("inf")
+
+    async def within(self, seconds: float, request: Awaitable[Answer]) -> Answer:
+        """The answer to `request`.
+
+        Raises:
+            TimeoutError: there was none after `seconds`; the request was cancelled.
+        """
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        loop = task.get_loop()
+        waiter = _Waiter(task, loop.time() + seconds)
+        self._waiters[waiter] = None
+        if waiter.deadline < self._fires_at:
+            self._arm(loop, waiter.deadline)
+        try:
+            return await request
+        except asyncio.CancelledError as error:
+            if waiter.is_late:
+                waiter.is_late = False
+                if task.uncancel() <= waiter.cancelling:  # it was us, and nobody else beside us
+                    raise TimeoutError from error
+            raise
+        finally:
+            del self._waiters[waiter]
+            if waiter.is_late:  # and the request has come to an end in spite of it
+                task.uncancel()
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(when, self._expire, loop)
+        self._fires_at = when
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._fires_at = float("inf")
+        now = loop.time()
+        in_time = []
+        for waiter in self._waiters:
+            if waiter.deadline > now:
+                in_time.append(waiter.deadline)
+            elif not waiter.is_late:
+                waiter.is_late = True
+                waiter.task.cancel()
+        if in_time:
+            self._arm(loop, min(in_time))

@@ -1,0 +1,186 @@
+"""What is particular to calling SQS and S3 without the SDK's client: signatures, odd answers, proxies, fallbacks."""
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from unittest import mock
+
+import pytest
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials
+
+from email_processor.aws.archive import SignedArchive
+from email_processor.aws.connect import Aws, connect
+from email_processor.aws.credentials import Credentials
+from email_processor.aws.obstore_archive import ObstoreArchive
+from email_processor.aws.signed import Endpoint, SignedSqs
+from email_processor.aws.signer import Signer
+from email_processor.aws.wire import Wire
+from email_processor.domain.errors import Cause, QueueFaultError
+from email_processor.ports import Stored
+from tests.integration.fake import STORED, Asked, Fake, Reply, faking, sqs
+from tests.integration.opening import PAYLOAD_MAX, QUEUE, STORE, opened, point_at
+from tests.servers import ACCESS_KEY, REGION, SECRET_KEY
+
+KEY = "emails/2024/12/10/jörg müller+x/msg 1_143022.json"
+
+
+@pytest.fixture
+def client() -> str:
+    """Here, only the one that signs."""
+    return "signed"
+
+
+def an_aws(asked: Asked) -> Reply:
+    """Answer as SQS, or as S3."""
+    return sqs({}) if "x-amz-target" in asked.headers else STORED
+
+
+def signature_by_botocore(asked: Asked, url: str, token: str | None) -> str:
+    """What botocore signs a request like this one with."""
+    is_queue = "x-amz-target" in asked.headers
+    names = asked.headers.keys() - {"authorization", "content-length", "user-agent", "x-amz-date"}
+    names -= {
+        "x-amz-security-token",
+        "accept",
+        "accept-encoding",
+        "connection",
+    }  # added by botocore, or by a proxy's client
+    request = AWSRequest(
+        asked.method, f"{url}{asked.target}", headers={name: asked.headers[name] for name in names}, data=asked.body
+    )
+    request.context["payload_signing_enabled"] = True
+    auth = (SigV4Auth if is_queue else S3SigV4Auth)(
+        ReadOnlyCredentials(ACCESS_KEY, SECRET_KEY, token), "sqs" if is_queue else "s3", REGION
+    )
+    moment = datetime.strptime(asked.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    with mock.patch("botocore.auth.get_current_datetime", return_value=moment):
+        auth.add_auth(request)
+    return str(request.headers["Authorization"])
+
+
+def is_signed(asked: Asked, name: str) -> bool:
+    """Whether a header is under the signature."""
+    names = asked.headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0]
+    return name in names.split(";")
+
+
+@pytest.mark.parametrize("token", [None, "a/session+token=="])
+async def test_what_arrives_is_signed_as_botocore_signs_it(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, token: str | None
+) -> None:
+    """All of it but the user agent, which proxies may change; a key of any script, with and without a token."""
+    point_at(fake.url, monkeypatch)
+    if token:
+        monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    fake.script = an_aws
+    async with opened(sse="aws:kms", kms_key_id="alias/mail") as aws:
+        await aws.inbox.receive(10, 0)
+        await aws.inbox.delete(["a", "b"])
+        await aws.archive.put(KEY, "{}é".encode())
+    assert [asked.headers.get("x-amz-security-token") for asked in fake.asked] == [token] * 3
+    for asked in fake.asked:
+        assert asked.headers["authorization"] == signature_by_botocore(asked, fake.url, token)
+        assert not is_signed(asked, "user-agent")
+
+
+async def test_a_put_says_everything_that_it_should(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only new, what it is, its digest, how it is to be encrypted; under the key, as S3 decodes it."""
+    point_at(fake.url, monkeypatch)
+    fake.script = STORED
+    async with opened(sse="aws:kms", kms_key_id="alias/mail") as aws:
+        assert await aws.archive.put(KEY, b"{}") is Stored.CREATED
+    (asked,) = fake.asked
+    names = ("if-none-match", "content-type", "x-amz-content-sha256", "x-amz-server-side-encryption")
+    assert [asked.headers[name] for name in names] == [
+        "*",
+        "application/json",
+        hashlib.sha256(b"{}").hexdigest(),
+        "aws:kms",
+    ]
+    assert asked.headers["x-amz-server-side-encryption-aws-kms-key-id"] == "alias/mail"
+    assert (asked.method, asked.path, asked.body) == ("PUT", f"/archive/{KEY}", b"{}")
+
+
+async def test_one_odd_message_does_not_hold_up_its_batch(aws: Aws, fake: Fake) -> None:
+    """A lone surrogate, which no strict parser takes, comes through beside an email that has none."""
+    messages = [{"MessageId": str(n), "ReceiptHandle": "r", "Body": body} for n, body in enumerate(["a\ud800", "b"])]
+    fake.script = sqs({"Messages": messages})
+    assert [message.body for message in await aws.inbox.receive(10, 0)] == [b"a\xed\xa0\x80", b"b"]
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"Messages": [', b"[]", b'{"Messages": [{"Body": "x"}]}'])
+async def test_an_answer_that_is_not_sqss_is_a_fault_of_the_queue(aws: Aws, fake: Fake, body: bytes) -> None:
+    """Never an empty receive, and never a crash."""
+    fake.script = Reply(200, body)
+    with pytest.raises(QueueFaultError) as caught:
+        await aws.inbox.receive(10, 0)
+    assert caught.value.cause is Cause.SERVER
+
+
+async def test_both_protocols_of_errors_are_asked_for(aws: Aws, fake: Fake) -> None:
+    """SQS then names an error as it always has, too, and not only as the JSON protocol does."""
+    fake.script = sqs({})
+    await aws.inbox.receive(10, 0)
+    assert fake.asked[0].headers["x-amzn-query-mode"] == "true"
+    assert json.loads(fake.asked[0].body)["MaxNumberOfMessages"] == 10
+
+
+async def test_behind_a_proxy_the_libraries_do_the_work(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both halves go through it, with requests for the server behind it."""
+    point_at("http://aws.test", monkeypatch)
+    monkeypatch.setenv("HTTP_PROXY", fake.url)
+    fake.script = an_aws
+    async with opened() as aws:
+        await aws.inbox.receive(10, 0)
+        assert await aws.archive.put(KEY, b"{}") is Stored.CREATED
+    assert [asked.headers["host"] for asked in fake.asked] == ["aws.test", "aws.test"]
+
+
+async def test_a_default_port_is_not_part_of_the_name() -> None:
+    """`host` is what botocore signs: lower case, and a port only where it is not the scheme's."""
+    wire = mock.create_autospec(Wire, instance=True)
+    credentials = mock.create_autospec(Credentials, instance=True)
+    credentials.get_frozen_credentials.return_value = ReadOnlyCredentials(ACCESS_KEY, SECRET_KEY, None)
+    for url, host in [
+        ("http://AWS.test:80", "aws.test"),
+        ("https://aws.test:443/x", "aws.test"),
+        ("http://a:81", "a:81"),
+    ]:
+        await Endpoint(url, Signer("sqs", REGION), credentials, wire, "us").send("POST", "/", {}, b"", "")
+        assert host == wire.send.call_args.args[2]["host"]
+
+
+async def test_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second call needs no second connection; at the end none is left."""
+    connections = []
+    async with faking() as fake:
+        serve = fake.serve
+
+        async def counted(*streams: object) -> None:
+            connections.append(streams)
+            await serve(*streams)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(fake, "serve", counted)
+        point_at(fake.url, monkeypatch)
+        fake.script = an_aws
+        async with opened() as aws:
+            for _ in range(3):
+                await aws.inbox.receive(10, 0)
+                await aws.archive.put(KEY, b"{}")
+    assert len(connections) == 2
+
+
+@pytest.mark.parametrize("queue_client", ["signed", "aioboto3"])
+@pytest.mark.parametrize("store_client", ["signed", "obstore"])
+async def test_each_half_has_a_fallback(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, queue_client: str, store_client: str
+) -> None:
+    """The SDK's client for SQS and obstore for S3, one without the other."""
+    point_at(fake.url, monkeypatch)
+    async with connect(replace(QUEUE, client=queue_client), replace(STORE, client=store_client), PAYLOAD_MAX) as aws:
+        assert isinstance(aws.inbox._client, SignedSqs) is (queue_client == "signed")
+        assert isinstance(aws.archive, SignedArchive) is (store_client == "signed")
+        assert isinstance(aws.archive, ObstoreArchive) is (store_client == "obstore")
