@@ -10,6 +10,8 @@ from enum import Enum, auto
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from tests.integration.serving import serving
+
 SQS_JSON = "application/x-amz-json-1.0"
 
 
@@ -91,6 +93,7 @@ class Fake:
         """Answer every request with 200 and nothing."""
         self.script: Script = Reply()
         self.asked: list[Asked] = []
+        self.connections = 0  # that were ever made
         self.url = ""
         self._news = asyncio.Event()
 
@@ -101,6 +104,7 @@ class Fake:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
+        self.connections += 1
         try:
             while await self._exchange(reader, writer):
                 pass
@@ -138,25 +142,6 @@ class Fake:
 async def faking(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Fake]:
     """Serve for as long as the context lasts; `host` is the name in the URL."""
     fake = Fake()
-    connections: set[asyncio.Task[None]] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        connections.add(task)
-        try:
-            await fake.serve(reader, writer)
-        except asyncio.CancelledError:  # by us, at the end
-            writer.transport.abort()
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
-    fake.url = f"{'https' if tls else 'http'}://{host}:{server.sockets[0].getsockname()[1]}"
-    gone = asyncio.ensure_future(server.wait_closed())  # begun before the close: else Python 3.11 does not wait
-    try:
+    async with serving(fake.serve, tls) as port:
+        fake.url = f"{'https' if tls else 'http'}://{host}:{port}"
         yield fake
-    finally:
-        server.close()
-        for task in connections:
-            task.cancel()
-        async with asyncio.timeout(10):
-            await gone

@@ -20,7 +20,7 @@ from email_processor.aws.signer import Signer
 from email_processor.aws.wire import Wire
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.ports import Stored
-from tests.integration.fake import STORED, Asked, Fake, Reply, faking, sqs
+from tests.integration.fake import STORED, Asked, Fake, Reply, sqs
 from tests.integration.opening import PAYLOAD_MAX, QUEUE, STORE, opened, point_at
 from tests.servers import ACCESS_KEY, REGION, SECRET_KEY
 
@@ -73,7 +73,9 @@ async def test_what_arrives_is_signed_as_botocore_signs_it(
 ) -> None:
     """All of it but the user agent, which proxies may change; a key of any script, with and without a token."""
     point_at(fake.url, monkeypatch)
-    if token:
+    if token is None:
+        monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    else:
         monkeypatch.setenv("AWS_SESSION_TOKEN", token)
     fake.script = an_aws
     async with opened(sse="aws:kms", kms_key_id="alias/mail") as aws:
@@ -153,24 +155,15 @@ async def test_a_default_port_is_not_part_of_the_name() -> None:
         assert host == wire.send.call_args.args[2]["host"]
 
 
-async def test_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second call needs no second connection; at the end none is left."""
-    connections = []
-    async with faking() as fake:
-        serve = fake.serve
-
-        async def counted(*streams: object) -> None:
-            connections.append(streams)
-            await serve(*streams)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(fake, "serve", counted)
-        point_at(fake.url, monkeypatch)
-        fake.script = an_aws
-        async with opened() as aws:
-            for _ in range(3):
-                await aws.inbox.receive(10, 0)
-                await aws.archive.put(KEY, b"{}")
-    assert len(connections) == 2
+async def test_connections_are_kept(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second call needs no second connection."""
+    point_at(fake.url, monkeypatch)
+    fake.script = an_aws
+    async with opened() as aws:
+        for _ in range(3):
+            await aws.inbox.receive(10, 0)
+            await aws.archive.put(KEY, b"{}")
+    assert fake.connections == 2
 
 
 @pytest.mark.parametrize("queue_client", ["signed", "aioboto3"])

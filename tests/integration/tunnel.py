@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.integration.serving import serving
+
 
 class Tunnel:
     """The proxy: `url` is its own, `targets` where it was asked to connect to."""
@@ -19,8 +21,11 @@ class Tunnel:
         self.targets.append(target)
         host, _, port = target.rpartition(":")
         there, back = await asyncio.open_connection(host, int(port))
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        await asyncio.gather(_carry(reader, back), _carry(there, writer))
+        try:
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            await asyncio.gather(_carry(reader, back), _carry(there, writer))
+        finally:
+            back.transport.abort()
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,7 +40,6 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def tunnelling() -> AsyncIterator[Tunnel]:
     """Serve for as long as the context lasts."""
     tunnel = Tunnel()
-    server = await asyncio.start_server(tunnel.serve, "127.0.0.1", 0)
-    async with server:
-        tunnel.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with serving(tunnel.serve) as port:
+        tunnel.url = f"http://127.0.0.1:{port}"
         yield tunnel

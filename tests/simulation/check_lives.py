@@ -33,8 +33,11 @@ class LifeChecks:
             self._taken[fact.who, fact.subject] = fact.tick
 
     def heard(self, fact: Fact) -> None:
-        """A call is over."""
-        if fact.detail != "ok":
+        """A call is over. A process that breaks it off before its grace is over has no excuse."""
+        process = self._scene.processes[fact.who]
+        asked_at = process.stop_asked_at if process.stop_asked_at is not None else fact.tick
+        is_impatient = fact.tick < asked_at + ticks(self._scene.story.settings.grace) + process.paused_ticks
+        if fact.detail != "ok" and not (fact.detail == "cancelled" and is_impatient):
             self.excused(fact)
 
     def excused(self, fact: Fact) -> None:

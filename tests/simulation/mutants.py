@@ -82,26 +82,26 @@ MUTANTS = (
     Mutant(
         "lease not renewed in the local queue",
         "leases",
-        "return not (delivery.lost or delivery.closing)",
-        'return delivery.state.name != "QUEUED" and not (delivery.lost or delivery.closing)',
+        "        if delivery.lost or",
+        '        if delivery.state.name == "QUEUED" or delivery.lost or',
         (Rule.LEASE,),
         27,
     ),
     Mutant(
         "lease not renewed at all",
         "leases",
-        "return not (delivery.lost or delivery.closing)",
-        "return False and not (delivery.lost or delivery.closing)",
+        "        if delivery.lost or",
+        "        if True or delivery.lost or",
         (Rule.LEASE,),
         10,
     ),
     Mutant(
         "circuit that nacks",
         "leases",
-        "            # a little ahead of time",
+        "            due = self._due(self._common.ledger)\n",
         "            if not self._common.circuit.is_trusted:\n"
         '                await self.give_back([it for it in self._common.ledger if it.state.name == "QUEUED"])\n'
-        "            # a little ahead of time",
+        "            due = self._due(self._common.ledger)\n",
         (Rule.NO_NACK,),
         30,
     ),
@@ -130,7 +130,7 @@ MUTANTS = (
         "        [self._done() for _ in batch]\n"
         "        return batch\n\n    async def _settle",
         (Rule.GIVEN_BACK,),
-        119,
+        528,
     ),
     Mutant(
         "failed entries ignored",
@@ -152,6 +152,7 @@ MUTANTS = (
         "412 treated as a failure",
         "uploader",
         "self._archive.put(key, document()))\n",
+        "self._archive.put(key, document()))\n"
         "                        if stored is Stored.ALREADY_THERE:\n"
         "                            raise StoreFaultError(Cause.SERVER, 'PutObject: 412')\n",
         (Rule.DRAINED,),

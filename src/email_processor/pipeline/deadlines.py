@@ -6,6 +6,8 @@ from typing import TypeVar, cast
 
 Answer = TypeVar("Answer")
 
+EARLY_SECONDS = 0.001  # that a timer may fire before its time: uvloop counts in milliseconds, other loops in less
+
 
 class _Waiter:
     """A task that waits for an answer, until when, and whether it was told that this is over."""
@@ -61,10 +63,10 @@ class Deadlines:
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         self._fires_at = float("inf")
-        now = loop.time()
+        due = loop.time() + EARLY_SECONDS  # or a timer that fired early would be set again at once, and again
         in_time = []
         for waiter in self._waiters:
-            if waiter.deadline > now:
+            if waiter.deadline > due:
                 in_time.append(waiter.deadline)
             elif not waiter.is_late:
                 waiter.is_late = True

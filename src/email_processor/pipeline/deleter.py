@@ -1,6 +1,7 @@
 """The deleter: receipts in, batches of deletes out."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from email_processor.domain.errors import QueueFaultError
 from email_processor.metrics import Operation
@@ -14,12 +15,20 @@ class Deleter:
     """Deletes what is archived, ten at a time or after a linger, several batches in flight."""
 
     def __init__(
-        self, common: Common, inbox: Inbox, receipts: asyncio.Queue[Delivery], *, linger: float, most_in_flight: int
+        self,
+        common: Common,
+        inbox: Inbox,
+        receipts: asyncio.Queue[Delivery],
+        *,
+        renew_due: Callable[[list[Delivery]], Awaitable[None]],
+        linger: float,
+        most_in_flight: int,
     ) -> None:
-        """`linger` is how many seconds a batch may wait to be filled."""
+        """`renew_due` renews the leases that are due; `linger` is how many seconds a batch may wait to be filled."""
         self._common = common
         self._inbox = inbox
         self._receipts = receipts
+        self._renew_due = renew_due
         self._linger = linger
         self._slots = asyncio.Semaphore(most_in_flight)
         self._settling = 0
@@ -52,6 +61,8 @@ class Deleter:
                 if len(left) == len(batch):
                     await backoff.wait()
                 batch = left
+                if batch:  # deletes that hang one after another leave no other moment for it
+                    await self._renew_due(batch)
         finally:
             self._settling -= 1
             if not self._settling:

@@ -32,9 +32,7 @@ class LeaseKeeper:
             next_due = min((self._due_at(it) for it in self._common.ledger), default=now + self._half_life)
             pause = min(max(next_due - now, self._half_life / 10), self._half_life)
             await asyncio.sleep(pause)  # noqa: TID251 - until the next is due, and nothing else is waited for
-            # a little ahead of time, so that messages received together are renewed together
-            soon = self._common.clock.monotonic() + self._half_life / 5
-            due = [it for it in self._common.ledger if self._is_renewable(it) and self._due_at(it) <= soon]
+            due = self._due(self._common.ledger)
             if not self._common.ledger.may_renew:
                 due = due[:BATCH]  # enough to find out whether it is allowed again
             if await self._renew(due):
@@ -42,8 +40,20 @@ class LeaseKeeper:
             else:
                 await self._backoff.wait()
 
+    async def renew_due(self, deliveries: Iterable[Delivery]) -> None:
+        """Renew those of them that are due, once, if it is permitted."""
+        if self._common.ledger.may_renew:
+            await self._renew(self._due(deliveries))
+
+    def _due(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        """A little ahead of time, so that messages received together are renewed together."""
+        soon = self._common.clock.monotonic() + self._half_life / 5
+        return [it for it in deliveries if self._is_renewable(it) and self._due_at(it) <= soon]
+
     def _is_renewable(self, delivery: Delivery) -> bool:
-        return not (delivery.lost or delivery.closing) and self._longest_lease(delivery) > delivery.lease_until + 1
+        if delivery.lost or delivery.closing or delivery.renewal is not None:
+            return False
+        return self._longest_lease(delivery) > delivery.lease_until + 1
 
     def _due_at(self, delivery: Delivery) -> float:
         return delivery.lease_until - self._half_life
@@ -104,7 +114,8 @@ class LeaseKeeper:
     async def give_back(self, deliveries: Iterable[Delivery]) -> None:
         """Make messages visible to others at once, in the order in which they came, so that FIFO groups stay in order.
 
-        One that cannot be given back stays in hand; the queue hands it out again when its lease runs out.
+        It is tried for as long as it takes, unless it is not permitted: whoever calls it sets a deadline. What is not
+        given back stays in hand; the queue hands it out again when its lease runs out.
         """
         ours = []
         for delivery in deliveries:
@@ -115,18 +126,32 @@ class LeaseKeeper:
                 self._common.ledger.close(delivery)
             else:
                 ours.append(delivery)
-        for start in range(0, len(ours), BATCH):
-            batch = ours[start : start + BATCH]
+        backoff = self._common.new_backoff()
+        while ours:
+            batch, later = ours[:BATCH], ours[BATCH:]
             try:
-                verdicts = await self._common.calls.bounded(
-                    Operation.CHANGE_VISIBILITY,
-                    self._inbox.change_visibility([delivery.receipt_handle for delivery in batch], 0),
-                )
+                left = await self._release(batch)
             except QueueFaultError as fault:
                 self._common.health.failed(Part.RENEWING, fault)
-                return
-            for delivery, verdict in zip(batch, verdicts, strict=True):
-                if verdict is Verdict.DONE:
-                    self._common.metrics.released.labels("shutdown").inc()
-                if verdict is not Verdict.FAILED:
-                    self._common.ledger.close(delivery)
+                if fault.cause is Cause.DENIED:
+                    return  # it would be denied again
+                left = batch
+            if left:
+                await backoff.wait()
+            ours = left + later
+
+    async def _release(self, batch: list[Delivery]) -> list[Delivery]:
+        """One request; what is left to give back."""
+        handles = [delivery.receipt_handle for delivery in batch]
+        verdicts = await self._common.calls.bounded(
+            Operation.CHANGE_VISIBILITY, self._inbox.change_visibility(handles, 0)
+        )
+        left = []
+        for delivery, verdict in zip(batch, verdicts, strict=True):
+            if verdict is Verdict.FAILED:
+                left.append(delivery)
+                continue
+            if verdict is Verdict.DONE:
+                self._common.metrics.released.labels("shutdown").inc()
+            self._common.ledger.close(delivery)
+        return left

@@ -79,8 +79,15 @@ async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: 
         redrive=redrive,
         rules=plan.upload,
     )
-    deleter = Deleter(common, world.inbox, receipts, linger=plan.delete_linger, most_in_flight=plan.deletes)
     leases = LeaseKeeper(common, world.inbox, plan.visibility_timeout)
+    deleter = Deleter(
+        common,
+        world.inbox,
+        receipts,
+        renew_due=leases.renew_due,
+        linger=plan.delete_linger,
+        most_in_flight=plan.deletes,
+    )
 
     async with asyncio.TaskGroup() as tasks:
         deleting = tasks.create_task(deleter.delete(), name="deleter")

@@ -4,11 +4,12 @@ import asyncio
 
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.deleter import Deleter
+from email_processor.pipeline.leases import LeaseKeeper
 from email_processor.pipeline.ledger import Delivery
 from email_processor.ports import Verdict
 from tests.simulation.loop import simulate
 from tests.unit.pipeline.fakes import FakeInbox
-from tests.unit.pipeline.kit import Kit, queue_fault
+from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, queue_fault
 
 
 class Stage:
@@ -18,7 +19,14 @@ class Stage:
         self.kit = Kit.new()
         self.inbox = FakeInbox()
         self.receipts: asyncio.Queue[Delivery] = asyncio.Queue(1000)
-        self.deleter = Deleter(self.kit.common, self.inbox, self.receipts, linger=linger, most_in_flight=most_in_flight)
+        self.deleter = Deleter(
+            self.kit.common,
+            self.inbox,
+            self.receipts,
+            renew_due=LeaseKeeper(self.kit.common, self.inbox, VISIBILITY_TIMEOUT).renew_due,
+            linger=linger,
+            most_in_flight=most_in_flight,
+        )
 
     def archived(self, count: int = 1, first: int = 0) -> list[Delivery]:
         """Messages whose objects are durable, on their way to the deleter."""
@@ -242,3 +250,18 @@ def test_a_hung_delete_is_given_up_and_tried_again() -> None:
         return [round(call.began, 3) for call in stage.inbox.deletes.calls], timeouts
 
     assert ([0, 8.1], 1) == simulate(story())
+
+
+def test_between_two_deletes_that_hang_a_lease_that_is_due_is_renewed() -> None:
+    """Else they would leave no moment for it: none is renewed while its delete is on the wire."""
+
+    async def story() -> tuple[list[float], list[float], float]:
+        stage = Stage(linger=0)
+        stage.inbox.deletes.answers.extend([asyncio.Event(), asyncio.Event()])
+        (delivery,) = stage.archived()
+        delivery.lease_until = VISIBILITY_TIMEOUT / 2 + 12
+        await stage.until_done()
+        renewals = [round(call.began, 3) for call in stage.inbox.changes.calls]
+        return [round(call.began, 3) for call in stage.inbox.deletes.calls], renewals, round(delivery.lease_until, 3)
+
+    assert ([0, 8.1, 16.3], [8.1], VISIBILITY_TIMEOUT + 8.1) == simulate(story())

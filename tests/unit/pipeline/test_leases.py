@@ -211,24 +211,39 @@ def test_giving_back_waits_for_a_renewal_on_the_wire() -> None:
     assert simulate(story()) == 3
 
 
-def test_what_cannot_be_given_back_stays_in_hand_and_what_is_lost_is_let_go() -> None:
-    """Three messages: one whose lease is lost, one that the queue no longer knows, one whose entry fails."""
+def test_what_fails_is_given_back_again_and_what_is_lost_is_let_go() -> None:
+    """Three messages: one whose lease is lost, one that the queue no longer knows, one whose entry fails once."""
 
-    async def story() -> tuple[list[tuple[str, ...]], list[str], float]:
+    async def story() -> tuple[list[tuple[str, ...]], int, float]:
         stage = Stage()
         lost, gone, failed = (stage.kit.in_hand(name, name) for name in ("lost", "gone", "failed"))
         stage.kit.common.ledger.lose(lost, "lost")
         stage.inbox.changes.answers.append([Verdict.GONE, Verdict.FAILED])
         await stage.leases.give_back([lost, gone, failed])
-        left = [delivery.message_id for delivery in stage.kit.common.ledger]
         handles = [handles for _, handles, _ in stage.changes]
-        return handles, left, stage.kit.value("messages_released_total", reason="shutdown")
+        return handles, len(stage.kit.common.ledger), stage.kit.value("messages_released_total", reason="shutdown")
 
-    assert ([("gone", "failed")], ["failed"], 0) == simulate(story())
+    assert ([("gone", "failed"), ("failed",)], 0, 1) == simulate(story())
 
 
-def test_giving_back_ends_with_the_first_fault_of_the_queue() -> None:
-    """There is little time; the leases run out by themselves."""
+def test_a_fault_of_the_queue_is_no_reason_to_keep_the_rest() -> None:
+    """Two requests fail, and are made again, further and further apart."""
+
+    async def story() -> tuple[list[str], int, bool]:
+        stage = Stage()
+        for number in range(12):
+            stage.kit.in_hand(f"m{number}", f"r{number}")
+        stage.inbox.changes.answers.extend([queue_fault(Cause.SERVER), queue_fault(Cause.NETWORK)])
+        await stage.leases.give_back(list(stage.kit.common.ledger))
+        first = [handles[0] for _, handles, _ in stage.changes]
+        times = [at for at, _, _ in stage.changes]
+        return first, len(stage.kit.common.ledger), times[0] < times[1] < times[2] == times[3]
+
+    assert (["r0", "r0", "r0", "r10"], 0, True) == simulate(story())
+
+
+def test_without_permission_nothing_is_given_back_and_the_stop_goes_on() -> None:
+    """It would be denied again; the leases run out by themselves."""
 
     async def story() -> tuple[int, int]:
         stage = Stage()
