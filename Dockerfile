@@ -3,12 +3,11 @@ FROM python:3.13-slim AS build
 
 # The dependencies: exact versions, checked against their hashes, binary wheels only. Of botocore's descriptions of
 # every AWS service we keep the ones that are called, credentials included.
-COPY .ci/pins/runtime.txt /tmp/
+COPY .ci/pins/runtime.txt .ci/trim_botocore.py /tmp/
 RUN python -m venv --without-pip /app \
     && python -m pip --python /app/bin/python install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action ignore \
         --no-deps --require-hashes --only-binary=:all: -r /tmp/runtime.txt \
-    && find /app/lib/python3.13/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
-        ! -name kms ! -name s3 ! -name signin ! -name sqs ! -name sso ! -name sso-oidc ! -name sts -exec rm -r {} + \
+    && python /tmp/trim_botocore.py /app/lib/python3.13/site-packages/botocore/data \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /app/lib/python3.13/site-packages
 
 # The program, compiled for the place where it will be.

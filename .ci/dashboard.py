@@ -123,7 +123,8 @@ ROWS = [
             ),
             Panel(
                 "Sent to stored",
-                "Seconds from sent to the queue to stored in the bucket.",
+                "Seconds from sent to the queue to stored in the bucket: the age of what the queue hands out. Of what "
+                "it has not handed out yet only CloudWatch knows the age (ApproximateAgeOfOldestMessage).",
                 "s",
                 {f"p{percent}": quantile(percent / 100, "sent_to_stored_seconds") for percent in (50, 99)},
             ),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
+import scaling
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
@@ -80,12 +81,23 @@ def rules() -> str:
     return _table(("rule", "what must hold", "deliberate bugs that it must notice"), rows)
 
 
+def scaling_table(head: tuple[str, ...], rows: Callable[[], list[tuple[str, ...]]]) -> Callable[[], str]:
+    """One of the tables of the scaling model."""
+    return lambda: _table(head, rows())
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "metrics": metrics,
     "operations": operations,
     "checks": checks,
     "rules": rules,
+    "scaling-figures": scaling_table(("", "figure", "value", "from"), scaling.figures),
+    "scaling-measured": scaling_table(
+        ("emails of", "emails a second", "CPU a message", "memory, anonymous", "sent to stored, p99"), scaling.measured
+    ),
+    "scaling-day": scaling_table(("what", "how", "value"), scaling.day),
+    "scaling-dollars": scaling_table(("what", "how many", "price", "a day"), scaling.dollars),
 }
 
 

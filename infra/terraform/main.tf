@@ -14,6 +14,10 @@ resource "aws_kms_key" "this" {
   enable_key_rotation = true
   policy              = data.aws_iam_policy_document.key.json
   tags                = var.tags
+
+  lifecycle {
+    prevent_destroy = true # without it no email can be read again
+  }
 }
 
 resource "aws_kms_alias" "this" {
@@ -60,6 +64,10 @@ resource "aws_sqs_queue" "dead" {
   kms_master_key_id                 = aws_kms_key.this.arn
   kms_data_key_reuse_period_seconds = 3600
   tags                              = var.tags
+
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "aws_sqs_queue" "this" {
@@ -75,11 +83,40 @@ resource "aws_sqs_queue" "this" {
     deadLetterTargetArn = aws_sqs_queue.dead.arn
     maxReceiveCount     = var.max_receive_count
   })
+
+  lifecycle {
+    prevent_destroy = true # emails wait in it
+  }
 }
 
 resource "aws_sqs_queue_policy" "this" {
   queue_url = aws_sqs_queue.this.url
   policy    = data.aws_iam_policy_document.queue.json
+}
+
+resource "aws_sqs_queue_policy" "dead" {
+  queue_url = aws_sqs_queue.dead.url
+  policy    = data.aws_iam_policy_document.dead.json
+}
+
+data "aws_iam_policy_document" "dead" {
+  statement {
+    sid       = "OnlyEncrypted"
+    effect    = "Deny"
+    actions   = ["sqs:*"]
+    resources = [aws_sqs_queue.dead.arn]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
 }
 
 data "aws_iam_policy_document" "queue" {
@@ -140,6 +177,10 @@ resource "aws_s3_bucket" "this" {
   #checkov:skip=CKV2_AWS_62: nobody needs to be told of every email
   bucket = local.bucket_name
   tags   = var.tags
+
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "aws_s3_bucket_versioning" "this" {

@@ -3,6 +3,7 @@
 Everything heavy is imported by the command that needs it, so that `--version` and `healthcheck` are quick.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -40,6 +41,7 @@ def run() -> None:
     """Run the service until SIGTERM or SIGINT, then finish what is in hand."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_before_start)  # as the first process of a container we would not get it otherwise
+    gc.disable()  # until all is loaded: to look through it again and again would be a tenth of a start
     import asyncio
 
     from email_processor import logs, settings

@@ -3,13 +3,12 @@
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import orjson
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +36,10 @@ def set_up(*, level: str, style: str, file: Path | None, stream: TextIO | None =
         logging.getLogger(name).setLevel(logging.ERROR)
     is_for_people = style == "console" or (style == "auto" and stream.isatty())
     handlers: list[logging.Handler] = [logging.StreamHandler(stream)]
-    handlers[0].setFormatter(_console(stream) if is_for_people else _json())
+    handlers[0].setFormatter(_console(stream) if is_for_people else _Json())
     if file is not None:
         handler = _File(file, maxBytes=FILE_MAX_BYTES, backupCount=FILES_BEFORE, encoding="utf-8", delay=True)
-        handler.setFormatter(_json())
+        handler.setFormatter(_Json())
         handlers.append(handler)
     for each in handlers:
         root.addHandler(each)
@@ -60,23 +59,46 @@ class _File(RotatingFileHandler):
         log.error("log_file_failing", extra={"file": self.baseFilename, "error": str(sys.exc_info()[1])})
 
 
-def _json() -> logging.Formatter:
-    return _formatter(structlog.processors.format_exc_info, _in_order, structlog.processors.JSONRenderer(_dumps))
+# What every record has of its own; the rest are the fields of whoever logs.
+_STANDARD = frozenset({*vars(logging.makeLogRecord({})), "asctime", "message", "taskName"})
+
+
+class _Json(logging.Formatter):
+    """One JSON object a line, whatever is in the record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level and event first."""
+        fields: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+        }
+        fields |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if record.exc_info and record.exc_info[1]:
+            fields["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            fields["stack"] = record.stack_info
+        try:
+            return orjson.dumps(fields, default=str).decode()
+        except TypeError:  # a lone surrogate, a huge number: better shown in Python's way than lost
+            return orjson.dumps({name: _plain(value) for name, value in fields.items()}).decode()
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) and value.isascii() else ascii(value)
 
 
 def _console(stream: TextIO) -> logging.Formatter:
+    import structlog  # noqa: PLC0415 - only people pay for it: with rich behind it, it would be a tenth of a start
+
     # Not structlog's own choice of traceback, which prints the local variables: bodies and credentials among them.
-    return _formatter(
-        structlog.dev.ConsoleRenderer(
-            colors=stream.isatty() and not os.environ.get("NO_COLOR"),
-            exception_formatter=structlog.dev.plain_traceback,
-            repr_native_str=True,  # escapes control characters
-            timestamp_key="time",
-        )
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=stream.isatty() and not os.environ.get("NO_COLOR"),
+        exception_formatter=structlog.dev.plain_traceback,
+        repr_native_str=True,  # escapes control characters
+        timestamp_key="time",
     )
-
-
-def _formatter(*final: Processor) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,
@@ -84,21 +106,5 @@ def _formatter(*final: Processor) -> logging.Formatter:
             structlog.stdlib.ExtraAdder(),
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         ],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
-
-
-def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    head = {key: event.pop(key) for key in ("time", "level", "event") if key in event}
-    return {**head, **event}
-
-
-def _dumps(record: EventDict, **_options: Any) -> str:  # noqa: ANN401 - structlog hands over options of the json module
-    try:
-        return orjson.dumps(record, default=str).decode()
-    except TypeError:  # a lone surrogate, a huge number: better shown in Python's way than lost
-        return orjson.dumps({name: _plain(value) for name, value in record.items()}).decode()
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) and value.isascii() else ascii(value)

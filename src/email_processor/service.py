@@ -68,6 +68,7 @@ async def serve(settings: Settings) -> int:
                 uniform=random.Random().uniform,  # noqa: S311 - it spreads retries, nothing secret
             )
             gc.freeze()  # what is loaded by now stays: the collector need not look at it again and again
+            gc.enable()  # the command line turned it off for the start
             left = await run(plan, world, metrics, health, stop)
             summaries.cancel()
     log.log(logging.WARNING if left else logging.INFO, "stopped", extra={**metrics.totals(), "left_in_hand": left})

@@ -80,3 +80,13 @@ def test_the_first_receive_is_made_at_once(one_site: Site) -> None:
     with gate_before(one_site.emulator.url) as sqs, one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
         sqs.wait_for("ReceiveMessage", within=60)
         assert service.cpu_seconds() < 2.0
+
+
+def test_a_start_loads_only_what_every_start_needs(one_site: Site) -> None:
+    """Not what another `S3_CLIENT`, a terminal, other commands or transfers of files need."""
+    with one_site.service(PYTHONPROFILEIMPORTTIME="1") as service:
+        service.wait_for("started")
+        assert service.stop() == 0
+    loaded = {line.rpartition("|")[2].strip() for line in service.lines if line.startswith("import time:")}
+    assert {"aioboto3", "uvloop"} <= loaded
+    assert set() == loaded & {"email_processor.doctor", "moto", "obstore", "rich", "s3transfer", "structlog"}

@@ -1,6 +1,7 @@
 """The command line: its options and its exit codes."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -133,6 +134,7 @@ def _this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
         monkeypatch.setenv(name, value)
     with restored_logging():
         yield
+    gc.enable()
     for number, handler in before.items():
         signal.signal(number, handler)
 

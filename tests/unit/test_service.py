@@ -1,12 +1,16 @@
 """The composition root: what the settings become, and the summary."""
 
 import asyncio
+import gc
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from email_processor import __version__
+from email_processor import __version__, service
 from email_processor.metrics import Metrics
 from email_processor.pipeline.receiver import ReceiveRules
 from email_processor.pipeline.run import Plan
@@ -54,6 +58,32 @@ def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
         grace=24,
     )
     assert expected == plan_of(settings)
+
+
+async def test_the_garbage_collector_is_on_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is off for the start only: off for longer, everything that refers to itself would stay in memory."""
+    seen: list[bool] = []
+
+    async def run(*_arguments: object) -> int:
+        seen.append(gc.isenabled())
+        return 0
+
+    @asynccontextmanager
+    async def connect(*_arguments: object) -> AsyncIterator[SimpleNamespace]:
+        yield SimpleNamespace(inbox=None, archive=None, payloads=None)
+
+    monkeypatch.setattr(service, "run", run)
+    monkeypatch.setattr(service, "connect", connect)
+    gc.disable()
+    try:
+        settings = Settings(
+            sqs_queue_url="http://127.0.0.1:1/1/emails", s3_bucket_name="archive", http_host="127.0.0.1", http_port=0
+        )
+        assert 0 == await service.serve(settings)
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    assert [True] == seen
 
 
 async def test_the_summary_says_what_was_done_since_the_last(caplog: pytest.LogCaptureFixture) -> None:
