@@ -102,6 +102,7 @@ def plan_of(settings: Settings) -> Plan:
             upload_timeout=settings.s3_timeout_seconds,
         ),
         uploads=settings.uploads_max,
+        uploads_least=settings.uploads_min,
         deletes=settings.deletes_max,
         delete_linger=settings.delete_linger_seconds,
         visibility_timeout=settings.visibility_timeout_seconds,

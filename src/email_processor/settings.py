@@ -210,12 +210,19 @@ class Settings(BaseSettings):
     receivers_max: int = Field(
         4, ge=1, le=64, description="Most receives at once; an idle queue is watched by one.", examples=["4"]
     )
-    uploads_max: int = Field(
-        128,
+    uploads_min: int = Field(
+        8,
         ge=1,
         le=1024,
-        description="Most uploads at once; the number in force adapts to what S3 bears.",
-        examples=["128"],
+        description="Uploads at once to start with, and the fewest that throttling or rising latency leaves.",
+        examples=["8"],
+    )
+    uploads_max: int = Field(
+        256,
+        ge=1,
+        le=1024,
+        description="Most uploads at once; the number in force finds its own level between the two.",
+        examples=["256"],
     )
     deletes_max: int = Field(4, ge=1, le=64, description="Most delete batches in flight at once.", examples=["4"])
     delete_linger_seconds: float = Field(
@@ -225,7 +232,7 @@ class Settings(BaseSettings):
         1000,
         ge=10,
         le=100_000,
-        description="Most messages in hand; a receive is only made when a full batch fits.",
+        description="Most messages in hand; a receive is made only when a full batch fits and will soon be uploaded.",
         examples=["1000"],
     )
     in_flight_max_bytes: int = Field(

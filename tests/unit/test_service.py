@@ -34,6 +34,7 @@ def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
         s3_quarantine_prefix="rejected",
         quarantine_enabled=False,
         receivers_max=3,
+        uploads_min=6,
         uploads_max=127,
         deletes_max=5,
         delete_linger_seconds=0.3,
@@ -48,6 +49,7 @@ def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
             key_prefix="mail", quarantine_prefix="rejected", quarantine=False, version=__version__, upload_timeout=14
         ),
         uploads=127,
+        uploads_least=6,
         deletes=5,
         delete_linger=0.3,
         visibility_timeout=301,

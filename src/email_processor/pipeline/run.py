@@ -23,7 +23,6 @@ from email_processor.ports import Archive, Clock, Inbox, Payloads, QueueGauge
 
 log = logging.getLogger(__name__)
 
-UPLOADS_AT_START = 16
 UPLOAD_BYTES_AT_ONCE = 8 * 1024 * 1024  # twice that is buffered; at 40 ms a PUT it is still 200 MiB a second
 LAST_POLL_SECONDS = 2.0
 
@@ -47,6 +46,7 @@ class Plan:
     receive: ReceiveRules
     upload: UploadRules
     uploads: int
+    uploads_least: int
     deletes: int
     delete_linger: float
     visibility_timeout: int
@@ -66,7 +66,14 @@ async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: 
     jobs: asyncio.Queue[Job] = asyncio.Queue(plan.in_flight_messages)
     receipts: asyncio.Queue[Delivery] = asyncio.Queue(plan.in_flight_messages)
     redrive = Redrive()
-    limiter = Limiter(world.clock, metrics, start=UPLOADS_AT_START, most=plan.uploads, most_bytes=UPLOAD_BYTES_AT_ONCE)
+    limiter = Limiter(
+        world.clock,
+        metrics,
+        least=plan.uploads_least,
+        most=plan.uploads,
+        most_bytes=UPLOAD_BYTES_AT_ONCE,
+        changed=common.ledger.follow,
+    )
 
     receiver = Receiver(common, world.inbox, jobs, plan.receive)
     uploader = Uploader(

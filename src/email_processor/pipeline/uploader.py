@@ -136,6 +136,7 @@ class Uploader:
     async def _archive_body(self, job: Job) -> Outcome:
         email = read(job.message.body)
         if isinstance(email, Pointer):
+            self._common.ledger.set_aside(job.delivery)
             self._offloaded.put_nowait((job, email))
             return Outcome.MOVED
         return await self._store_email(job, email)
@@ -217,8 +218,8 @@ class Uploader:
         backoff = None
         with circuit.trying():
             while True:
-                async with self._limiter.slot(size) as started_at, circuit.admitted():
-                    before = self._common.clock.monotonic()
+                async with self._limiter.slot(size), circuit.admitted():
+                    started_at = self._common.clock.monotonic()
                     try:
                         stored = await self._common.calls.bounded(Operation.PUT, self._archive.put(key, document()))
                     except StoreFaultError as fault:
@@ -231,11 +232,11 @@ class Uploader:
                             alone.failed(fault)
                             is_spaced = circuit.is_open  # then the circuit itself spaces the tries
                     else:
-                        self._limiter.succeed()
+                        self._limiter.succeed(started_at, size)
                         circuit.succeed()
                         return stored
                     finally:
-                        self._metrics.upload_seconds.observe(self._common.clock.monotonic() - before)
+                        self._metrics.upload_seconds.observe(self._common.clock.monotonic() - started_at)
                 backoff = backoff or self._common.new_backoff()
                 if not is_spaced:
                     await backoff.wait()

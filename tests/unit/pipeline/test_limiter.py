@@ -1,25 +1,23 @@
-"""How many uploads run at once: up with success at full use, half at a throttle."""
+"""Slots for uploads: first come first served, no more than the level allows, and never too many bytes."""
 
 import asyncio
 
-from hypothesis import given
-from hypothesis import strategies as st
-
+from email_processor.pipeline.level import MEASURED_LEAST
 from email_processor.pipeline.limiter import Limiter
 from tests.simulation.loop import simulate
 from tests.unit.pipeline.kit import new_metrics, virtual_clock
 
 
-def new_limiter(start: int = 2, most: int = 8) -> Limiter:
+def new_limiter(least: int = 2, most: int = 8) -> Limiter:
     """A limiter on the running loop."""
-    return Limiter(virtual_clock(), new_metrics(), start=start, most=most, most_bytes=100)
+    return Limiter(virtual_clock(), new_metrics(), least=least, most=most, most_bytes=100)
 
 
 def test_no_more_run_at_once_than_the_limit() -> None:
     """The high-water mark of uploads in a slot is the limit."""
 
     async def story() -> int:
-        limiter = new_limiter(start=3)
+        limiter = new_limiter(least=3)
         running = high = 0
 
         async def upload() -> None:
@@ -42,7 +40,7 @@ def test_slots_go_to_those_who_wait_in_order() -> None:
     """First come, first served: nobody overtakes."""
 
     async def story() -> list[int]:
-        limiter = new_limiter(start=1)
+        limiter = new_limiter(least=1)
         order: list[int] = []
 
         async def upload(number: int) -> None:
@@ -58,59 +56,55 @@ def test_slots_go_to_those_who_wait_in_order() -> None:
     assert [0, 1, 2, 3, 4] == simulate(story())
 
 
-def test_the_limit_grows_only_while_all_of_it_is_used() -> None:
-    """A success with slots to spare says nothing of what the store could bear."""
+def test_a_limit_that_grows_lets_those_in_who_wait_and_is_told() -> None:
+    """After a round of successes at full use: nobody need give back a slot first."""
 
-    async def story() -> tuple[int, int]:
-        limiter = new_limiter(start=2)
+    async def story() -> tuple[int, list[int], float]:
+        metrics, limits, entered = new_metrics(), list[int](), list[int]()
+        limiter = Limiter(virtual_clock(), metrics, least=1, most=4, most_bytes=100, changed=limits.append)
+
+        async def upload(number: int) -> None:
+            async with limiter.slot(1):
+                entered.append(number)
+                await asyncio.sleep(10)
+
+        async with asyncio.TaskGroup() as tasks, limiter.slot(1):
+            for number in range(3):
+                tasks.create_task(upload(number))
+            await asyncio.sleep(1)
+            for _ in range(MEASURED_LEAST + 2):
+                limiter.succeed(0.0, 1)
+            await asyncio.sleep(1)
+            seen = len(entered)
+        gauge = metrics.registry.get_sample_value("email_processor_upload_concurrency_limit")
+        return seen, limits, gauge or 0
+
+    assert (2, [1, 2, 3], 3) == simulate(story())
+
+
+def test_a_throttle_lowers_the_limit_and_is_told() -> None:
+    """Half, once for uploads that ran together."""
+
+    async def story() -> tuple[int, list[int]]:
+        limits: list[int] = []
+        limiter = Limiter(virtual_clock(), new_metrics(), least=1, most=8, most_bytes=100, changed=limits.append)
+        for _ in range(MEASURED_LEAST):
+            limiter.succeed(-1.0, 1)
         async with limiter.slot(1):
-            limiter.succeed()
-        spare = limiter.limit
-        async with limiter.slot(1), limiter.slot(1):
-            limiter.succeed()
-        return spare, limiter.limit
+            limiter.succeed(-1.0, 1)
+        await asyncio.sleep(1)
+        limiter.throttle(0.5)
+        limiter.throttle(0.5)
+        return limiter.limit, limits
 
-    assert (2, 3) == simulate(story())
-
-
-def test_a_throttle_halves_the_limit_and_growth_is_slow_from_then_on() -> None:
-    """Multiplicative decrease, additive increase: one more for a whole round of successes."""
-
-    async def story() -> list[int]:
-        limiter = new_limiter(start=8)
-        seen = []
-        async with limiter.slot(1) as started:
-            await asyncio.sleep(1)
-            limiter.throttle(started)
-        seen.append(limiter.limit)
-        for _ in range(5):
-            async with limiter.slot(1), limiter.slot(1), limiter.slot(1), limiter.slot(1):
-                limiter.succeed()
-            seen.append(limiter.limit)
-        return seen
-
-    assert [4, 4, 4, 4, 4, 5] == simulate(story())
-
-
-def test_one_burst_of_throttles_is_one_decrease() -> None:
-    """Uploads that began before the last decrease say nothing new."""
-
-    async def story() -> int:
-        limiter = new_limiter(start=8)
-        async with limiter.slot(1) as one, limiter.slot(1) as two:
-            await asyncio.sleep(1)
-            limiter.throttle(one)
-            limiter.throttle(two)
-        return limiter.limit
-
-    assert simulate(story()) == 4
+    assert (1, [1, 2, 1]) == simulate(story())
 
 
 def test_no_more_bytes_are_under_way_than_allowed_and_one_upload_always_is() -> None:
     """Sizes of 60 and 40 run together, 41 waits, and what is larger than all that is allowed runs alone."""
 
     async def story() -> tuple[int, list[int]]:
-        limiter = new_limiter(start=8)
+        limiter = new_limiter(least=8)
         running = high = 0
         order: list[int] = []
 
@@ -131,31 +125,11 @@ def test_no_more_bytes_are_under_way_than_allowed_and_one_upload_always_is() -> 
     assert (100, [60, 40, 41, 250, 5]) == simulate(story())
 
 
-@given(st.lists(st.booleans(), max_size=60))
-def test_the_limit_stays_between_one_and_the_most(is_throttled: list[bool]) -> None:
-    """Whatever the store answers."""
-
-    async def story() -> list[int]:
-        limiter = new_limiter(start=4, most=6)
-        seen = []
-        for each in is_throttled:
-            async with limiter.slot(1) as started:
-                await asyncio.sleep(1)
-                if each:
-                    limiter.throttle(started)
-                else:
-                    limiter.succeed()
-            seen.append(limiter.limit)
-        return seen
-
-    assert all(1 <= limit <= 6 for limit in simulate(story()))
-
-
 def test_a_slot_is_not_lost_with_the_one_who_was_cancelled() -> None:
     """Cancelled while waiting, or in the very tick in which its turn came: the next one gets the slot."""
 
     async def story() -> list[str]:
-        limiter = new_limiter(start=1)
+        limiter = new_limiter(least=1)
         done: list[str] = []
 
         async def upload(name: str) -> None:

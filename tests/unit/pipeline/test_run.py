@@ -1,6 +1,7 @@
 """The pipeline as a whole: from the queue to the bucket, and the order in which it stops."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +24,7 @@ PLAN = Plan(
     receive=ReceiveRules(most=4, batch=10, wait=20, poll_interval=0),
     upload=UploadRules("emails", "quarantine", quarantine=True, version="1.2.3", upload_timeout=15),
     uploads=8,
+    uploads_least=8,
     deletes=4,
     delete_linger=0.2,
     visibility_timeout=300,
@@ -96,6 +98,46 @@ def test_no_more_uploads_run_at_once_than_there_are_workers() -> None:
         return service.store.puts.high
 
     assert simulate(story()) == 8
+
+
+def test_receives_and_deletes_follow_the_uploads() -> None:
+    """A store that takes 640 PUTs a second, then 50, then 640 again: so many are received, stored and deleted."""
+
+    async def story() -> list[tuple[int, ...]]:
+        service = Service(replace(PLAN, uploads=64))
+        inbox, store, loop = service.inbox, service.store, asyncio.get_running_loop()
+        inbox.receives.seconds = inbox.deletes.seconds = 0.01
+        store.puts.seconds = 0.1
+        service.send(30_000)
+        taken: Counter[int] = Counter()
+
+        def put(key: str, document: bytes) -> object:
+            taken[int(10 * loop.time())] += 1
+            is_throttled = 10 <= loop.time() < 30 and taken[int(10 * loop.time())] > 5
+            return store_fault(Cause.THROTTLED) if is_throttled else store._put(key, document)
+
+        store.puts.otherwise = put
+        seen: list[tuple[int, ...]] = []
+
+        def look() -> None:
+            in_hand = service.metrics.registry.get_sample_value("email_processor_in_flight_messages")
+            counts = (10 * len(inbox.receives.calls), len(store.objects), len(service.deleted))
+            seen.append((*counts, int(in_hand or 0)))
+
+        for second in (5, 10, 25, 30, 45, 50):
+            loop.call_later(second, look)
+        await service.run(50.5)
+        return seen
+
+    seen = simulate(story())
+    rates = [
+        [round((now - then) / 5, -1) for then, now in zip(seen[at], seen[at + 1], strict=True)] for at in (0, 2, 4)
+    ]
+    assert [[640] * 3, [50] * 3, [640] * 3] == [rate[:3] for rate in rates]
+    before, throttled, after = (each[3] for each in seen[1::2])
+    assert throttled <= 110
+    assert 200 <= min(before, after)
+    assert max(before, after) <= 266  # a delete is still on its way
 
 
 def test_a_stop_archives_and_deletes_what_is_in_hand() -> None:

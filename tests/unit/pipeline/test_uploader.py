@@ -38,7 +38,7 @@ class Stage:
         self.jobs: asyncio.Queue[Job] = asyncio.Queue(1000)
         self.receipts: asyncio.Queue[Delivery] = asyncio.Queue(1000)
         self.limiter = Limiter(
-            self.kit.common.clock, self.kit.common.metrics, start=16, most=64, most_bytes=8 * 1024 * 1024
+            self.kit.common.clock, self.kit.common.metrics, least=8, most=64, most_bytes=8 * 1024 * 1024
         )
         self.workers = workers
         self.uploader = Uploader(
@@ -245,6 +245,7 @@ def test_throttling_lowers_the_number_of_uploads_and_fails_nothing() -> None:
 
     async def story() -> tuple[int, bool, bool, int]:
         stage = Stage(workers=16)
+        stage.limiter._level._set(16)  # as if it had grown
         stage.store.puts.seconds = 1
         stage.store.puts.answers.extend(store_fault(Cause.THROTTLED) for _ in range(16))
         for number in range(16):
@@ -258,6 +259,28 @@ def test_throttling_lowers_the_number_of_uploads_and_fails_nothing() -> None:
         return (*seen[0], len(stage.store.objects))
 
     assert (8, False, True, 16) == simulate(story())
+
+
+def test_what_an_outage_takes_is_no_latency() -> None:
+    """An hour of failures and waits for the circuit, then a PUT of two seconds: the limiter hears of those two."""
+
+    async def story() -> list[float]:
+        stage = Stage()
+        stage.store.puts.seconds = 2
+        stage.store.puts.otherwise = lambda *_: store_fault(Cause.DENIED)
+        loop, heard = asyncio.get_running_loop(), list[float]()
+
+        def succeed(started_at: float, size: int) -> None:
+            heard.append(loop.time() - started_at)
+
+        stage.limiter.succeed = succeed  # type: ignore[method-assign]
+        for number in range(3):
+            stage.job(f"m{number}")
+        loop.call_later(3600, lambda: setattr(stage.store.puts, "otherwise", stage.store._put))
+        await stage.until_done()
+        return heard
+
+    assert [2.0, 2.0, 2.0] == simulate(story())
 
 
 def test_a_throttled_probe_waits_before_it_tries_again() -> None:
