@@ -103,8 +103,9 @@ def _watch(file: Path) -> None:
 
 
 def main() -> None:
-    """Start looking, then be the command."""
+    """Start looking, then be the command; what it freezes could not be seen."""
     file = Path(sys.argv[1])
+    gc.freeze = lambda: None
     threading.Thread(target=_watch, args=(file,), name="look", daemon=True).start()
     sys.argv = ["email-processor", "run"]
     email_processor()

@@ -146,9 +146,10 @@ def _read(log: Path, found: Run) -> None:
     """How often the service logged what, and the lines that it should not have logged."""
     for line in log.read_text(errors="replace").splitlines():
         try:
-            event = str(orjson.loads(line).get("event"))
+            record = orjson.loads(line)
         except orjson.JSONDecodeError:
-            event = "not JSON"
+            record = {"event": "not JSON"}
+        event = str(record["event"])
         found.events[event] += 1
-        if event in BAD_EVENTS:
+        if event in BAD_EVENTS or record.get("logger") == "asyncio":  # which has only errors to tell
             found.bad_lines.append(line)

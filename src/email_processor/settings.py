@@ -211,17 +211,13 @@ class Settings(BaseSettings):
         4, ge=1, le=64, description="Most receives at once; an idle queue is watched by one.", examples=["4"]
     )
     uploads_min: int = Field(
-        8,
-        ge=1,
-        le=1024,
-        description="Uploads at once to start with, and the fewest that throttling or rising latency leaves.",
-        examples=["8"],
+        1, ge=1, le=1024, description="Fewest uploads at once that throttling leaves.", examples=["1"]
     )
     uploads_max: int = Field(
         256,
         ge=1,
         le=1024,
-        description="Most uploads at once; the number in force finds its own level between the two.",
+        description="Most uploads at once; the number in force finds its own level, by latency and throttling.",
         examples=["256"],
     )
     deletes_max: int = Field(4, ge=1, le=64, description="Most delete batches in flight at once.", examples=["4"])
@@ -232,7 +228,7 @@ class Settings(BaseSettings):
         1000,
         ge=10,
         le=100_000,
-        description="Most messages in hand; a receive is made only when a full batch fits and will soon be uploaded.",
+        description="Most messages in hand; a receive is only made when a full batch fits.",
         examples=["1000"],
     )
     in_flight_max_bytes: int = Field(
@@ -305,6 +301,12 @@ class Settings(BaseSettings):
                 f"is {self.s3_timeout_seconds:g}, but must be at most half of VISIBILITY_TIMEOUT_SECONDS "
                 f"({visibility}), so that an upload ends while its message is hidden",
                 "15",
+            )
+        if self.uploads_min > self.uploads_max:
+            yield Problem(
+                ("UPLOADS_MIN", "UPLOADS_MAX"),
+                f"is {self.uploads_min}, but must be at most UPLOADS_MAX ({self.uploads_max})",
+                "1",
             )
         batch_bytes = self.max_messages_per_poll * MESSAGE_MAX_BYTES
         if self.in_flight_max_bytes < batch_bytes:

@@ -73,7 +73,7 @@ def test_throttling_is_not_an_outage(one_site: Site) -> None:
         with one_site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
             one_site.queue.wait_until_empty()
             assert service.metric("retries_total", cause="throttled") >= 1
-            assert service.metric("upload_concurrency_limit") < 16
+            assert service.metric("upload_concurrency_limit") < 8
             assert service.metric("retries_total", cause="server") == 0
             assert not service.logged("failing")
     assert one_site.bucket.message_ids() == sorted(sent)

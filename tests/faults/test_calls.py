@@ -108,9 +108,7 @@ def test_no_fault_of_a_renewal_loses_a_lease(one_site: Site) -> None:
         gate.rule = rule
         messages = sent(one_site.queue, emails(10 * len(faults)))
         began = time.monotonic()
-        with one_site.service(
-            AWS_ENDPOINT_URL=gate.url, S3_TIMEOUT_SECONDS="15", SQS_TIMEOUT_SECONDS="1", UPLOADS_MIN="64"
-        ) as service:
+        with one_site.service(AWS_ENDPOINT_URL=gate.url, S3_TIMEOUT_SECONDS="15", SQS_TIMEOUT_SECONDS="1") as service:
             service.wait_until("messages_received_total", len(messages))
             received = time.monotonic()
             service.wait_until("lease_extensions_total", len(messages), within=30)

@@ -268,3 +268,10 @@ async def test_closing_ends_what_is_under_way() -> None:
             await server.until(lambda: len(server.requests) == 1)
         with pytest.raises(BotoCoreError):
             await request
+
+
+async def test_a_connection_that_is_lost_before_its_first_request_says_so() -> None:
+    """The request that made it gets the error, and it is heard there and nowhere else."""
+    wire = Wire("http://archive.test", tls=None, connect_timeout=1, timeout=1)
+    with pytest.raises(ConnectionClosedError):
+        await wires._Connection(wire).ask(b"")

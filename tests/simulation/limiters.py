@@ -1,17 +1,17 @@
 """Limiters side by side: `python -m tests.simulation.limiters` plays each in every scenario and prints a table."""
 
-import argparse
 import math
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from email_processor.pipeline.level import Level
-from tests.simulation.store import Policy, Run, Scenario, Spell
+from tests.simulation.store import Policy, Run, Scenario
 
 Clock = Callable[[], float]
 
 
-class ThrottleOnly:
+class ThrottlesOnly:
     """Additive increase, multiplicative decrease; only a throttle is a sign of too many."""
 
     def __init__(self, now: Clock, least: int, most: int) -> None:
@@ -38,7 +38,7 @@ class ThrottleOnly:
         self._exact = max(self._least, self._exact * share)
 
 
-class LatencyToo(ThrottleOnly):
+class LatencyToo(ThrottlesOnly):
     """The same, and a smoothed latency of twice the lowest of the last two minutes is one more sign."""
 
     def __init__(self, now: Clock, least: int, most: int) -> None:
@@ -53,11 +53,10 @@ class LatencyToo(ThrottleOnly):
         if now - self._since > 60:
             self._low, self._lower_low, self._since = self._smooth, self._low, now
         self._low = min(self._low, self._smooth)
-        if self._smooth > 2 * min(self._low, self._lower_low):
-            if started_at >= self._lowered_at and is_full:
-                self._lower(0.8)
-        else:
+        if self._smooth <= 2 * min(self._low, self._lower_low):
             super().succeed(started_at, size, is_full=is_full)
+        elif started_at >= self._lowered_at and is_full:
+            self._lower(0.8)
 
 
 class Gradient:
@@ -79,139 +78,79 @@ class Gradient:
             self._long *= 0.95
         if is_full:
             gradient = max(0.5, min(1.0, 1.5 * self._long / latency))
-            self._toward(self._exact * gradient + math.sqrt(self._exact))
+            wanted = self._exact * gradient + math.sqrt(self._exact)
+            self._exact = max(self._least, min(self._most, 0.8 * self._exact + 0.2 * wanted))
 
     def throttle(self, started_at: float) -> None:
         self._exact = max(self._least, self._exact * 0.9)
 
-    def _toward(self, wanted: float) -> None:
-        self._exact = max(self._least, min(self._most, 0.8 * self._exact + 0.2 * wanted))
 
-
-class Vegas:
-    """TCP Vegas as Netflix has it: keep between 3 and 6 times log10(limit) uploads in a queue."""
-
-    def __init__(self, now: Clock, least: int, most: int) -> None:
-        self._now, self._least, self._most = now, least, most
-        self._exact = float(least)
-        self._low = math.inf
-        self._count = 0
-
-    @property
-    def limit(self) -> int:
-        return int(self._exact)
-
-    def succeed(self, started_at: float, size: int, *, is_full: bool) -> None:
-        latency = self._now() - started_at
-        self._count += 1
-        if self._count >= 30 * self._exact:  # forget, and probe anew
-            self._count, self._low = 0, latency
-        self._low = min(self._low, latency)
-        if not is_full:
-            return
-        unit = max(1.0, math.log10(self._exact))
-        queued = self._exact * (1 - self._low / latency)
-        if queued <= unit:
-            self._set(self._exact + 6 * unit)
-        elif queued < 3 * unit:
-            self._set(self._exact + unit)
-        elif queued > 6 * unit:
-            self._set(self._exact - unit)
-
-    def throttle(self, started_at: float) -> None:
-        self._set(self._exact - max(1.0, math.log10(self._exact)))
-
-    def _set(self, exact: float) -> None:
-        self._exact = max(self._least, min(self._most, exact))
-
-
-def level(now: Clock, least: int, most: int) -> Policy:
-    """Ours."""
-    return Level(now, least=least, most=most)
+def ours(now: Clock, least: int, most: int) -> Policy:
+    """What the pipeline has."""
+    return Level(now, start=least, least=1, most=most)
 
 
 POLICIES: Mapping[str, Callable[[Clock, int, int], Policy]] = {
-    "throttle only": ThrottleOnly,
-    "latency too": LatencyToo,
+    "AIMD, throttles": ThrottlesOnly,
+    "AIMD, latency": LatencyToo,
     "Gradient2": Gradient,
-    "Vegas": Vegas,
-    "ours": level,
+    "ours": ours,
 }
 
-SCENARIOS = (
-    Scenario("near", latency=0.01),
-    Scenario("usual", latency=0.04),
-    Scenario("far", latency=0.1),
-    Scenario("slow core, near", latency=0.001, cpu=0.0007),
-    Scenario("slow core, usual", latency=0.04, cpu=0.0007),
-    Scenario("slow core, far", latency=0.1, cpu=0.0007),
-    Scenario("200 millicores", latency=0.04, cpu=0.0005, quota=0.2, seconds=60),
-    Scenario("long tail", tail=0.05, spread=0.6),
-    Scenario("four at 3,500/s", rate=3500, processes=4, seconds=180, steady_from=20),
-    Scenario("one at 500/s", rate=500, queue=0.2, seconds=60),
-    Scenario("step to 400 ms", seconds=80, cpu=0.0007, spells=(Spell(20, 50, slower=10),)),
-    Scenario("outage", seconds=60, spells=(Spell(20, 40, is_down=True),)),
-    Scenario("noisy neighbours", seconds=80, rate=3500, spells=(Spell(20, 40, neighbours=0.9),)),
-    Scenario("slow spell", seconds=80, spells=(Spell(20, 40, slower=3),)),
-    Scenario("sizes mixed", sizes=((0.9, 4096), (0.1, 1024 * 1024)), cpu=0.0007),
+NEAR = Scenario("0 ms", latency=0.0002)
+USUAL = Scenario("40 ms")
+FAR = Scenario("100 ms", latency=0.1)
+POD = Scenario("40 ms, 200 millicores", quota=0.2, windows=(("", 5, 40),))
+NOISY = Scenario("40 ms, noisy", tail=0.05, spread=0.6)
+SLOWER = Scenario(
+    "40 ms, four times that for a minute",
+    windows=(("before", 5, 15), ("meanwhile", 15, 75), ("after", 75, 85)),
+    slow=(15, 75),
+    slower=4,
 )
-
-
-def play(scenario: Scenario, policy: str, seed: int = 1) -> Run:
-    """One scenario with one policy."""
-    make = POLICIES[policy]
-    return Run(scenario, lambda now: make(now, scenario.least, scenario.most), seed).play()
-
-
-def row(name: str, run: Run) -> str:
-    """What was seen, as a line of a Markdown table."""
-    scenario = run.scenario
-    start, end = scenario.steady_from, scenario.seconds
-    healed = scenario.healed_at
-    during = "".join(f"{run.rate(spell.start, spell.end):,.0f}" for spell in scenario.spells)
-    cells = (
-        scenario.name,
-        name,
-        f"{run.rate(start, end):,.0f}",
-        during,
-        f"{run.latency(50) * 1000:,.0f}",
-        f"{run.latency(99) * 1000:,.0f}",
-        f"{run.throttled_share:.1%}",
-        f"{run.mean_limit(start, end):,.0f}",
-        f"{max((limit for when, limit in run.limits if when >= start), default=run.limits[-1][1]):,}",
-        f"{run.reaches(scenario.attainable):.1f}",
-        f"{run.reaches(scenario.attainable, healed):.1f}" if scenario.spells else "",
-    )
-    return "| " + " | ".join(cells) + " |"
-
-
-HEAD = (
-    "scenario",
-    "limiter",
-    "PUT/s",
-    "in the spell",
-    "p50 ms",
-    "p99 ms",
-    "throttled",
-    "limit",
-    "most",
-    "90 % after s",
-    "again after s",
+SPLITTING = Scenario(
+    "throttles at 3,500/s, doubles",
+    windows=(("start", 0, 3), ("before", 3, 10), ("after", 16, 21)),
+    rate=3500,
+    cpu=0.0002,
+    processes=2,
 )
+HEALED = Scenario(
+    "400 ms, four times that for a while",
+    windows=(("before", 50, 100), ("soon after", 220, 300), ("long after", 1200, 1500)),
+    latency=0.4,
+    slow=(100, 200),
+    slower=4,
+    cpu=0.01,
+)
+QUEUEING = Scenario("queues at 500/s", rate=500, queue=10)
+SCENARIOS = (NEAR, USUAL, FAR, POD, NOISY, SLOWER, SPLITTING, QUEUEING)
+
+
+@cache
+def play(scenario: Scenario, policy: str) -> Run:
+    """One scenario with one policy; the same run each time."""
+    return Run(scenario, lambda now: POLICIES[policy](now, scenario.least, scenario.most))
+
+
+def rows(scenario: Scenario) -> list[str]:
+    """What was seen, as lines of a Markdown table: one for each window."""
+    lines = []
+    for index, (window, _, _) in enumerate(scenario.windows):
+        cells = [f"{scenario.name}: {window}" if window else scenario.name]
+        for policy in POLICIES:
+            seen = play(scenario, policy).seen(index)
+            cells.append(f"{seen.rate:,.0f}; {100 * seen.throttled:.2g} %; {seen.p99 * 1000:,.0f}; {seen.limit:,.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def main() -> int:
-    """Play and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation.limiters", description=__doc__)
-    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
-    parser.add_argument("--scenarios", nargs="+", default=[scenario.name for scenario in SCENARIOS])
-    parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    sys.stdout.write(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}\n")
+    """Play all and print."""
+    sys.stdout.write(f"| | {' | '.join(POLICIES)} |\n| --- |{' ---: |' * len(POLICIES)}\n")
     for scenario in SCENARIOS:
-        for name in arguments.policies if scenario.name in arguments.scenarios else ():
-            sys.stdout.write(row(name, play(scenario, name, arguments.seed)) + "\n")
-            sys.stdout.flush()
+        sys.stdout.write("".join(f"{line}\n" for line in rows(scenario)))
+        sys.stdout.flush()
     return 0
 
 

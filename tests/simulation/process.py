@@ -152,7 +152,7 @@ def plan_of(settings: Settings) -> Plan:
             upload_timeout=settings.upload_timeout,
         ),
         uploads=settings.uploads,
-        uploads_least=min(2, settings.uploads),
+        uploads_least=1,
         deletes=settings.deletes,
         delete_linger=settings.delete_linger,
         visibility_timeout=settings.visibility_timeout,

@@ -148,13 +148,13 @@ class _Connection(asyncio.Protocol):
 
     def ask(self, request: bytes) -> asyncio.Future[Answer]:
         """Send a request; the future is its answer."""
-        self._waiter = self._loop.create_future()
+        waiter = self._waiter = self._loop.create_future()
         self._since = self._loop.time()
         if self._transport is None:
             self._fail(ConnectionClosedError(endpoint_url=self._wire.url))
         else:
             self._transport.write(request)
-        return self._waiter
+        return waiter
 
     def abort(self) -> None:
         """Drop it at once."""

@@ -15,8 +15,6 @@ from email_processor.ports import Clock
 MESSAGE_MAX_BYTES = 1024 * 1024  # SQS's limit on a message since August 2025
 LEASE_MAX_SECONDS = 43_200 - 60  # SQS lets no message be hidden for more than 12 hours from its receive
 REMEMBERED_MAX = 10_000
-AHEAD = 4  # rounds of uploads in hand: one under way, the others to bridge a receive
-AHEAD_LEAST = 100  # messages in hand whatever the uploads do
 
 
 class State(Enum):
@@ -32,9 +30,8 @@ class Delivery:
     """A message in hand, without its body. Times are of the monotonic clock, in seconds.
 
     `receipt_handle` and `receive_count` are always the newest; `moment` dates its key; `size` is what its body and its
-    attributes take of the budget. With `to_store` it waits for an upload or is in one. While `renewal` is set, a
-    renewal is on the wire and a delete or a release waits for it; while `closing` is set, one of those is, and no
-    renewal starts.
+    attributes take of the budget. While `renewal` is set, a renewal is on the wire and a delete or a release waits for
+    it; while `closing` is set, one of those is, and no renewal starts.
     """
 
     message_id: str
@@ -45,7 +42,6 @@ class Delivery:
     received_at: float
     lease_until: float
     state: State = State.QUEUED
-    to_store: bool = True
     lost: bool = False
     closing: bool = False
     renewal: asyncio.Event | None = None
@@ -75,8 +71,6 @@ class Ledger:
         self._deliveries: dict[str, Delivery] = {}
         self._remembered: OrderedDict[str, None] = OrderedDict()
         self._bytes = 0
-        self._to_store = 0
-        self._ahead = max_messages
         self._reserved = 0
         self._room = asyncio.Event()
         self.may_renew = True
@@ -99,18 +93,12 @@ class Ledger:
 
     @property
     def has_room(self) -> bool:
-        """Whether a full batch fits, by count, by bytes and by pace, beside what is in hand and what is reserved."""
+        """Whether a full batch fits, by count and by bytes, beside what is in hand and what is reserved."""
         receives = self._reserved + 1
         return (
             len(self._deliveries) + receives * self._batch <= self._max_messages
-            and self._to_store + receives * self._batch <= self._ahead
             and self._bytes + receives * self._batch * MESSAGE_MAX_BYTES <= self._max_bytes
         )
-
-    def follow(self, uploads: int) -> None:
-        """Take in hand only what so many uploads at once will soon get to: the rest is for other replicas."""
-        self._ahead = max(AHEAD_LEAST, AHEAD * uploads)
-        self._tell()
 
     @contextmanager
     def reserved(self) -> Iterator[None]:
@@ -149,11 +137,9 @@ class Ledger:
         )
         if message.message_id in self._remembered:
             delivery.state = State.ARCHIVED
-            delivery.to_store = False
             self._metrics.duplicates.labels("remembered").inc()
         self._deliveries[message.message_id] = delivery
         self._bytes += delivery.size
-        self._to_store += delivery.to_store
         return delivery
 
     def may_start(self, delivery: Delivery, needed: float) -> bool:
@@ -163,15 +149,9 @@ class Ledger:
         left = delivery.lease_until - self._clock.monotonic()
         return left > (0 if self.may_renew else needed)
 
-    def set_aside(self, delivery: Delivery) -> None:
-        """It waits for something else than an upload, and is no reason to receive less."""
-        self._uncount(delivery)
-        self._tell()
-
     def archived(self, delivery: Delivery) -> None:
         """Its object is durable: remember that until it is deleted, whatever becomes of the lease. Its body is gone."""
         delivery.state = State.ARCHIVED
-        self._uncount(delivery)
         self._bytes -= delivery.size
         delivery.size = 0
         self._remembered[delivery.message_id] = None
@@ -188,7 +168,6 @@ class Ledger:
         """It is no longer in hand."""
         if self._deliveries.get(delivery.message_id) is delivery:
             del self._deliveries[delivery.message_id]
-            self._uncount(delivery)
             self._bytes -= delivery.size
             self._tell()
 
@@ -197,10 +176,6 @@ class Ledger:
         if delivery.receipt_handle == receipt_handle and not delivery.lost:
             delivery.lost = True
             self._metrics.leases_lost.inc()
-
-    def _uncount(self, delivery: Delivery) -> None:
-        self._to_store -= delivery.to_store
-        delivery.to_store = False
 
     def _tell(self) -> None:
         """Something was let go of: tell those who wait for room."""

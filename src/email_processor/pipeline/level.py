@@ -1,7 +1,6 @@
 """The level of concurrency that the store bears, found by trying: more while it helps, less when it hurts."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 ROUND_LEAST = 64  # uploads in a round, at least: fewer say little
 MEASURED_LEAST = 32  # of them with a latency that counts
@@ -14,40 +13,33 @@ FORGET_SECONDS = 300.0  # after which the latency at ease is found anew: it may 
 TICK_SECONDS = 0.001  # of uvloop's clock
 
 
-class _Trial(NamedTuple):
-    """What it was like before a decrease that may turn out to be in vain."""
-
-    latency: float
-    exact: float
-
-
 class Level:
     """Additive increase, multiplicative decrease, by what the store says and by how long it takes.
 
-    After one round at the least, to learn the latency at ease, the limit doubles with every round of uploads until the
-    first sign of crowding; then it adds one a round. It grows only if all that is allowed was in use.
+    After a first round, to learn the latency at ease, the limit doubles with every round of uploads until the first
+    sign of crowding; then it adds one a round. It grows only if all that is allowed was in use.
 
-    A throttle halves it. A latency of 2.5 times that at ease lowers it too, but as a trial: if fewer uploads are no
-    faster, it was not their number that made them slow. Then that latency is the new ease, and the limit is what it
+    A throttle halves it. A latency of `CROWDED` times that at ease lowers it too, but as a trial: if fewer uploads are
+    no faster, it was not their number that made them slow. Then that latency is the new ease, and the limit is what it
     was. So a store that became slower costs one trial and no collapse, and a latency of our own making (the core is
-    busy, the store queues) leaves about as many uploads as keep it busy.
+    busy, the store queues) leaves about as many uploads as keep it busy. No trial goes below the start.
 
     The latency of a round is the harmonic mean of its uploads': a slow tail hardly counts.
     """
 
-    def __init__(self, now: Callable[[], float], *, least: int, most: int) -> None:
+    def __init__(self, now: Callable[[], float], *, start: int, least: int, most: int) -> None:
         """`now` is the monotonic clock, in seconds. The limit stays between `least` and `most`."""
         self._now = now
-        self._least = min(least, most)
+        self._least = least
         self._most = most
-        self.limit = self._least  # uploads allowed at once
-        self._exact = float(self._least)
+        self._set(start)
+        self._start = self._exact
         self._is_starting = True
         self._is_held = True  # until the first verdict: there is nothing yet to compare a latency with
         self._lowered_at = float("-inf")
         self._ease = float("inf")
         self._forget_at = now() + FORGET_SECONDS
-        self._trial: _Trial | None = None
+        self._trial: tuple[float, float] | None = None  # latency and limit before a decrease that may be in vain
         self._begin()
         self._round = MEASURED_LEAST  # the first is short: nothing grows before it is over
 
@@ -66,7 +58,7 @@ class Level:
         if is_full:
             self._was_full = True
             if not self._is_held and self._exact < self._most:
-                self._set(self._exact + (1.0 if self._is_starting else 1.0 / max(self._exact, ROUND_LEAST)))
+                self._set(self._exact + (1.0 if self._is_starting else 1.0 / self._exact))
         if started_at >= self._lowered_at:
             self._count += 1
             if size <= MEASURED_BYTES:
@@ -103,15 +95,15 @@ class Level:
         self._ease = min(self._ease, latency)
         if not was_full or latency <= CROWDED * self._ease:
             return
-        if trial is not None and latency > FASTER * trial.latency:  # in vain: it was not their number
+        if trial is not None and latency > FASTER * trial[0]:  # in vain: it was not their number
             self._is_starting = self._ease > 0  # the store is another than it was
-            self._set(trial.exact)
+            self._set(trial[1])
             self._learn(latency)
-        elif self._exact * LESS < self._least:  # no room for a trial
+        elif self._exact * LESS < self._start:  # no room for a trial
             self._learn(latency)
         else:
             if not self._is_starting:  # a round in which the limit doubled has no one latency to compare with
-                self._trial = _Trial(latency, self._exact)
+                self._trial = latency, self._exact
             self._lower(LESS)
             self._is_held = True
 
@@ -127,4 +119,4 @@ class Level:
 
     def _set(self, exact: float) -> None:
         self._exact = max(self._least, min(self._most, exact))
-        self.limit = int(self._exact)
+        self.limit = int(self._exact)  # uploads allowed at once

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from email_processor.metrics import Metrics
 from email_processor.pipeline.level import Level
@@ -16,27 +16,19 @@ class Limiter:
     """
 
     def __init__(
-        self,
-        clock: Clock,
-        metrics: Metrics,
-        *,
-        least: int,
-        most: int,
-        most_bytes: int,
-        changed: Callable[[int], None] = lambda _limit: None,
+        self, clock: Clock, metrics: Metrics, *, start: int, most: int, most_bytes: int, least: int = 1
     ) -> None:
-        """Begin at `least` uploads at once; never allow more than `most`, and more than `most_bytes` only for one.
+        """Begin at `start` uploads at once; never allow more than `most`, and more than `most_bytes` only for one.
 
-        `changed` is told every new limit, the first one included.
+        Throttling never leaves fewer than `least`.
         """
-        self._level = Level(clock.monotonic, least=least, most=most)
+        self._level = Level(clock.monotonic, start=start, least=least, most=most)
         self._gauge = metrics.upload_limit
-        self._changed = changed
         self._most_bytes = most_bytes
         self._running = 0
         self._bytes = 0
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
-        self._tell()
+        self._gauge.set(self.limit)
 
     @property
     def limit(self) -> int:
@@ -85,17 +77,13 @@ class Limiter:
         """An upload of `size` bytes that holds a slot, and was sent at `started_at` (monotonic), succeeded."""
         level = self._level
         if level.succeed(started_at, size, is_full=self._running >= level.limit):
-            self._tell()
+            self._gauge.set(level.limit)
             self._wake()
 
     def throttle(self, started_at: float) -> None:
         """The store told an upload that was sent at `started_at` (monotonic) to slow down."""
         if self._level.throttle(started_at):
-            self._tell()
-
-    def _tell(self) -> None:
-        self._gauge.set(self._level.limit)
-        self._changed(self._level.limit)
+            self._gauge.set(self.limit)
 
 
 class _Slot:

@@ -23,6 +23,7 @@ from email_processor.ports import Archive, Clock, Inbox, Payloads, QueueGauge
 
 log = logging.getLogger(__name__)
 
+UPLOADS_AT_START = 8
 UPLOAD_BYTES_AT_ONCE = 8 * 1024 * 1024  # twice that is buffered; at 40 ms a PUT it is still 200 MiB a second
 LAST_POLL_SECONDS = 2.0
 
@@ -69,10 +70,10 @@ async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: 
     limiter = Limiter(
         world.clock,
         metrics,
+        start=UPLOADS_AT_START,
         least=plan.uploads_least,
         most=plan.uploads,
         most_bytes=UPLOAD_BYTES_AT_ONCE,
-        changed=common.ledger.follow,
     )
 
     receiver = Receiver(common, world.inbox, jobs, plan.receive)

@@ -136,7 +136,6 @@ class Uploader:
     async def _archive_body(self, job: Job) -> Outcome:
         email = read(job.message.body)
         if isinstance(email, Pointer):
-            self._common.ledger.set_aside(job.delivery)
             self._offloaded.put_nowait((job, email))
             return Outcome.MOVED
         return await self._store_email(job, email)

@@ -5,7 +5,6 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from itertools import count
 
 from email_processor.domain.errors import Cause
@@ -138,54 +137,6 @@ def test_no_receive_is_made_without_room_for_a_full_batch() -> None:
         return len(stage.polls), stage.polls[-1]
 
     assert (3, 50) == simulate(story())
-
-
-def test_no_more_is_received_than_the_uploads_will_soon_get_to() -> None:
-    """Ten uploads at once: a hundred in hand. Thirty: four times that. What is stored makes room, deleted or not."""
-
-    async def story() -> list[int]:
-        stage = Stage(poll_interval=0)
-        stage.inbox.receives.seconds = 0.1
-        stage.inbox.receives.otherwise = lambda *_: stage.messages()
-        ledger, jobs, seen = stage.kit.common.ledger, stage.jobs, []
-
-        def look(uploads: int) -> None:
-            seen.append(jobs.qsize())
-            ledger.follow(uploads)
-
-        def store() -> None:
-            for _ in range(30):
-                ledger.archived(jobs.get_nowait().delivery)
-
-        loop = asyncio.get_running_loop()
-        ledger.follow(10)
-        for second, act in ((50, partial(look, 30)), (100, partial(look, 30)), (101, store), (150, partial(look, 10))):
-            loop.call_later(second, act)
-        await stage.receive(200)
-        return [*seen, jobs.qsize()]
-
-    assert [100, 120, 120, 120] == simulate(story())
-
-
-def test_payloads_that_cannot_be_read_do_not_hold_up_the_receives() -> None:
-    """A hundred set aside are in hand, and a hundred emails beside them."""
-
-    async def story() -> tuple[int, float]:
-        stage = Stage(poll_interval=0)
-        stage.inbox.receives.seconds = 0.1
-        stage.inbox.receives.otherwise = lambda *_: stage.messages()
-        ledger = stage.kit.common.ledger
-        ledger.follow(1)
-
-        def set_aside() -> None:
-            for _ in range(100):
-                ledger.set_aside(stage.jobs.get_nowait().delivery)
-
-        asyncio.get_running_loop().call_later(50, set_aside)
-        await stage.receive(100)
-        return stage.jobs.qsize(), stage.kit.value("in_flight_messages")
-
-    assert (100, 200) == simulate(story())
 
 
 def test_receives_under_way_count_against_the_room() -> None:

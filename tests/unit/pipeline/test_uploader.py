@@ -38,7 +38,7 @@ class Stage:
         self.jobs: asyncio.Queue[Job] = asyncio.Queue(1000)
         self.receipts: asyncio.Queue[Delivery] = asyncio.Queue(1000)
         self.limiter = Limiter(
-            self.kit.common.clock, self.kit.common.metrics, least=8, most=64, most_bytes=8 * 1024 * 1024
+            self.kit.common.clock, self.kit.common.metrics, start=16, most=64, most_bytes=8 * 1024 * 1024
         )
         self.workers = workers
         self.uploader = Uploader(
@@ -245,7 +245,6 @@ def test_throttling_lowers_the_number_of_uploads_and_fails_nothing() -> None:
 
     async def story() -> tuple[int, bool, bool, int]:
         stage = Stage(workers=16)
-        stage.limiter._level._set(16)  # as if it had grown
         stage.store.puts.seconds = 1
         stage.store.puts.answers.extend(store_fault(Cause.THROTTLED) for _ in range(16))
         for number in range(16):
