@@ -1,6 +1,7 @@
 """HTTP on the wire: answers however they arrive, connections that are kept and dropped, and deadlines."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -275,3 +276,15 @@ async def test_a_connection_that_is_lost_before_its_first_request_says_so() -> N
     wire = Wire("http://archive.test", tls=None, connect_timeout=1, timeout=1)
     with pytest.raises(ConnectionClosedError):
         await wires._Connection(wire).ask(b"")
+
+
+async def test_a_connection_that_is_gone_is_not_kept() -> None:
+    """Not even until the garbage collector comes: under faults there are many."""
+    gc.collect()
+    async with serving(OK, closes=True) as server:
+        wire = Wire(f"http://127.0.0.1:{server.port}", tls=None, connect_timeout=1, timeout=5)
+        await wire.send("PUT", "/b/k", {"host": "h"}, b"body")
+        while wire._open:
+            await asyncio.sleep(0)
+        kept = [each for each in gc.get_objects() if isinstance(each, wires._Connection)]
+    assert kept == []

@@ -185,6 +185,7 @@ class _Connection(asyncio.Protocol):
             self._deliver()
         else:
             self._fail(ConnectionClosedError(endpoint_url=self._wire.url, error=error))
+        del self._parser  # the two hold on to each other: they would wait for the garbage collector
 
     def data_received(self, data: bytes) -> None:
         """Read on in the answer."""
