@@ -284,7 +284,8 @@ async def test_a_connection_that_is_gone_is_not_kept() -> None:
     async with serving(OK, closes=True) as server:
         wire = Wire(f"http://127.0.0.1:{server.port}", tls=None, connect_timeout=1, timeout=5)
         await wire.send("PUT", "/b/k", {"host": "h"}, b"body")
-        while wire._open:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            while wire._open:  # noqa: ASYNC110 - turns of the loop, until the end is read
+                await asyncio.sleep(0)
         kept = [each for each in gc.get_objects() if isinstance(each, wires._Connection)]
     assert kept == []
