@@ -125,7 +125,7 @@ async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions,
         calls = SignedSqs(endpoint(queue_url, "sqs", queue_region, timeout), urlsplit(queue_url).path or "/")
 
     archive: Archive
-    base, is_virtual_hosted = await bucket_address(session, store.bucket)
+    base, is_virtual_hosted = await bucket_address(s3, store.bucket)
     if store.client == "signed" and not is_behind_proxy(base):
         path = urlsplit(base).path + ("/" if is_virtual_hosted else f"/{store.bucket}/")
         archive = SignedArchive(store, endpoint(base, "s3", store.region, store.timeout), path)
