@@ -96,15 +96,20 @@ resource "aws_sqs_queue_policy" "this" {
 
 resource "aws_sqs_queue_policy" "dead" {
   queue_url = aws_sqs_queue.dead.url
-  policy    = data.aws_iam_policy_document.dead.json
+  policy    = data.aws_iam_policy_document.encrypted["dead"].json
 }
 
-data "aws_iam_policy_document" "dead" {
+data "aws_iam_policy_document" "encrypted" {
+  for_each = {
+    this = aws_sqs_queue.this.arn
+    dead = aws_sqs_queue.dead.arn
+  }
+
   statement {
     sid       = "OnlyEncrypted"
     effect    = "Deny"
     actions   = ["sqs:*"]
-    resources = [aws_sqs_queue.dead.arn]
+    resources = [each.value]
 
     principals {
       type        = "*"
@@ -120,23 +125,7 @@ data "aws_iam_policy_document" "dead" {
 }
 
 data "aws_iam_policy_document" "queue" {
-  statement {
-    sid       = "OnlyEncrypted"
-    effect    = "Deny"
-    actions   = ["sqs:*"]
-    resources = [aws_sqs_queue.this.arn]
-
-    principals {
-      type        = "*"
-      identifiers = ["*"]
-    }
-
-    condition {
-      test     = "Bool"
-      variable = "aws:SecureTransport"
-      values   = ["false"]
-    }
-  }
+  source_policy_documents = [data.aws_iam_policy_document.encrypted["this"].json]
 
   dynamic "statement" {
     for_each = length(var.sender_arns) > 0 ? [1] : []
