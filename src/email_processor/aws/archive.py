@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 CONNECT_TIMEOUT_SECONDS = 5.0
-PRECONDITION_FAILED = 412
 
 _CODE = re.compile(rb"<Code>\s*([A-Za-z0-9._:-]{1,128})\s*</Code>")
 
@@ -81,7 +80,7 @@ class SignedArchive:
             raise StoreFaultError(cause, f"{self._what(key)} {detail}", fix=fix) from error
         if answer.status == HTTPStatus.OK and "etag" in answer.headers:  # S3 sends both of what it has stored
             return Stored.CREATED
-        if answer.status == PRECONDITION_FAILED and "if-none-match" in self._headers:
+        if answer.status == HTTPStatus.PRECONDITION_FAILED and "if-none-match" in self._headers:
             return Stored.ALREADY_THERE
         raise self._fault(key, answer)
 

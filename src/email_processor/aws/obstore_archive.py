@@ -6,13 +6,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, UnauthenticatedError
 from obstore.store import MemoryStore, S3Store
 
-from email_processor.aws.archive import CONNECT_TIMEOUT_SECONDS, PRECONDITION_FAILED, StoreOptions
+from email_processor.aws.archive import CONNECT_TIMEOUT_SECONDS, StoreOptions
 from email_processor.aws.credentials import Credentials, StoreCredentials
 from email_processor.aws.faults import OBJECT_REFUSED, TLS_FIX, cause_of, explain, fix_for
 from email_processor.domain.errors import Cause, ObjectRefusedError, StoreFaultError
@@ -102,7 +103,7 @@ class ObstoreArchive:
             )
         except (BaseError, FileNotFoundError, NotImplementedError) as error:
             answer = _Answer.of(error)
-            if isinstance(error, AlreadyExistsError) and answer.status == PRECONDITION_FAILED:
+            if isinstance(error, AlreadyExistsError) and answer.status == HTTPStatus.PRECONDITION_FAILED:
                 return Stored.ALREADY_THERE
             raise self._fault(key, error, answer) from error
         except ValueError as error:
