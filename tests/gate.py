@@ -102,6 +102,21 @@ def only(operation: str, rule: Rule) -> Rule:
     return lambda request: rule(request) if request.operation == operation else None
 
 
+def changing_once(gate: "Gate", old: bytes, new: bytes) -> Rule:
+    """Of all answers in which `old` stands, let the first through with `new` in its place."""
+    changed: list[Reply] = []
+
+    def change(request: Request) -> Reply:
+        reply = gate.forward(request)
+        other = Reply(reply.status, reply.body.replace(old, new), reply.headers)
+        if changed or other == reply:
+            return reply
+        changed.append(other)
+        return other
+
+    return change
+
+
 class _Server(ThreadingHTTPServer):
     """Listens for a gate, and knows its connections, so that it can break them."""
 

@@ -12,7 +12,6 @@ import pytest
 from email_processor.web import CONNECTIONS_MAX
 from tests.hostile import MALFORMED, REQUEST, SMUGGLING, exchange
 from tests.mail import emails
-from tests.servers import Emulator
 from tests.service import Service
 from tests.site import Site
 from tests.waiting import eventually
@@ -73,15 +72,6 @@ ANSWERS = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 HEADS = re.compile(rb"HTTP/1\.[01] ((200|404|405) [^\n]*\r\n([\w-]+: [^\n]*\r\n)+\r\n|400 .*)", re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def quiet(ministack: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that is ready, for the tests that only ask."""
-    site = Site.at(ministack, tmp_path_factory.mktemp("quiet"))
-    with site.service() as running:
-        running.wait_until_ready()
-        yield running
 
 
 @pytest.fixture

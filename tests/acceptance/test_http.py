@@ -1,29 +1,17 @@
 """The HTTP port: two health answers, the metrics, and nothing else."""
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from email_processor import __version__
-from tests.servers import Emulator
 from tests.service import Service
-from tests.site import Site
 
 
-@pytest.fixture(scope="module")
-def service(ministack: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One that is ready, for all tests here: they change nothing."""
-    site = Site.at(ministack, tmp_path_factory.mktemp("http"))
-    with site.service() as running:
-        running.wait_until_ready()
-        yield running
-
-
-def test_healthz_says_how_every_part_is(service: Service) -> None:
+def test_healthz_says_how_every_part_is(quiet: Service) -> None:
     """It is JSON, green, never cached, and names every stage."""
-    answer = service.get("/healthz")
+    answer = quiet.get("/healthz")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Cache-Control"] == "no-store"
@@ -31,9 +19,9 @@ def test_healthz_says_how_every_part_is(service: Service) -> None:
     assert answer.json.keys() == {"status", "receiving", "storing", "deleting", "renewing", "measuring"}
 
 
-def test_readyz_says_what_it_depends_on(service: Service) -> None:
+def test_readyz_says_what_it_depends_on(quiet: Service) -> None:
     """It is JSON, green, and names the circuit and what must work."""
-    answer = service.get("/readyz")
+    answer = quiet.get("/readyz")
     assert answer.status == 200
     assert answer.json == {
         "status": "ok",
@@ -45,39 +33,39 @@ def test_readyz_says_what_it_depends_on(service: Service) -> None:
     }
 
 
-def test_metrics_are_what_prometheus_reads(service: Service) -> None:
+def test_metrics_are_what_prometheus_reads(quiet: Service) -> None:
     """Every sample parses, carries the prefix, and the build is told."""
-    answer = service.get("/metrics")
+    answer = quiet.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
     families = list(text_string_to_metric_families(answer.body.decode()))
     assert {family.name.partition("_processor_")[0] for family in families} == {"email"}
-    assert service.metric("build_info", version=__version__) == 1
-    assert service.metric("ready") == 1
+    assert quiet.metric("build_info", version=__version__) == 1
+    assert quiet.metric("ready") == 1
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-def test_head_is_answered_without_a_body(service: Service, path: str) -> None:
+def test_head_is_answered_without_a_body(quiet: Service, path: str) -> None:
     """HEAD is GET without the body."""
-    answer = service.get(path, "HEAD")
+    answer = quiet.get(path, "HEAD")
     assert (answer.status, answer.body) == (200, b"")
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz/", "/metrics/../.env", "/%2e%2e/etc/passwd", "/debug", "//healthz"])
-def test_any_other_path_is_not_found(service: Service, path: str) -> None:
+def test_any_other_path_is_not_found(quiet: Service, path: str) -> None:
     """Nothing else can be read."""
-    assert service.get(path).status == 404
+    assert quiet.get(path).status == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
-def test_any_other_method_is_not_allowed(service: Service, method: str) -> None:
+def test_any_other_method_is_not_allowed(quiet: Service, method: str) -> None:
     """Only GET and HEAD are."""
-    answer = service.get("/healthz", method)
+    answer = quiet.get("/healthz", method)
     assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD")
 
 
-def test_what_is_not_http_does_no_harm(service: Service) -> None:
+def test_what_is_not_http_does_no_harm(quiet: Service) -> None:
     """A client that talks nonsense is told so, and the next one is served."""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", quiet.port), timeout=5) as client:
         client.sendall(b"\x16\x03\x01\x02\x00 hello\r\n\r\n")
         assert client.recv(1024).startswith(b"HTTP/1.0 400")
-    assert service.is_alive()
+    assert quiet.is_alive()

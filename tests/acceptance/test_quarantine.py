@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from email_processor import __version__
-from tests.gate import Reply, Request, gate_before, only, replying
+from tests.gate import changing_once, gate_before, only, replying
 from tests.mail import CONFIDENTIAL, email
 from tests.servers import Emulator
 from tests.site import Site
@@ -105,18 +105,8 @@ def test_on_its_last_receive_what_cannot_be_read_is_quarantined(emulator: Emulat
 def test_a_body_that_was_changed_on_its_way_is_left_for_redelivery(one_site: Site) -> None:
     """A receive whose MD5 does not fit is not trusted; the next one is archived."""
     message_id = one_site.queue.send(email())
-    spoiled: list[Reply] = []
     with gate_before(one_site.emulator.url) as sqs:
-
-        def spoil_once(request: Request) -> Reply:
-            reply = sqs.forward(request)
-            changed = Reply(reply.status, reply.body.replace(b"addressee", b"adversary"), reply.headers)
-            if spoiled or changed == reply:
-                return reply
-            spoiled.append(changed)
-            return changed
-
-        sqs.rule = only("ReceiveMessage", spoil_once)
+        sqs.rule = only("ReceiveMessage", changing_once(sqs, b"addressee", b"adversary"))
         with one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
             assert service.wait_for("corrupt_message")["message_id"] == message_id
             assert one_site.queue.in_flight == 1

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 
 from tests.environment import clean_environment
-from tests.gate import Gate, Reply, Request, Rule, cut_all, gate_before, only, pass_all
+from tests.gate import Gate, Reply, Request, changing_once, cut_all, gate_before, only, pass_all
 from tests.mail import CONFIDENTIAL, email, emails
 from tests.servers import SECRET_KEY, SESSION_TOKEN
 from tests.service import COMMAND, Service
@@ -40,21 +40,6 @@ def telling_sqs(_request: Request) -> Reply:
         "message": f"{MISMATCH}\n\nThe Canonical String for this request should have been\n{EXPECTED}\n",
     }
     return Reply(403, json.dumps(error).encode(), {"Content-Type": "application/x-amz-json-1.0"})
-
-
-def spoiling_once(sqs: Gate) -> Rule:
-    """The first body that arrives no longer fits its digest."""
-    spoiled: list[Reply] = []
-
-    def spoil(request: Request) -> Reply:
-        reply = sqs.forward(request)
-        changed = Reply(reply.status, reply.body.replace(b"john.doe", b"jane.doe"), reply.headers)
-        if spoiled or changed == reply:
-            return reply
-        spoiled.append(changed)
-        return changed
-
-    return spoil
 
 
 def answers(service: Service) -> list[str]:
@@ -118,7 +103,7 @@ def test_nothing_tells_a_body_a_token_or_a_credential(one_site: Site) -> None:
         sqs.rule = telling_sqs
         service.wait_for("failing", part="receiving", cause="credentials")
         texts += [*answers(service), checked(site, s3, sqs, "--json")]
-        sqs.rule = only("ReceiveMessage", spoiling_once(sqs))
+        sqs.rule = only("ReceiveMessage", changing_once(sqs, b"john.doe", b"jane.doe"))
         spoiled = site.queue.send(email())
         service.wait_for("corrupt_message")
         sqs.rule = pass_all
