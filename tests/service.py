@@ -197,9 +197,9 @@ class Service:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def descriptors(self) -> int:
-        """How many file descriptors it has open."""
-        return sum(1 for _ in Path(f"/proc/{self.process.pid}/fd").iterdir())
+    def descriptors(self) -> list[int]:
+        """The file descriptors that it has open."""
+        return [int(entry.name) for entry in Path(f"/proc/{self.process.pid}/fd").iterdir()]
 
     def http_connections(self) -> int:
         """How many connections its HTTP port has open."""

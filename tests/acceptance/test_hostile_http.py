@@ -168,7 +168,7 @@ def test_without_a_descriptor_left_it_waits(one_site: Site) -> None:
     """Whoever took them: S3 cannot be reached, which is an outage like any other, and ends when there are some."""
     with one_site.service() as service:
         service.wait_until_ready()
-        number = service.descriptors()
+        number = len(service.descriptors())
         resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (number, 1024))
         sent = one_site.queue.send_all(emails(6))
         assert "network" == service.wait_for("failing", part="storing")["cause"]

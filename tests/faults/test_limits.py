@@ -5,7 +5,6 @@ import resource
 import socket
 import time
 from contextlib import ExitStack
-from pathlib import Path
 
 from tests.faults.truth import expected, sent, stored
 from tests.gate import gate_before
@@ -15,11 +14,6 @@ from tests.site import Site
 from tests.waiting import eventually
 
 CLIENTS = 50  # that connect to the HTTP port and stay: more than there are file descriptors for
-
-
-def files(service: Service) -> list[int]:
-    """The file descriptors of the running service."""
-    return [int(entry.name) for entry in Path(f"/proc/{service.process.pid}/fd").iterdir()]
 
 
 def limit(service: Service, what: int, most: int) -> None:
@@ -63,10 +57,10 @@ def test_without_file_descriptors_it_waits_until_there_are_some(one_site: Site) 
         service.wait_until_ready()
         port = service.wait_for("started")["port"]
         enough, _ = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
-        limit(service, resource.RLIMIT_NOFILE, max(files(service)) + 1)
+        limit(service, resource.RLIMIT_NOFILE, max(service.descriptors()) + 1)
         for _ in range(CLIENTS):
             clients.enter_context(socket.create_connection(("127.0.0.1", port)))
-        eventually(lambda: len(files(service)) == max(files(service)) + 1, "every file descriptor in use")
+        eventually(lambda: len(service.descriptors()) == max(service.descriptors()) + 1, "every file descriptor in use")
         messages = sent(one_site.queue, emails(5))
         failing = service.wait_for("failing", part="storing")
         assert one_site.queue.in_flight == len(messages)
