@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bench.machine import measured_on
+
 HEADLINE = {"cell": "backlog", "size": 4096, "store_latency_ms": 0.0, "tls": False}
 
 METHOD = (
@@ -38,11 +40,9 @@ def report(results: dict[str, Any]) -> str:
     """The whole report, in Markdown."""
     rows: list[Row] = results["results"]
     idle = [row for row in rows if row["cell"] == "idle"]
-    machine, versions = results["machine"], results["versions"]
-    measured_on = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, load at the start"
     parts = [
         f"# {results['date']} {results['name']}",
-        f"{measured_on} {machine['load'][0]}. {', '.join(f'{name} {number}' for name, number in versions.items())}.",
+        measured_on(results["machine"], results["versions"]),
         METHOD,
         table(row for row in rows if row["cell"] != "idle"),
     ]

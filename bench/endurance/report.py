@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.endurance.judge import Verdict, series
 from bench.endurance.run import SETTINGS, Run
+from bench.machine import measured_on
 from bench.world import REST_SECONDS
 
 POINTS = 160  # of a series in the file
@@ -31,12 +32,8 @@ def report(
         f"{truth['redelivered']:,} deliveries were not the first; {truth['already_there']:,} PUTs found their object."
     )
     troubles = ", ".join(f"{name} {count:,}" for name, count in sorted(truth["troubles"].items()))
-    where = (
-        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, load at the start "
-        f"{machine['load'][0]}. {', '.join(f'{name} {number}' for name, number in versions.items())}."
-    )
     parts = [
-        where,
+        measured_on(machine, versions),
         summary,
         f"What went wrong on purpose: {troubles}.",
         f"Log lines: {', '.join(f'{name} {count:,}' for name, count in sorted(found.events.items()))}.",

@@ -155,8 +155,9 @@ class Uploader:
             self._metrics.duplicates.labels("stored").inc()
             return Outcome.KEPT
         self._metrics.archived.inc()
-        if message.sent_at is not None:
-            self._metrics.sent_to_stored.observe(max(0.0, self._common.clock.wall() - message.sent_at))
+        sent_at = message.sent_at
+        if sent_at is not None:
+            self._metrics.sent_to_stored.observe(max(0.0, self._common.clock.wall() - sent_at))
         return Outcome.KEPT
 
     async def _quarantine(self, job: Job, error: UnarchivableError) -> Outcome:
