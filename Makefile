@@ -123,6 +123,10 @@ deploy-check: $(STAMP) $(DEPLOY_STAMP) ## image, chart, manifests, alerts and te
 image-check: $(STAMP) ## build the image and run it as the pod does (ENGINE="podman ...": not docker)
 	@ENGINE="$(ENGINE)" RUN_OPTIONS="$(RUN_OPTIONS)" $(BIN)/pytest --timeout=600 tests/deploy/image.py
 
+.PHONY: terraform-check
+terraform-check: $(STAMP) ## validate infra/terraform, apply it in an emulator and run the service there (needs terraform)
+	@$(BIN)/pytest --timeout=600 tests/deploy/terraform.py
+
 .PHONY: lock
 lock: $(UV) ## write .ci/pins anew from pyproject.toml (ARGS=--upgrade: with newer releases)
 	@$(UV) pip compile $(COMPILE) $(ARGS) --output-file .ci/pins/runtime.txt pyproject.toml >/dev/null

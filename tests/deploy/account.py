@@ -1,0 +1,118 @@
+"""What the templates make in an account: the same for CloudFormation and for Terraform."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from botocore.session import Session
+
+from tests.deploy.chart import ROOT
+from tests.mail import emails
+from tests.servers import ACCESS_KEY, REGION, SECRET_KEY, Bucket, Emulator, Queue
+from tests.site import Site
+
+ISSUER = "oidc.eks.us-east-1.amazonaws.com/id/ABC"
+PROVIDER = f"arn:aws:iam::123456789012:oidc-provider/{ISSUER}"
+SENDER = "arn:aws:iam::123456789012:role/email-validation"
+
+
+def client(emulator: Emulator, service: str) -> Any:  # noqa: ANN401 - botocore makes its clients while the program runs
+    """A client of the emulator."""
+    return Session().create_client(
+        service,
+        region_name=REGION,
+        endpoint_url=emulator.url,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a template made in an emulator, by the names in its outputs."""
+
+    emulator: Emulator
+    name: str
+    queue_url: str
+    bucket_name: str
+    key_arn: str
+
+    @property
+    def queue(self) -> Queue:
+        """The queue that it made, where the emulator can be reached."""
+        return Queue(self.emulator, self.emulator.url + re.sub(r"^https?://[^/]+", "", self.queue_url))
+
+    @property
+    def bucket(self) -> Bucket:
+        """The bucket that it made."""
+        return Bucket(self.emulator, self.bucket_name)
+
+    @property
+    def trust(self) -> Any:  # noqa: ANN401 - JSON
+        """Who may take the role."""
+        document = client(self.emulator, "iam").get_role(RoleName=self.name)["Role"]["AssumeRolePolicyDocument"]
+        return json.loads(document) if isinstance(document, str) else document
+
+    def allowed(self) -> set[str]:
+        """What the role may do."""
+        policy = client(self.emulator, "iam").get_role_policy(RoleName=self.name, PolicyName="archive")
+        # moto hands it out as Python writes a dict, which YAML reads
+        return _actions(yaml.safe_load(str(policy["PolicyDocument"])))
+
+
+def _actions(policy: Any) -> set[str]:  # noqa: ANN401 - JSON
+    actions: set[str] = set()
+    for statement in policy["Statement"]:
+        found = statement["Action"]
+        actions |= {found} if isinstance(found, str) else set(found)
+    return actions
+
+
+class AccountTests:
+    """What holds of an account for IRSA with a sender, whatever made it: the fixture `account` says what."""
+
+    def test_the_service_archives_what_is_sent(self, account: Account, tmp_path: Path) -> None:
+        """Emails that are sent to the queue of the template are in its bucket, encrypted with its key."""
+        site = Site(account.queue, account.bucket, tmp_path)
+        sent = account.queue.send_all(emails(5))
+        with site.service(S3_SSE="aws:kms", S3_KMS_KEY_ID=account.key_arn) as service:
+            service.wait_until("messages_archived_total", 5)
+            assert service.stop() == 0
+        assert account.bucket.message_ids() == sorted(sent)
+        head = client(account.emulator, "s3").head_object(Bucket=account.bucket_name, Key=account.bucket.listing()[0])
+        assert ("aws:kms", account.key_arn) == (head["ServerSideEncryption"], head["SSEKMSKeyId"])
+
+    def test_the_queue_keeps_what_it_cannot_deliver(self, account: Account) -> None:
+        """Messages stay for two weeks, and after five receives go to a queue that keeps them as long."""
+        attributes = account.queue.attributes()
+        policy = json.loads(attributes["RedrivePolicy"])
+        assert ("1209600", "300", 5) == (
+            attributes["MessageRetentionPeriod"],
+            attributes["VisibilityTimeout"],
+            int(policy["maxReceiveCount"]),
+        )
+        assert policy["deadLetterTargetArn"].endswith(f":{account.name}-emails-dead")
+
+    def test_the_role_may_do_what_the_service_does_and_no_more(self, account: Account) -> None:
+        """Least privilege: the permissions of the README."""
+        blocks = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+        documented = _actions(next(json.loads(block) for block in blocks if '"Statement"' in block))
+        assert documented == account.allowed()
+
+    def test_only_the_releases_service_account_takes_the_role(self, account: Account) -> None:
+        """The trust policy of IRSA names provider, audience and service account."""
+        (statement,) = account.trust["Statement"]
+        assert statement == {
+            "Effect": "Allow",
+            "Principal": {"Federated": PROVIDER},
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Condition": {
+                "StringEquals": {
+                    f"{ISSUER}:aud": "sts.amazonaws.com",
+                    f"{ISSUER}:sub": "system:serviceaccount:email-processor:email-processor",
+                }
+            },
+        }

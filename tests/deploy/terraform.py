@@ -1,0 +1,89 @@
+"""The Terraform module: valid, and what it makes is what the service works on. Run by `make terraform-check`.
+
+Not collected with the other tests: it needs terraform and the AWS provider, which no package has. `terraform init`
+finds the provider in the registry, or where TF_CLI_ARGS_init=-plugin-dir=DIR says.
+"""
+
+import json
+import subprocess
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.account import PROVIDER, SENDER, Account, AccountTests
+from tests.deploy.chart import ROOT
+from tests.environment import clean_environment
+from tests.servers import REGION, Emulator, aws_environment
+
+MODULE = ROOT / "infra" / "terraform"
+
+
+class Terraform:
+    """Terraform in a folder with a module of one call: ours."""
+
+    def __init__(self, folder: Path, emulator: Emulator, **arguments: object) -> None:
+        """Call the module with `arguments`, in an emulator's account."""
+        self._folder = folder
+        self.emulator = emulator
+        self.name = f"ep-{uuid.uuid4().hex[:8]}"
+        provider = {
+            "skip_credentials_validation": True,
+            "skip_metadata_api_check": True,
+            "skip_requesting_account_id": True,
+            "s3_use_path_style": True,
+        }
+        document = {
+            "provider": {"aws": provider},
+            "module": {"made": {"source": str(MODULE), "name": self.name, **arguments}},
+            "output": {"made": {"value": "${module.made}"}},
+        }
+        (folder / "main.tf.json").write_text(json.dumps(document))
+        self("init")
+
+    def __call__(self, command: str, *options: str) -> str:
+        """Run a command of terraform; what it printed. AssertionError if it failed."""
+        variables = {"AWS_REGION": REGION, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+        done = subprocess.run(
+            ["terraform", f"-chdir={self._folder}", command, "-no-color", *options],  # noqa: S607 - wherever it is
+            env=clean_environment() | aws_environment(self.emulator.url) | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"terraform {command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def terraform(ministack: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+    """A call of the module, for IRSA with a sender."""
+    return Terraform(tmp_path_factory.mktemp("terraform"), ministack, oidc_provider_arn=PROVIDER, sender_arns=[SENDER])
+
+
+def test_the_module_is_valid(terraform: Terraform) -> None:
+    """Terraform and the AWS provider find no error and nothing to warn of."""
+    found = json.loads(terraform("validate", "-json"))
+    assert (True, []) == (found["valid"], found["diagnostics"])
+
+
+@pytest.fixture(scope="module")
+def account(terraform: Terraform) -> Account:
+    """What the module makes."""
+    terraform("apply", "-auto-approve")
+    made = json.loads(terraform("output", "-json", "made"))
+    return Account(terraform.emulator, terraform.name, made["queue_url"], made["bucket_name"], made["key_arn"])
+
+
+class TestModule(AccountTests):
+    """The account of the module."""
+
+
+def test_without_a_provider_the_role_is_for_pod_identity(ministack: Emulator, tmp_path: Path) -> None:
+    """Then EKS Pod Identity takes the role."""
+    terraform = Terraform(tmp_path, ministack, glacier_after_days=0)
+    terraform("plan", "-out=plan")
+    planned = json.loads(terraform("show", "-json", "plan"))["planned_values"]["root_module"]["child_modules"][0]
+    (role,) = [it["values"] for it in planned["resources"] if it["type"] == "aws_iam_role"]
+    (statement,) = json.loads(role["assume_role_policy"])["Statement"]
+    assert statement["Principal"] == {"Service": "pods.eks.amazonaws.com"}
