@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,7 +19,7 @@ from email_processor.domain.errors import EmailProcessorError, SettingsError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ def run() -> None:
         sys.exit(EXIT_SETTINGS)
     logs.set_up(level=configured.log_level, style=configured.log_format, file=configured.log_file)
 
-    from email_processor.service import serve
+    with _without_authorities():
+        from email_processor.service import serve
 
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -186,6 +188,24 @@ def send(
 def _end_before_start(_number: int, _frame: FrameType | None) -> NoReturn:
     """Nothing is in hand yet."""
     os._exit(0)
+
+
+@contextmanager
+def _without_authorities() -> "Iterator[None]":
+    """No system's certificates, while aiohttp is imported.
+
+    It reads all of them, twice, into contexts for clients without a context of their own: a tenth of a start, and
+    there is no such client here. Requests to AWS are checked with what the SDK trusts (`aws/tls.py`).
+    """
+    before = os.environ.get("SSL_CERT_FILE")
+    os.environ["SSL_CERT_FILE"] = os.devnull
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SSL_CERT_FILE"]
+        else:
+            os.environ["SSL_CERT_FILE"] = before
 
 
 def _leave(code: int) -> NoReturn:
