@@ -268,16 +268,21 @@ class Uploader:
 
 
 class _Alone:
-    """Evidence that one object fails while the store is well: it failed often and the others hardly ever did."""
+    """Evidence that one object fails while the store is well: it failed often and the others hardly ever did.
+
+    What the others did before its first failure says nothing: then it can be the first to meet an outage.
+    """
 
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
-        self._stored_before = circuit.stored
-        self._failed_before = circuit.failed
+        self._stored_before = self._failed_before = 0
         self._failures = 0
 
     def failed(self, fault: StoreFaultError) -> None:
         """One more failure of this object; raises `ObjectRefusedError` when it can no longer be the store."""
+        if not self._failures:
+            self._stored_before = self._circuit.stored
+            self._failed_before = self._circuit.failed - 1  # this one is counted already
         self._failures += 1
         others_stored = self._circuit.stored - self._stored_before
         others_failed = self._circuit.failed - self._failed_before - self._failures

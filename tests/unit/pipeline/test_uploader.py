@@ -383,6 +383,39 @@ def test_an_object_that_fails_alone_while_others_are_stored_is_refused() -> None
     assert (200, 1, False, True) == simulate(story())
 
 
+def test_an_outage_is_not_blamed_on_the_upload_that_was_slow_before_it() -> None:
+    """Many others were stored while it was under way, and then it is the one that probes: it is stored in the end."""
+
+    async def story() -> tuple[int, float]:
+        stage = Stage(workers=4)
+        others_are_stored, is_down = asyncio.Event(), False
+
+        def put(key: str, document: bytes) -> Stored | StoreFaultError:
+            if is_down:
+                return store_fault()
+            stored = stage.store._put(key, document)
+            if len(stage.store.objects) == 200:
+                others_are_stored.set()
+            return stored
+
+        slow = asyncio.Event()
+        stage.store.puts.answers.append(slow)
+        stage.store.puts.otherwise = put
+        stage.job("slow")
+        for number in range(200):
+            stage.job(f"m{number}")
+        working = asyncio.create_task(stage.until_done())
+        await others_are_stored.wait()
+        is_down = True
+        slow.set()
+        await asyncio.sleep(200)
+        is_down = False
+        await working
+        return len(stage.store.objects), stage.kit.value("messages_released_total", reason="refused")
+
+    assert (201, 0) == simulate(story())
+
+
 def test_a_flaky_store_is_never_blamed_on_a_message() -> None:
     """Two thirds of all PUTs fail: all is stored, nothing is refused."""
 
