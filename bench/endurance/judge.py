@@ -16,9 +16,9 @@ class Verdict:
     """What became of one series after the warm-up.
 
     `rise` is how far its line climbs from start to end, and `noise` how far it swings about that line anyway.
-    `new_height` is how far the highest of the later half is above the highest of the earlier half, and `peak` how far
-    that one stood out itself. It grows if the line rises by more than `allowed` and the noise, or if the new height is
-    more than `allowed` and a part of the peak.
+    `new_height` is how far the highest of the later half is above the highest of the earlier half, or above a ceiling
+    that is higher still, and `peak` how far that one of the earlier half stood out itself. It grows if the line rises
+    by more than `allowed` and the noise, or if the new height is more than `allowed` and a part of the peak.
     """
 
     name: str
@@ -43,8 +43,12 @@ class Verdict:
         )
 
 
-def judge(name: str, points: Sequence[tuple[float, float]], *, allowed: float, warm_up: float = WARM_UP) -> Verdict:
+def judge(
+    name: str, points: Sequence[tuple[float, float]], *, allowed: float, warm_up: float = WARM_UP, ceiling: float = 0
+) -> Verdict:
     """Judge the values of `points`, (time, value) in the order of time, that come after the warm-up.
+
+    A peak below `ceiling` is no new height: so high a value may be at any time.
 
     The line is that of Theil and Sen, through the medians of equal spans of time: single peaks do not turn it.
     """
@@ -66,7 +70,7 @@ def judge(name: str, points: Sequence[tuple[float, float]], *, allowed: float, w
         level=median(values),
         rise=slope * (end - start),
         noise=2 * median(abs(value - center) for value in on_the_line),
-        new_height=max(later) - max(earlier),
+        new_height=max(later) - max(*earlier, ceiling),
         peak=max(earlier) - median(earlier),
         allowed=allowed,
     )

@@ -56,6 +56,14 @@ def test_peaks_that_get_higher_are_noticed() -> None:
     assert (0, True) == (verdict.rise, verdict.grows)
 
 
+def test_peaks_below_what_the_settings_allow_may_come_late() -> None:
+    """How many connections a storm finds is chance; one more than there can be is not."""
+    peaks = points(lambda second, _: second if second % 40 == 7 else 0)
+    highest = 367
+    assert not judge("sockets", peaks, allowed=20, ceiling=highest).grows
+    assert judge("sockets", peaks, allowed=20, ceiling=highest - 140).grows
+
+
 def test_what_happens_while_it_warms_up_does_not_count() -> None:
     """Caches fill and pools open."""
     assert not judge("rss", points(lambda second, _: min(second, 100) * 50), allowed=20).grows
