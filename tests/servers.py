@@ -39,12 +39,12 @@ class Emulator:
     @cached_property
     def sqs(self) -> Any:  # noqa: ANN401 - botocore makes its clients while the program runs
         """A client of the emulator's queues."""
-        return _client("sqs", self.url)
+        return client("sqs", self.url)
 
     @cached_property
     def s3(self) -> Any:  # noqa: ANN401 - as above
         """A client of the emulator's buckets."""
-        return _client("s3", self.url)
+        return client("s3", self.url)
 
     def new_queue(self, *, fifo: bool = False, **attributes: str) -> "Queue":
         """A queue of a name that nobody else has; `attributes` as SQS names them."""
@@ -250,7 +250,8 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _client(service: str, url: str) -> Any:  # noqa: ANN401 - botocore makes its clients while the program runs
+def client(service: str, url: str) -> Any:  # noqa: ANN401 - botocore makes its clients while the program runs
+    """A client of an emulator."""
     return Session().create_client(
         service,
         region_name=REGION,

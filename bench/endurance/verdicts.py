@@ -22,13 +22,13 @@ AT_REST = {
     "blocks": 4000,
 }
 TABLE_AT_WORK, KIND_AT_WORK = 200, 400
+TABLE_AT_REST, KIND_AT_REST = 10, 100
 
 # As many connections as the limiter allowed just then are in use in a storm: no two storms are alike, and the one with
 # all that the settings allow may come late. The process has a few other descriptors.
 OTHER_DESCRIPTORS = 32
 CONNECTIONS = sum(Settings.model_fields[name].default for name in ("uploads_max", "receivers_max", "deletes_max"))
 CEILINGS = dict.fromkeys(("descriptors", "sockets"), CONNECTIONS + OTHER_DESCRIPTORS)
-TABLE_AT_REST, KIND_AT_REST = 10, 100
 
 
 def verdicts(found: Run) -> list[Verdict]:

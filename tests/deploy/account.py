@@ -7,27 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from botocore.session import Session
 
 from tests.deploy.chart import ROOT
 from tests.mail import emails
-from tests.servers import ACCESS_KEY, REGION, SECRET_KEY, Bucket, Emulator, Queue
+from tests.servers import Bucket, Emulator, Queue, client
 from tests.site import Site
 
 ISSUER = "oidc.eks.us-east-1.amazonaws.com/id/ABC"
 PROVIDER = f"arn:aws:iam::123456789012:oidc-provider/{ISSUER}"
 SENDER = "arn:aws:iam::123456789012:role/email-validation"
-
-
-def client(emulator: Emulator, service: str) -> Any:  # noqa: ANN401 - botocore makes its clients while the program runs
-    """A client of the emulator."""
-    return Session().create_client(
-        service,
-        region_name=REGION,
-        endpoint_url=emulator.url,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +41,12 @@ class Account:
     @property
     def trust(self) -> Any:  # noqa: ANN401 - JSON
         """Who may take the role."""
-        document = client(self.emulator, "iam").get_role(RoleName=self.name)["Role"]["AssumeRolePolicyDocument"]
+        document = client("iam", self.emulator.url).get_role(RoleName=self.name)["Role"]["AssumeRolePolicyDocument"]
         return json.loads(document) if isinstance(document, str) else document
 
     def allowed(self) -> set[str]:
         """What the role may do."""
-        policy = client(self.emulator, "iam").get_role_policy(RoleName=self.name, PolicyName="archive")
+        policy = client("iam", self.emulator.url).get_role_policy(RoleName=self.name, PolicyName="archive")
         # moto hands it out as Python writes a dict, which YAML reads
         return _actions(yaml.safe_load(str(policy["PolicyDocument"])))
 
@@ -82,7 +70,7 @@ class AccountTests:
             service.wait_until("messages_archived_total", 5)
             assert service.stop() == 0
         assert account.bucket.message_ids() == sorted(sent)
-        head = client(account.emulator, "s3").head_object(Bucket=account.bucket_name, Key=account.bucket.listing()[0])
+        head = account.emulator.s3.head_object(Bucket=account.bucket_name, Key=account.bucket.listing()[0])
         assert ("aws:kms", account.key_arn) == (head["ServerSideEncryption"], head["SSEKMSKeyId"])
 
     def test_the_queue_keeps_what_it_cannot_deliver(self, account: Account) -> None:

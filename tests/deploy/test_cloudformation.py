@@ -4,9 +4,9 @@ import uuid
 
 import pytest
 
-from tests.deploy.account import ISSUER, PROVIDER, SENDER, Account, AccountTests, client
+from tests.deploy.account import ISSUER, PROVIDER, SENDER, Account, AccountTests
 from tests.deploy.chart import ROOT
-from tests.servers import Emulator
+from tests.servers import Emulator, client
 
 TEMPLATE = (ROOT / "infra" / "cloudformation" / "email-processor.yaml").read_text()
 
@@ -15,7 +15,7 @@ def stack(emulator: Emulator, **parameters: str) -> Account:
     """Deploy the template."""
     name = f"ep-{uuid.uuid4().hex[:8]}"
     given = [{"ParameterKey": key, "ParameterValue": value} for key, value in {**parameters, "Name": name}.items()]
-    cloud = client(emulator, "cloudformation")
+    cloud = client("cloudformation", emulator.url)
     cloud.create_stack(StackName=name, TemplateBody=TEMPLATE, Parameters=given, Capabilities=["CAPABILITY_NAMED_IAM"])
     (found,) = cloud.describe_stacks(StackName=name)["Stacks"]
     assert found["StackStatus"] == "CREATE_COMPLETE"
