@@ -1,10 +1,11 @@
 """What is judged, and how much it may change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.endurance.judge import WARM_UP, Verdict, judge, series
 from bench.endurance.run import Run
+from email_processor.ports import BATCH
 from email_processor.settings import Settings
 
 # What may change between the end of the warm-up and the end of the run, beside the noise. At work everything swings
@@ -24,11 +25,15 @@ AT_REST = {
 TABLE_AT_WORK, KIND_AT_WORK = 200, 400
 TABLE_AT_REST, KIND_AT_REST = 10, 100
 
-# As many connections as the limiter allowed just then are in use in a storm: no two storms are alike, and the one with
-# all that the settings allow may come late. The process has a few other descriptors.
-OTHER_DESCRIPTORS = 32
-CONNECTIONS = sum(Settings.model_fields[name].default for name in ("uploads_max", "receivers_max", "deletes_max"))
-CEILINGS = dict.fromkeys(("descriptors", "sockets"), CONNECTIONS + OTHER_DESCRIPTORS)
+# How bad a storm gets is chance, and the worst may come late: a peak is no new height while the settings allow it at
+# any time. Each message in hand may be an entry of the service's own tables; each batch of them may have a task that
+# waits to delete it and one that waits to renew its leases; each upload, receive and delete may have its connection.
+OTHERS = 32  # descriptors that are no such connection, tasks that are no worker and no batch
+MOST: dict[str, int] = {name: field.default for name, field in Settings.model_fields.items()}
+IN_HAND = MOST["in_flight_max_messages"]
+WORKERS = MOST["uploads_max"] + MOST["receivers_max"]
+CONNECTIONS = WORKERS + MOST["deletes_max"] + OTHERS
+CEILINGS = {"descriptors": CONNECTIONS, "sockets": CONNECTIONS, "tasks": WORKERS + 2 * IN_HAND // BATCH + OTHERS}
 
 
 def verdicts(found: Run) -> list[Verdict]:
@@ -37,9 +42,16 @@ def verdicts(found: Run) -> list[Verdict]:
     first = round(WARM_UP * len(found.rests))
     at_rest = (found.at_rest(found.outside)[first:], found.at_rest(found.inside)[first:])
     return [
-        *_verdicts("at work", at_work, AT_WORK, TABLE_AT_WORK, KIND_AT_WORK, ceilings=CEILINGS, warm_up=WARM_UP),
-        *_verdicts("at rest", at_rest, AT_REST, TABLE_AT_REST, KIND_AT_REST, ceilings={}, warm_up=0),
+        *_verdicts("at work", at_work, AT_WORK, TABLE_AT_WORK, KIND_AT_WORK, ceiling=ceiling, warm_up=WARM_UP),
+        *_verdicts("at rest", at_rest, AT_REST, TABLE_AT_REST, KIND_AT_REST, ceiling=lambda _: 0, warm_up=0),
     ]
+
+
+def ceiling(name: str) -> int:
+    """How high the settings let the series of that name be at any time; 0 if they do not say."""
+    kind, _, table = name.partition(" ")
+    is_own_table = kind == "table" and " " not in table  # a library's begins with the library's name
+    return IN_HAND if is_own_table else CEILINGS.get(name, 0)
 
 
 def _verdicts(
@@ -49,7 +61,7 @@ def _verdicts(
     table_allowed: int,
     kind_allowed: int,
     *,
-    ceilings: Mapping[str, int],
+    ceiling: Callable[[str], float],
     warm_up: float,
 ) -> list[Verdict]:
     outside, inside = samples
@@ -60,6 +72,6 @@ def _verdicts(
     wanted += [(f"table {name}", points, table_allowed) for name, points in series(tables).items()]
     wanted += [(f"objects {name}", points, kind_allowed) for name, points in series(kinds).items()]
     return [
-        judge(f"{name}, {when}", points, allowed=most, warm_up=warm_up, ceiling=ceilings.get(name, 0))
+        judge(f"{name}, {when}", points, allowed=most, warm_up=warm_up, ceiling=ceiling(name))
         for name, points, most in wanted
     ]

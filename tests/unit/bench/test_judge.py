@@ -5,6 +5,9 @@ import random
 import pytest
 
 from bench.endurance.judge import judge, series
+from bench.endurance.verdicts import ceiling
+from email_processor.ports import BATCH
+from email_processor.settings import Settings
 
 SECONDS = 400
 
@@ -62,6 +65,16 @@ def test_peaks_below_what_the_settings_allow_may_come_late() -> None:
     highest = 367
     assert not judge("sockets", peaks, allowed=20, ceiling=highest).grows
     assert judge("sockets", peaks, allowed=20, ceiling=highest - 140).grows
+
+
+def test_a_storm_may_fill_what_the_settings_allow_and_no_more() -> None:
+    """With the defaults: a thousand messages in hand, each in the tables, each ten of them in two tasks at most."""
+    in_hand = Settings.model_fields["in_flight_max_messages"].default
+    workers = sum(Settings.model_fields[name].default for name in ("uploads_max", "receivers_max"))
+    assert in_hand == ceiling("table Ledger._deliveries")
+    assert workers < ceiling("tasks") - 2 * in_hand // BATCH < 2 * workers
+    assert workers < ceiling("sockets") < 2 * workers
+    assert [0, 0, 0] == [ceiling(name) for name in ("rss_kib", "objects Delivery", "table botocore Config._cache")]
 
 
 def test_what_happens_while_it_warms_up_does_not_count() -> None:
