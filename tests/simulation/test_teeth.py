@@ -6,17 +6,24 @@ from tests.simulation.campaign import shortest
 from tests.simulation.invent import invent
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.play import play
+from tests.simulation.rules import Rule
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_a_deliberate_bug_is_caught(mutant: Mutant) -> None:
     """Within four times the longest run of seeds that ever missed it."""
+    silent = set(mutant.rules)
     with mutant.alive():
         for seed in range(4 * mutant.gap):
-            broken = {violation.rule for violation in play(invent(seed)).violations}
-            if broken & set(mutant.rules):
+            silent -= {violation.rule for violation in play(invent(seed)).violations}
+            if not silent:
                 return
-    pytest.fail(f"{mutant} was not noticed by {4 * mutant.gap} seeds")
+    pytest.fail(f"{mutant} was not noticed in {4 * mutant.gap} seeds by {', '.join(rule.name for rule in silent)}")
+
+
+def test_every_rule_has_a_bug_to_notice() -> None:
+    """The silence of a rule that cannot speak would mean nothing."""
+    assert set(Rule) == {rule for mutant in MUTANTS for rule in mutant.rules}
 
 
 def test_a_failing_story_is_shrunk_to_a_short_one() -> None:
