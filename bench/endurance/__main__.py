@@ -16,8 +16,8 @@ from bench.endurance.verdicts import verdicts
 from bench.machine import machine, versions
 from bench.subjects import HERE
 
-# An upload that was slow before an outage and is its only probe can be blamed for it, and is left to the queue: a known
-# limit (docs/reliability.md), and hardly ever to be seen.
+# An upload that failed before an outage too, and nearly alone at its beginning, can be blamed for it and left to the
+# queue: a known limit (docs/reliability.md), and hardly ever to be seen.
 BLAMED = "refused"
 FEWEST_TO_ONE_BLAMED = 50_000
 PLOTTER = HERE.parent / ".venv-bench" / "bin" / "python"

@@ -219,6 +219,7 @@ class Uploader:
         with circuit.trying():
             while True:
                 async with self._limiter.slot(size), circuit.admitted():
+                    is_probe = circuit.is_open
                     started_at = self._common.clock.monotonic()
                     try:
                         stored = await self._common.calls.bounded(Operation.PUT, self._archive.put(key, document()))
@@ -229,7 +230,7 @@ class Uploader:
                             self._limiter.throttle(started_at)
                         else:
                             circuit.fail(fault)
-                            alone.failed(fault)
+                            alone.failed(fault, is_probe=is_probe)
                             is_spaced = circuit.is_open  # then the circuit itself spaces the tries
                     else:
                         self._limiter.succeed(started_at, size)
@@ -270,22 +271,27 @@ class Uploader:
 class _Alone:
     """Evidence that one object fails while the store is well: it failed often and the others hardly ever did.
 
-    What the others did before its first failure says nothing: then it can be the first to meet an outage.
+    What the others did before its first failure says nothing: then it can be the first to meet an outage. Nor does a
+    failure as the probe of an open circuit: the store was held to be down, and who is sent to ask is chance.
     """
 
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
         self._stored_before = self._failed_before = 0
-        self._failures = 0
+        self._failures = self._probes = 0
 
-    def failed(self, fault: StoreFaultError) -> None:
+    def failed(self, fault: StoreFaultError, *, is_probe: bool) -> None:
         """One more failure of this object; raises `ObjectRefusedError` when it can no longer be the store."""
+        if is_probe:
+            self._probes += 1
+            return
         if not self._failures:
+            self._probes = 0
             self._stored_before = self._circuit.stored
             self._failed_before = self._circuit.failed - 1  # this one is counted already
         self._failures += 1
         others_stored = self._circuit.stored - self._stored_before
-        others_failed = self._circuit.failed - self._failed_before - self._failures
+        others_failed = self._circuit.failed - self._failed_before - self._failures - self._probes
         if (
             self._failures >= FAILURES_ALONE
             and others_stored >= OTHERS_STORED_MEANWHILE

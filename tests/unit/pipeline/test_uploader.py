@@ -416,6 +416,35 @@ def test_an_outage_is_not_blamed_on_the_upload_that_was_slow_before_it() -> None
     assert (201, 0) == simulate(story())
 
 
+def test_an_outage_is_not_blamed_on_an_upload_that_probes_and_was_unlucky_before() -> None:
+    """It failed once, hundreds were stored while it backed off, and now it takes turns to ask a store that is down."""
+
+    async def story() -> tuple[int, float, bool]:
+        stage = Stage(workers=8)
+        is_down = False
+
+        def put(key: str, document: bytes) -> Stored | StoreFaultError:
+            return store_fault() if is_down else stage.store._put(key, document)
+
+        stage.store.puts.answers.append(store_fault())
+        stage.store.puts.otherwise = put
+        stage.job("unlucky")
+        for number in range(400):
+            stage.job(f"m{number}")
+        working = asyncio.create_task(stage.until_done())
+        await asyncio.sleep(0.05)
+        is_down = True
+        for number in range(400, 404):
+            stage.job(f"m{number}")
+        await asyncio.sleep(1000)
+        tries = [key for _, key in stage.puts if "unlucky" in key]
+        is_down = False
+        await working
+        return len(stage.store.objects), stage.kit.value("messages_released_total", reason="refused"), len(tries) > 5
+
+    assert (405, 0, True) == simulate(story())
+
+
 def test_a_flaky_store_is_never_blamed_on_a_message() -> None:
     """Two thirds of all PUTs fail: all is stored, nothing is refused."""
 
