@@ -239,9 +239,10 @@ class Gate:
         finally:
             self._under_way.discard(id(request))
 
-    def wait_until_idle(self) -> None:
-        """Return when no request is under way, whether or not its client still waits for the answer."""
-        eventually(lambda: not self._under_way, "no request at the gate")
+    def finish(self) -> None:
+        """Return when what is under way now is answered, whether or not its client still waits; others may follow."""
+        under_way = set(self._under_way)
+        eventually(lambda: not under_way & self._under_way, "an end of what was under way at the gate")
 
     def forward(self, request: Request) -> Reply:
         """What the emulator replies."""
