@@ -15,7 +15,7 @@ from tests.waiting import eventually
 
 PERIOD = 2  # seconds that each key is good for
 AHEAD = 0.3  # seconds by which the clock of AWS is ahead of ours: so long is every key refused before it is renewed
-A_MOMENT = 5.0  # seconds that an outage may last because of that, probes spaced by their backoff included
+A_MOMENT = 30.0  # seconds that an outage may last: the longest pause between two probes, of which most meet a good key
 
 PROCESS = f"""
 import json, time

@@ -46,7 +46,7 @@ def test_killed_again_and_again_it_loses_and_doubles_nothing(one_site: Site, see
 def test_a_stop_under_load_gives_back_what_it_cannot_finish(one_site: Site) -> None:
     """With more in hand than the grace period allows: exit 0 in time, each message either stored or visible at once."""
     with gate_before(one_site.emulator.url) as s3:
-        s3.rule = only("PUT", lambda _: time.sleep(0.2))
+        s3.rule = only("PUT", lambda _: time.sleep(0.5))
         messages = sent(one_site.queue, emails(200))
         with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, SHUTDOWN_GRACE_SECONDS="2", UPLOADS_MAX="8") as service:
             s3.wait_for("PUT", count=20)
@@ -60,7 +60,7 @@ def test_a_stop_under_load_gives_back_what_it_cannot_finish(one_site: Site) -> N
     print(
         f"{len(messages)} emails, {last['received']} received, {len(done)} stored, {visible} visible after {took:.1f} s"
     )
-    assert took < 4  # the grace period, and what a busy machine takes to end a process
+    assert took < 9  # the grace period, and what a busy machine takes to end a process; all of it would take 12 s
     assert last["released"] > 0
     assert in_flight == 0
     assert visible == len(messages) - last["archived"]
