@@ -239,7 +239,7 @@ class Gate:
         finally:
             self._under_way.discard(id(request))
 
-    def finish(self) -> None:
+    def wait_until_answered(self) -> None:
         """Return when what is under way now is answered, whether or not its client still waits; others may follow."""
         under_way = set(self._under_way)
         eventually(lambda: not under_way & self._under_way, "an end of what was under way at the gate")

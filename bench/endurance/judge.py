@@ -88,3 +88,8 @@ def series(samples: Sequence[Mapping[str, float]]) -> dict[str, list[tuple[float
     """Samples with a time `at`, as a series for each other name; a name that a sample lacks was 0 then."""
     names = {name: None for sample in samples for name in sample if name != "at"}
     return {name: [(sample["at"], sample.get(name, 0)) for sample in samples] for name in names}
+
+
+def is_own(table: str) -> bool:
+    """Whether a table is the service's: the name of a library's begins with the library's, and a space."""
+    return " " not in table

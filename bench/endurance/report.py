@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bench.endurance.judge import Verdict, series
+from bench.endurance.judge import Verdict, is_own, series
 from bench.endurance.run import SETTINGS, Run
 from bench.machine import measured_on
 from bench.world import REST_SECONDS
@@ -84,7 +84,7 @@ def _rounded(facts: Mapping[str, Any]) -> dict[str, Any]:
 def _series(found: Run) -> dict[str, list[tuple[float, float]]]:
     """What is drawn: process, counts and the service's own tables, against seconds since the first receive."""
     counts = [{name: look[name] for name in ("at", *COUNTS)} for look in found.inside]
-    own = [{"at": look["at"], **{n: v for n, v in look["tables"].items() if " " not in n}} for look in found.inside]
+    own = [{"at": look["at"], **{n: v for n, v in look["tables"].items() if is_own(n)}} for look in found.inside]
     everything = series(found.outside) | series(counts) | {f"table {n}": p for n, p in series(own).items()}
     everything["messages"] = [(at, counted) for at, counted in found.progress]
     return {

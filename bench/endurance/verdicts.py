@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.endurance.judge import WARM_UP, Verdict, judge, series
+from bench.endurance.judge import WARM_UP, Verdict, is_own, judge, series
 from bench.endurance.run import Run
 from email_processor.ports import BATCH
 from email_processor.settings import Settings
@@ -29,11 +29,13 @@ TABLE_AT_REST, KIND_AT_REST = 10, 100
 # any time. Each message in hand may be an entry of the service's own tables; each batch of them may have a task that
 # waits to delete it and one that waits to renew its leases; each upload, receive and delete may have its connection.
 OTHERS = 32  # descriptors that are no such connection, tasks that are no worker and no batch
-MOST: dict[str, int] = {name: field.default for name, field in Settings.model_fields.items()}
-IN_HAND = MOST["in_flight_max_messages"]
-WORKERS = MOST["uploads_max"] + MOST["receivers_max"]
-CONNECTIONS = WORKERS + MOST["deletes_max"] + OTHERS
-CEILINGS = {"descriptors": CONNECTIONS, "sockets": CONNECTIONS, "tasks": WORKERS + 2 * IN_HAND // BATCH + OTHERS}
+IN_HAND, UPLOADS, RECEIVERS, DELETES = (
+    int(Settings.model_fields[name].default)
+    for name in ("in_flight_max_messages", "uploads_max", "receivers_max", "deletes_max")
+)
+CONNECTIONS = UPLOADS + RECEIVERS + DELETES + OTHERS
+TASKS = UPLOADS + RECEIVERS + 2 * IN_HAND // BATCH + OTHERS
+CEILINGS = {"descriptors": CONNECTIONS, "sockets": CONNECTIONS, "tasks": TASKS}
 
 
 def verdicts(found: Run) -> list[Verdict]:
@@ -50,8 +52,7 @@ def verdicts(found: Run) -> list[Verdict]:
 def ceiling(name: str) -> int:
     """How high the settings let the series of that name be at any time; 0 if they do not say."""
     kind, _, table = name.partition(" ")
-    is_own_table = kind == "table" and " " not in table  # a library's begins with the library's name
-    return IN_HAND if is_own_table else CEILINGS.get(name, 0)
+    return IN_HAND if kind == "table" and is_own(table) else CEILINGS.get(name, 0)
 
 
 def _verdicts(

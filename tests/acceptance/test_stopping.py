@@ -131,7 +131,7 @@ def test_after_a_kill_nothing_is_lost_and_nothing_is_there_twice(site: Site) -> 
             assert service.stop(signal.SIGKILL) == -signal.SIGKILL
         before = {key: site.bucket.read(key) for key in site.bucket.listing()}
         opened.set()
-        aws.finish()
+        aws.wait_until_answered()
         site.queue.release_all(aws.receipt_handles().values())
         aws.rule = pass_all
         with site.service() as service:

@@ -58,7 +58,7 @@ def strike(site: Site, gate: Gate, operation: str, fault: Fault) -> dict[str, st
     if operation == "ReceiveMessage" and fault.is_delivered:
         eventually(lambda: messages.keys() <= gate.receive_counts().keys(), "the messages handed out to nobody")
         gate.rule = only(operation, failing(500, "InternalError"))
-        gate.finish()
+        gate.wait_until_answered()
         site.queue.release_all(gate.receipt_handles().values())  # or it would take their visibility timeout
     gate.rule = pass_all
     site.queue.wait_until_empty()

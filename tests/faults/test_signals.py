@@ -55,7 +55,7 @@ def test_a_stop_under_load_gives_back_what_it_cannot_finish(one_site: Site) -> N
             took = time.monotonic() - began
         visible, in_flight = one_site.queue.visible, one_site.queue.in_flight
         last = service.wait_for("stopped")
-        s3.finish()
+        s3.wait_until_answered()
     done = stored(one_site.bucket)
     print(
         f"{len(messages)} emails, {last['received']} received, {len(done)} stored, {visible} visible after {took:.1f} s"

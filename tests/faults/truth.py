@@ -15,7 +15,7 @@ def sent(queue: Queue, bodies: list[str]) -> dict[str, str]:
 
 def leave_to_the_queue(queue: Queue, gate: Gate) -> None:
     """Let what a dead process had in hand be received again, as the queue does when the leases run out."""
-    gate.finish()
+    gate.wait_until_answered()
     queue.release_all(gate.receipt_handles().values())
 
 

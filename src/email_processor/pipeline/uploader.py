@@ -278,20 +278,19 @@ class _Alone:
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
         self._stored_before = self._failed_before = 0
-        self._failures = self._probes = 0
+        self._failures = 0
 
     def failed(self, fault: StoreFaultError, *, is_probe: bool) -> None:
         """One more failure of this object; raises `ObjectRefusedError` when it can no longer be the store."""
         if is_probe:
-            self._probes += 1
+            self._failed_before += 1  # none of this object's failures that count, and none of the others'
             return
         if not self._failures:
-            self._probes = 0
             self._stored_before = self._circuit.stored
             self._failed_before = self._circuit.failed - 1  # this one is counted already
         self._failures += 1
         others_stored = self._circuit.stored - self._stored_before
-        others_failed = self._circuit.failed - self._failed_before - self._failures - self._probes
+        others_failed = self._circuit.failed - self._failed_before - self._failures
         if (
             self._failures >= FAILURES_ALONE
             and others_stored >= OTHERS_STORED_MEANWHILE

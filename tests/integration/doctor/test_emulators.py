@@ -1,14 +1,12 @@
 """The check against SQS and S3 as others have built them."""
 
 import json
-from typing import Any
 
 import pytest
-from botocore.session import Session
 
 from email_processor.doctor.codes import CHECKS
 from tests.integration.doctor.looking import bad, look, told
-from tests.servers import ACCESS_KEY, REGION, SECRET_KEY, Bucket, Emulator, Queue, aws_environment
+from tests.servers import Bucket, Emulator, Queue, aws_environment, client
 
 
 @pytest.fixture
@@ -189,14 +187,7 @@ async def test_locked_bucket(emulator: Emulator, bucket: Bucket, monkeypatch: py
 
 async def test_key(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """A KMS key is used once, and the probe says what it was encrypted with."""
-    kms: Any = Session().create_client(
-        "kms",
-        region_name=REGION,
-        endpoint_url=emulator.url,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-    )
-    key = kms.create_key()["KeyMetadata"]["Arn"]
+    key = client("kms", emulator.url).create_key()["KeyMetadata"]["Arn"]
     monkeypatch.setenv("S3_SSE", "aws:kms")
     monkeypatch.setenv("S3_KMS_KEY_ID", key)
 
