@@ -3,7 +3,7 @@ FROM python:3.13-slim AS build
 
 # The dependencies: exact versions, checked against their hashes, binary wheels only. Of botocore's descriptions of
 # every AWS service we keep the ones that are called, credentials included.
-COPY .ci/pins/runtime.txt .ci/trim_botocore.py /tmp/
+COPY .ci/pins/runtime.txt scripts/trim_botocore.py /tmp/
 RUN python -m venv --without-pip /app \
     && python -m pip --python /app/bin/python install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action ignore \
         --no-deps --require-hashes --only-binary=:all: -r /tmp/runtime.txt \

@@ -6,9 +6,9 @@ from unittest import mock
 
 import pytest
 
-from tests import overheard
-from tests.environment import clean_environment
-from tests.servers import Emulator, ministack_server, moto_server
+from tests.support import overheard
+from tests.support.emulators import Emulator, ministack_server, moto_server
+from tests.support.environment import clean_environment
 
 
 @pytest.fixture(scope="session", autouse=True)

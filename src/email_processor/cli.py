@@ -82,9 +82,9 @@ def check(*, write: bool, offline: bool, strict: bool, as_json: bool) -> None:
     """
     import asyncio
 
-    from email_processor.doctor.check import check as look
-    from email_processor.doctor.check import exit_code
-    from email_processor.doctor.writing import tell
+    from email_processor.tools.check.check import check as look
+    from email_processor.tools.check.check import exit_code
+    from email_processor.tools.check.writing import tell
 
     logging.disable(logging.CRITICAL)  # what goes wrong is in the report
     runner = asyncio.Runner(loop_factory=_loop_factory())  # not closed: that would wait for DNS servers that are silent
@@ -129,8 +129,8 @@ def demo(messages: int, broken: float, outage: float, seed: int, *, keep: bool) 
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_before_start)
-    from email_processor.demo.run import run as run_demo
-    from email_processor.demo.tour import Options
+    from email_processor.tools.demo.run import run as run_demo
+    from email_processor.tools.demo.tour import Options
 
     sys.exit(run_demo(Options(messages=messages, seed=seed, broken=broken, outage=outage, keep=keep)))
 
@@ -164,15 +164,15 @@ def send(
 
     Needs SQS_QUEUE_URL, AWS_REGION and permission for sqs:SendMessage, nothing else. FIFO queues work.
     """
-    from email_processor.samples.generate import Recipe, Shape
-    from email_processor.samples.sizes import TypicalSizes, parse
+    from email_processor.tools.send.samples.generate import Recipe, Shape
+    from email_processor.tools.send.samples.sizes import TypicalSizes, parse
 
     try:
         sizes = parse(size) if size else TypicalSizes()
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--size") from error
     recipe = Recipe(seed=seed, shape=Shape(shape), sizes=sizes, broken=broken)
-    from email_processor import send as sending
+    from email_processor.tools.send import send as sending
 
     if dry_run:
         sys.exit(sending.preview(count, recipe))

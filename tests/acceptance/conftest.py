@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Emulator
-from tests.service import Service
-from tests.site import Site
+from tests.support.emulators import Emulator
+from tests.support.service import Service
+from tests.support.site import Site
 
 
 @pytest.fixture

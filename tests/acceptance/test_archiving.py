@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from email_processor import __version__
-from tests.mail import AS_SENT, CONFIDENTIAL, email, emails
-from tests.servers import Emulator
-from tests.site import Site
+from tests.support.emulators import Emulator
+from tests.support.mail import AS_SENT, CONFIDENTIAL, email, emails
+from tests.support.site import Site
 
 LARGEST = {"moto": 1024 * 1024, "ministack": 256 * 1024}  # bytes of a message; SQS's own limit is moto's
 

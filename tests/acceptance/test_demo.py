@@ -17,13 +17,13 @@ from typing import IO
 
 import pytest
 
-from email_processor.demo.environment import for_service
-from email_processor.demo.process import DemoError, running_service
 from email_processor.domain.key import sender_slug
-from email_processor.samples.generate import Recipe, samples
-from tests.environment import clean_environment
-from tests.servers import BIN
-from tests.waiting import eventually
+from email_processor.tools.demo.environment import for_service
+from email_processor.tools.demo.process import DemoError, running_service
+from email_processor.tools.send.samples.generate import Recipe, samples
+from tests.support.emulators import BIN
+from tests.support.environment import clean_environment
+from tests.support.waiting import eventually
 
 COMMAND = str(BIN / "email-processor")
 URL = re.compile(r"http://127\.0\.0\.1:\d+")

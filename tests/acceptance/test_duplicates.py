@@ -1,9 +1,9 @@
 """Delivered twice, by anyone, at any time: one object, one key, unchanged bytes."""
 
-from tests.gate import Reply, gate_before, only, pass_all
-from tests.mail import email, emails
-from tests.site import Site
-from tests.waiting import eventually
+from tests.support.fault_proxy import Reply, gate_before, only, pass_all
+from tests.support.mail import email, emails
+from tests.support.site import Site
+from tests.support.waiting import eventually
 
 BROKEN = Reply(500, b"{}", {"Content-Type": "application/x-amz-json-1.0"})
 

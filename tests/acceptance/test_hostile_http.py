@@ -10,11 +10,11 @@ from contextlib import ExitStack
 import pytest
 
 from email_processor.web import CONNECTIONS_MAX
-from tests.hostile import MALFORMED, REQUEST, SMUGGLING, exchange
-from tests.mail import emails
-from tests.service import Service
-from tests.site import Site
-from tests.waiting import eventually
+from tests.support.hostile import MALFORMED, REQUEST, SMUGGLING, exchange
+from tests.support.mail import emails
+from tests.support.service import Service
+from tests.support.site import Site
+from tests.support.waiting import eventually
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "FOO"]
 OPEN = [  # the three that there are, in all their spellings

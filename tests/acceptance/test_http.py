@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from email_processor import __version__
-from tests.service import Service
+from tests.support.service import Service
 
 
 def test_healthz_says_how_every_part_is(quiet: Service) -> None:

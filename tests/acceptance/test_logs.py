@@ -3,8 +3,8 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-from tests.mail import CONFIDENTIAL, emails
-from tests.site import Site
+from tests.support.mail import CONFIDENTIAL, emails
+from tests.support.site import Site
 
 HEAD = ["time", "level", "event"]
 

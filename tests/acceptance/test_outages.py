@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.gate import Rule, cut_all, gate_before, held_until, pass_all, replying
-from tests.mail import email, emails
-from tests.servers import ACCESS_KEY, SECRET_KEY, Bucket, Queue
-from tests.service import Service
-from tests.site import Site
-from tests.waiting import eventually
+from tests.support.emulators import ACCESS_KEY, SECRET_KEY, Bucket, Queue
+from tests.support.fault_proxy import Rule, cut_all, gate_before, held_until, pass_all, replying
+from tests.support.mail import email, emails
+from tests.support.service import Service
+from tests.support.site import Site
+from tests.support.waiting import eventually
 
 
 def received_once(service: Service) -> bool:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from email_processor import __version__
-from tests.gate import changing_once, gate_before, only, replying
-from tests.mail import CONFIDENTIAL, email
-from tests.servers import Emulator
-from tests.site import Site
-from tests.waiting import eventually
+from tests.support.emulators import Emulator
+from tests.support.fault_proxy import changing_once, gate_before, only, replying
+from tests.support.mail import CONFIDENTIAL, email
+from tests.support.site import Site
+from tests.support.waiting import eventually
 
 BAD = {
     "not_json": f"Dear all, {CONFIDENTIAL}",

@@ -4,12 +4,12 @@ import json
 import subprocess
 from collections.abc import Sequence
 
-from tests.environment import clean_environment
-from tests.gate import Gate, Reply, Request, changing_once, cut_all, gate_before, only, pass_all
-from tests.mail import CONFIDENTIAL, email, emails
-from tests.servers import SECRET_KEY, SESSION_TOKEN
-from tests.service import COMMAND, Service
-from tests.site import Site
+from tests.support.emulators import SECRET_KEY, SESSION_TOKEN
+from tests.support.environment import clean_environment
+from tests.support.fault_proxy import Gate, Reply, Request, changing_once, cut_all, gate_before, only, pass_all
+from tests.support.mail import CONFIDENTIAL, email, emails
+from tests.support.service import COMMAND, Service
+from tests.support.site import Site
 
 SECRETS = (CONFIDENTIAL, SECRET_KEY, SESSION_TOKEN)
 BROKEN = [

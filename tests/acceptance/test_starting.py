@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.gate import gate_before
-from tests.mail import email
-from tests.servers import aws_environment
-from tests.service import Service
-from tests.site import Site
+from tests.support.emulators import aws_environment
+from tests.support.fault_proxy import gate_before
+from tests.support.mail import email
+from tests.support.service import Service
+from tests.support.site import Site
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
@@ -92,7 +92,15 @@ def test_a_start_loads_only_what_every_start_needs(one_site: Site) -> None:
         assert service.stop() == 0
     loaded = {line.rpartition("|")[2].strip() for line in service.lines if line.startswith("import time:")}
     assert {"aioboto3", "uvloop"} <= loaded
-    needless = {"email_processor.demo", "email_processor.doctor", "moto", "obstore", "rich", "s3transfer", "structlog"}
+    needless = {
+        "email_processor.tools.demo",
+        "email_processor.tools.check",
+        "moto",
+        "obstore",
+        "rich",
+        "s3transfer",
+        "structlog",
+    }
     assert set() == loaded & needless
     assert len(loaded) <= MODULES_OF_A_START
 

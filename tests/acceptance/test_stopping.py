@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
-from tests.gate import Gate, gate_before, held_until, only, pass_all
-from tests.mail import emails
-from tests.service import Service
-from tests.site import Site
-from tests.waiting import eventually
+from tests.support.fault_proxy import Gate, gate_before, held_until, only, pass_all
+from tests.support.mail import emails
+from tests.support.service import Service
+from tests.support.site import Site
+from tests.support.waiting import eventually
 
 STOPS = [signal.SIGTERM, signal.SIGINT]
 

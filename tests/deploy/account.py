@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from tests.deploy.chart import ROOT
-from tests.mail import emails
-from tests.servers import Bucket, Emulator, Queue, client
-from tests.site import Site
+from tests.support.emulators import Bucket, Emulator, Queue, client
+from tests.support.mail import emails
+from tests.support.site import Site
 
 ISSUER = "oidc.eks.us-east-1.amazonaws.com/id/ABC"
 PROVIDER = f"arn:aws:iam::123456789012:oidc-provider/{ISSUER}"

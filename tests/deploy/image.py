@@ -16,10 +16,10 @@ import pytest
 
 from email_processor import __version__
 from tests.deploy.chart import ROOT
-from tests.mail import emails
-from tests.servers import Emulator, free_port
-from tests.site import Site
-from tests.waiting import eventually
+from tests.support.emulators import Emulator, free_port
+from tests.support.mail import emails
+from tests.support.site import Site
+from tests.support.waiting import eventually
 
 ENGINE = shlex.split(os.environ.get("ENGINE") or "docker")
 IMAGE = "email-processor:check"

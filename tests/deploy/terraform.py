@@ -13,8 +13,8 @@ import pytest
 
 from tests.deploy.account import PROVIDER, SENDER, Account, AccountTests
 from tests.deploy.chart import ROOT
-from tests.environment import clean_environment
-from tests.servers import REGION, Emulator, aws_environment
+from tests.support.emulators import REGION, Emulator, aws_environment
+from tests.support.environment import clean_environment
 
 MODULE = ROOT / "infra" / "terraform"
 

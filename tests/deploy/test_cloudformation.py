@@ -6,7 +6,7 @@ import pytest
 
 from tests.deploy.account import ISSUER, PROVIDER, SENDER, Account, AccountTests
 from tests.deploy.chart import ROOT
-from tests.servers import Emulator, client
+from tests.support.emulators import Emulator, client
 
 TEMPLATE = (ROOT / "infra" / "cloudformation" / "email-processor.yaml").read_text()
 

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from tests.deploy.chart import ROOT, tool
-from tests.environment import clean_environment
-from tests.servers import BIN, Bucket, Emulator
-from tests.service import Service
+from tests.support.emulators import BIN, Bucket, Emulator
+from tests.support.environment import clean_environment
+from tests.support.service import Service
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: Mapping[str, Any] = COMPOSE["services"]

@@ -9,8 +9,8 @@ from threading import Thread
 
 import pytest
 
-from tests.environment import clean_environment
-from tests.servers import BIN
+from tests.support.emulators import BIN
+from tests.support.environment import clean_environment
 
 PROXY = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.chart import CHART, tool
-from tests.environment import clean_environment
-from tests.mail import emails
-from tests.servers import Emulator, free_port
-from tests.site import Site
-from tests.waiting import eventually
+from tests.support.emulators import Emulator, free_port
+from tests.support.environment import clean_environment
+from tests.support.mail import emails
+from tests.support.site import Site
+from tests.support.waiting import eventually
 
 DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
 QUERIES = [

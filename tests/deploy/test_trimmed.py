@@ -25,7 +25,7 @@ def trimmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of botocore's data, cut as the image's build cuts it."""
     data = tmp_path_factory.mktemp("botocore") / "data"
     shutil.copytree(DATA, data)
-    subprocess.run([sys.executable, ROOT / ".ci" / "trim_botocore.py", data], check=True)
+    subprocess.run([sys.executable, ROOT / "scripts" / "trim_botocore.py", data], check=True)
     return data
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Emulator
-from tests.site import Site
+from tests.support.emulators import Emulator
+from tests.support.site import Site
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tests.gate import Cut, Gate, Reply, Request, Reset, Rule, cut_all, replying
+from tests.support.fault_proxy import Cut, Gate, Reply, Request, Reset, Rule, cut_all, replying
 
 SQS_JSON = "application/x-amz-json-1.0"
 LONGER_THAN_ANY_TIMEOUT = 5.0  # of the services here

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.truth import expected, sent, stored
-from tests.gate import gate_before
-from tests.integration.tls import FLAWED, Authority, new_authority
-from tests.mail import emails
-from tests.service import Service
-from tests.site import Site
+from tests.support.certificates import FLAWED, Authority, new_authority
+from tests.support.fault_proxy import gate_before
+from tests.support.mail import emails
+from tests.support.service import Service
+from tests.support.site import Site
+from tests.support.truth import expected, sent, stored
 
 NOWHERE = "http://no-such-host.invalid"
 

@@ -6,11 +6,11 @@ import time
 import pytest
 
 from tests.faults.faults import FAULTS, Fault, failing
-from tests.faults.truth import expected, sent, stored
-from tests.gate import Gate, Reply, Request, gate_before, held_until, only, pass_all
-from tests.mail import emails
-from tests.site import Site
-from tests.waiting import eventually
+from tests.support.fault_proxy import Gate, Reply, Request, gate_before, held_until, only, pass_all
+from tests.support.mail import emails
+from tests.support.site import Site
+from tests.support.truth import expected, sent, stored
+from tests.support.waiting import eventually
 
 TWICE_IN_A_ROW = 2
 FIRST_LEASES_END = 32.0  # seconds after the first of them began; they last 30

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 from tests.faults.faults import failing
-from tests.faults.truth import expected, sent, stored
-from tests.gate import Reply, Request, gate_before
-from tests.mail import emails
-from tests.servers import SECRET_KEY
-from tests.site import Site
-from tests.waiting import eventually
+from tests.support.emulators import SECRET_KEY
+from tests.support.fault_proxy import Reply, Request, gate_before
+from tests.support.mail import emails
+from tests.support.site import Site
+from tests.support.truth import expected, sent, stored
+from tests.support.waiting import eventually
 
 PERIOD = 2  # seconds that each key is good for
 AHEAD = 0.3  # seconds by which the clock of AWS is ahead of ours: so long is every key refused before it is renewed

@@ -6,12 +6,12 @@ import socket
 import time
 from contextlib import ExitStack
 
-from tests.faults.truth import expected, sent, stored
-from tests.gate import gate_before
-from tests.mail import emails
-from tests.service import Service
-from tests.site import Site
-from tests.waiting import eventually
+from tests.support.fault_proxy import gate_before
+from tests.support.mail import emails
+from tests.support.service import Service
+from tests.support.site import Site
+from tests.support.truth import expected, sent, stored
+from tests.support.waiting import eventually
 
 CLIENTS = 50  # that connect to the HTTP port and stay: more than there are file descriptors for
 

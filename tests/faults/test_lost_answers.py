@@ -1,11 +1,11 @@
 """A request that was obeyed, and whose answer never came: done again, and it makes no difference."""
 
 from tests.faults.faults import lost
-from tests.faults.truth import expected, sent, stored
-from tests.gate import Reply, Request, gate_before, only, pass_all
-from tests.mail import emails
-from tests.site import Site
-from tests.waiting import eventually
+from tests.support.fault_proxy import Reply, Request, gate_before, only, pass_all
+from tests.support.mail import emails
+from tests.support.site import Site
+from tests.support.truth import expected, sent, stored
+from tests.support.waiting import eventually
 
 
 def test_a_put_whose_answer_is_lost_is_a_duplicate(site: Site) -> None:

@@ -5,12 +5,12 @@ import signal
 import threading
 
 from tests.faults.faults import FAULTS
-from tests.faults.truth import expected, leave_to_the_queue, sent, stored
-from tests.gate import Gate, Reply, Request, gate_before
-from tests.mail import emails
-from tests.service import Service
-from tests.site import Site
-from tests.waiting import eventually
+from tests.support.fault_proxy import Gate, Reply, Request, gate_before
+from tests.support.mail import emails
+from tests.support.service import Service
+from tests.support.site import Site
+from tests.support.truth import expected, leave_to_the_queue, sent, stored
+from tests.support.waiting import eventually
 
 SEED = 20241210
 SHARE_STRUCK = 0.2  # of all requests

@@ -8,11 +8,11 @@ import time
 import pytest
 
 from tests.faults.faults import failing
-from tests.faults.truth import expected, leave_to_the_queue, sent, stored
-from tests.gate import Reply, Request, gate_before, held_until, only
-from tests.mail import emails
-from tests.site import Site
-from tests.waiting import eventually
+from tests.support.fault_proxy import Reply, Request, gate_before, held_until, only
+from tests.support.mail import emails
+from tests.support.site import Site
+from tests.support.truth import expected, leave_to_the_queue, sent, stored
+from tests.support.waiting import eventually
 
 LIVES = 5
 STORED = 3  # emails that the sleeper has stored, and not deleted, when it falls asleep

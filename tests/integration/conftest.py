@@ -6,8 +6,8 @@ import pytest
 from botocore.loaders import create_loader
 
 from email_processor.aws.connect import Aws
-from tests.integration.fake import Fake, faking
 from tests.integration.opening import CLIENTS, opened, point_at
+from tests.support.scripted_server import Fake, faking
 
 LOADER = create_loader()
 

@@ -7,7 +7,7 @@ import pytest
 
 from email_processor.aws.archive import StoreOptions
 from email_processor.aws.connect import Aws, QueueOptions, connect
-from tests.servers import REGION, aws_environment
+from tests.support.emulators import REGION, aws_environment
 
 CLIENTS = {"signed": ("signed", "signed"), "libraries": ("aioboto3", "obstore")}  # those of SQS and of S3
 QUEUE = QueueOptions(

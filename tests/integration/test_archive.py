@@ -14,9 +14,9 @@ from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, PayloadMissingError, PayloadTooLargeError, StoreFaultError
 from email_processor.domain.key import sender_slug
 from email_processor.ports import Stored
-from tests.integration.fake import STORED, Fake, Reply
 from tests.integration.opening import PAYLOAD_MAX, opened, point_at
-from tests.servers import ACCESS_KEY, Bucket, Emulator
+from tests.support.emulators import ACCESS_KEY, Bucket, Emulator
+from tests.support.scripted_server import STORED, Fake, Reply
 
 KEY = "emails/2024/12/10/john.doe/m_143022.json"
 

@@ -6,9 +6,9 @@ from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, ObjectRefusedError, PayloadMissingError, StoreFaultError
 from email_processor.ports import Stored
-from tests.integration.fake import STORED, Fake, Fault, Reply, Script, s3_error
 from tests.integration.opening import opened, point_at
-from tests.servers import free_port
+from tests.support.emulators import free_port
+from tests.support.scripted_server import STORED, Fake, Fault, Reply, Script, s3_error
 
 KEY = "emails/2024/12/10/john.doe/m_143022.json"
 PAYLOAD = Pointer("theirs", "payloads/1")

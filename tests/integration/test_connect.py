@@ -10,8 +10,8 @@ import pytest
 from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, EmailProcessorError, QueueFaultError, StartError, StoreFaultError
-from tests.integration.fake import STORED, Asked, Fake, Reply, faking, sqs
 from tests.integration.opening import opened, point_at
+from tests.support.scripted_server import STORED, Asked, Fake, Reply, faking, sqs
 
 KEY = "emails/k.json"
 SQS_OF_AWS = "https://sqs.eu-west-1.amazonaws.com/123456789012/emails"

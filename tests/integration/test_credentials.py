@@ -11,8 +11,8 @@ import pytest
 from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, QueueFaultError, ServiceFaultError, StoreFaultError
-from tests.integration.fake import STORED, Asked, Fake, Fault, Reply, Script, sqs
 from tests.integration.opening import opened
+from tests.support.scripted_server import STORED, Asked, Fake, Fault, Reply, Script, sqs
 
 KEY = "emails/k.json"
 SOON = timedelta(seconds=30)

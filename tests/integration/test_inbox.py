@@ -10,10 +10,10 @@ from email_processor.aws.connect import Aws
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.domain.message import Attribute
 from email_processor.ports import QueueState, Verdict
-from tests.integration.fake import Fake, Reply, sqs, sqs_error
 from tests.integration.opening import opened, point_at
-from tests.mail import email
-from tests.servers import Emulator, Queue
+from tests.support.emulators import Emulator, Queue
+from tests.support.mail import email
+from tests.support.scripted_server import Fake, Reply, sqs, sqs_error
 
 # Everything that SQS allows in a body and that an encoding could spoil.
 ODD = 'Grüße \U0001f600 \u2028 \t \\ "quoted" \u202e <&> \ud7ff\ue000'

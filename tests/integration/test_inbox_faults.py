@@ -8,9 +8,9 @@ import pytest
 from email_processor.aws.connect import Aws
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.ports import Verdict
-from tests.integration.fake import Fake, Fault, Reply, Script, sqs, sqs_error
 from tests.integration.opening import QUEUE, opened, point_at
-from tests.servers import free_port
+from tests.support.emulators import free_port
+from tests.support.scripted_server import Fake, Fault, Reply, Script, sqs, sqs_error
 
 CALLS: dict[str, Callable[[Aws], Awaitable[object]]] = {
     "ReceiveMessage": lambda aws: aws.inbox.receive(10, 0),

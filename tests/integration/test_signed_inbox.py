@@ -14,15 +14,15 @@ from botocore.credentials import ReadOnlyCredentials
 from email_processor.aws.archive import SignedArchive
 from email_processor.aws.connect import Aws, connect
 from email_processor.aws.credentials import Credentials
+from email_processor.aws.http_client import HttpClient
 from email_processor.aws.obstore_archive import ObstoreArchive
 from email_processor.aws.signed import Endpoint, SignedSqs
-from email_processor.aws.signer import Signer
-from email_processor.aws.wire import Wire
+from email_processor.aws.sigv4 import Signer
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.ports import Stored
-from tests.integration.fake import STORED, Asked, Fake, Reply, sqs
 from tests.integration.opening import PAYLOAD_MAX, QUEUE, STORE, opened, point_at
-from tests.servers import ACCESS_KEY, REGION, SECRET_KEY
+from tests.support.emulators import ACCESS_KEY, REGION, SECRET_KEY
+from tests.support.scripted_server import STORED, Asked, Fake, Reply, sqs
 
 KEY = "emails/2024/12/10/jörg müller+x/msg 1_143022.json"
 
@@ -143,7 +143,7 @@ async def test_behind_a_proxy_the_libraries_do_the_work(fake: Fake, monkeypatch:
 
 async def test_a_default_port_is_not_part_of_the_name() -> None:
     """`host` is what botocore signs: lower case, and a port only where it is not the scheme's."""
-    wire = mock.create_autospec(Wire, instance=True)
+    http = mock.create_autospec(HttpClient, instance=True)
     credentials = mock.create_autospec(Credentials, instance=True)
     credentials.get_frozen_credentials.return_value = ReadOnlyCredentials(ACCESS_KEY, SECRET_KEY, None)
     for url, host in [
@@ -151,8 +151,8 @@ async def test_a_default_port_is_not_part_of_the_name() -> None:
         ("https://aws.test:443/x", "aws.test"),
         ("http://a:81", "a:81"),
     ]:
-        await Endpoint(url, Signer("sqs", REGION), credentials, wire, "us").send("POST", "/", {}, b"", "")
-        assert host == wire.send.call_args.args[2]["host"]
+        await Endpoint(url, Signer("sqs", REGION), credentials, http, "us").send("POST", "/", {}, b"", "")
+        assert host == http.send.call_args.args[2]["host"]
 
 
 async def test_connections_are_kept(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:

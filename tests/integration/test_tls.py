@@ -9,10 +9,10 @@ import pytest
 from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, QueueFaultError, ServiceFaultError
-from tests.integration.fake import STORED, Asked, Fake, Reply, faking, sqs
 from tests.integration.opening import opened, point_at
-from tests.integration.tls import FLAWED, Authority, new_authority
-from tests.integration.tunnel import Tunnel, tunnelling
+from tests.support.certificates import FLAWED, Authority, new_authority
+from tests.support.scripted_server import STORED, Asked, Fake, Reply, faking, sqs
+from tests.support.tunnel import Tunnel, tunnelling
 
 KEY = "emails/k.json"
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 
-from email_processor.pipeline.level import Level
+from email_processor.pipeline.adaptive_limit import AdaptiveLimit
 from tests.simulation.store import Policy, Run, Scenario
 
 Clock = Callable[[], float]
@@ -87,7 +87,7 @@ class Gradient:
 
 def ours(now: Clock, least: int, most: int) -> Policy:
     """What the pipeline has."""
-    return Level(now, start=least, least=1, most=most)
+    return AdaptiveLimit(now, start=least, least=1, most=most)
 
 
 POLICIES: Mapping[str, Callable[[Clock, int, int], Policy]] = {

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from email_processor.domain.email import Pointer
-from tests.mail import CONFIDENTIAL
 from tests.simulation.loop import TICKS
 from tests.simulation.story import Mail
 from tests.simulation.world import EPOCH
+from tests.support.mail import CONFIDENTIAL
 
 VERSION = "simulated"
 SENDERS = (

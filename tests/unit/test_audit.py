@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / ".ci" / "audit.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "audit.py"
 FLAW = {"id": "PYSEC-1", "aliases": ["CVE-1", "GHSA-1"], "fix_versions": ["2.0"], "description": "."}
 GOOD = {"name": "good", "version": "1.0", "vulns": []}
 BAD = {"name": "bad", "version": "1.0", "vulns": [FLAW]}

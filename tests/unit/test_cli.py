@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 from email_processor import __version__, cli, service, settings
 from email_processor.domain.errors import StartError
-from tests.servers import BIN
-from tests.unit.logging_state import restored_logging
+from tests.support.emulators import BIN
+from tests.support.logging_state import restored_logging
 
 COMMAND = str(BIN / "email-processor")
 SETTINGS = {

@@ -13,7 +13,7 @@ import pytest
 
 from email_processor import logs
 from email_processor.domain.errors import Cause
-from tests.unit.logging_state import restored_logging
+from tests.support.logging_state import restored_logging
 
 log = logging.getLogger("email_processor.example")
 ESCAPE = "\x1b"

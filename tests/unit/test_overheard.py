@@ -11,9 +11,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tests import overheard
-from tests.mail import CONFIDENTIAL
-from tests.servers import SECRET_KEY, SESSION_TOKEN
+from tests.support import overheard
+from tests.support.emulators import SECRET_KEY, SESSION_TOKEN
+from tests.support.mail import CONFIDENTIAL
 
 ROOT = Path(__file__).parents[2]
 TELL = "import sys; print({!r}, file=sys.{})"
@@ -23,8 +23,8 @@ NAME = Path(sys.executable).name
 # A test file whose tests all pass, while each makes something tell a canary.
 LEAKS = """
 import logging, subprocess, sys
-from tests.mail import CONFIDENTIAL
-from tests.servers import SECRET_KEY, SESSION_TOKEN
+from tests.support.mail import CONFIDENTIAL
+from tests.support.emulators import SECRET_KEY, SESSION_TOKEN
 
 def test_prints():
     print(CONFIDENTIAL)

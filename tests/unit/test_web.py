@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from email_processor import web
 from email_processor.domain.errors import StartError
 from email_processor.ports import Report
-from tests.hostile import MALFORMED, REQUEST
+from tests.support.hostile import MALFORMED, REQUEST
 
 HEALTH = {"/healthz": "alive", "/readyz": "ready"}
 CLOSING = b"Connection: close\r\n"

@@ -11,8 +11,8 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 
 from email_processor.aws.faults import OBJECT_REFUSED, cause_of, explain, fix_for
+from email_processor.aws.http_client import Answer
 from email_processor.aws.signed import REFUSALS, Endpoint
-from email_processor.aws.wire import Answer
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import (
     Cause,

@@ -14,14 +14,14 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import get_cert_path
 
-from email_processor.aws.addresses import bucket_address, is_behind_proxy, queue_address
 from email_processor.aws.archive import CONNECT_TIMEOUT_SECONDS, S3Payloads, SignedArchive, StoreOptions
 from email_processor.aws.credentials import Credentials
+from email_processor.aws.endpoints import bucket_address, is_behind_proxy, queue_address
+from email_processor.aws.http_client import HttpClient
 from email_processor.aws.inbox import SqsInbox
 from email_processor.aws.signed import Endpoint, SignedSqs
-from email_processor.aws.signer import Signer
+from email_processor.aws.sigv4 import Signer
 from email_processor.aws.tls import VerifyingSession
-from email_processor.aws.wire import Wire
 from email_processor.domain.errors import StartError
 from email_processor.ports import Archive
 
@@ -114,9 +114,9 @@ async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions,
 
     def endpoint(url: str, service: str, region: str, timeout: float) -> Endpoint:
         tls = trusted(session) if url.startswith("https:") else None
-        wire = Wire(url, tls=tls, connect_timeout=min(CONNECT_TIMEOUT_SECONDS, timeout), timeout=timeout)
-        stack.callback(wire.close)
-        return Endpoint(url, Signer(service, region), credentials, wire, store.user_agent)
+        http = HttpClient(url, tls=tls, connect_timeout=min(CONNECT_TIMEOUT_SECONDS, timeout), timeout=timeout)
+        stack.callback(http.close)
+        return Endpoint(url, Signer(service, region), credentials, http, store.user_agent)
 
     # `signed` speaks no proxy's language: behind one, the libraries do the work.
     calls: SQSClient | SignedSqs = sqs

@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
 
 from email_processor.aws.credentials import Credentials
-from email_processor.aws.signer import Signer
-from email_processor.aws.wire import Answer, Wire
+from email_processor.aws.http_client import Answer, HttpClient
+from email_processor.aws.sigv4 import Signer
 
 REFUSALS = 300  # HTTP statuses from here on
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -27,13 +27,13 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 class Endpoint:
     """Where requests to a service go, and how they are signed."""
 
-    def __init__(self, url: str, signer: Signer, credentials: Credentials, wire: Wire, user_agent: str) -> None:
+    def __init__(self, url: str, signer: Signer, credentials: Credentials, http: HttpClient, user_agent: str) -> None:
         """`url` is that of the service; of it only the host is looked at."""
         parts = urlsplit(url)
         self._host = parts.netloc.lower().removesuffix(DEFAULT_PORTS[parts.scheme])
         self._signer = signer
         self._credentials = credentials
-        self._wire = wire
+        self._http = http
         self._user_agent = user_agent
 
     async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes, body_hash: str) -> Answer:
@@ -41,7 +41,7 @@ class Endpoint:
         credentials = await self._credentials.get_frozen_credentials()
         signed = self._signer.sign(method, target, {"host": self._host, **headers}, body_hash, credentials, time.time())
         signed["user-agent"] = self._user_agent  # not under the signature: proxies change it
-        return await self._wire.send(method, target, signed, body)
+        return await self._http.send(method, target, signed, body)
 
 
 class SignedSqs:

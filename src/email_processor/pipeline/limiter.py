@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Awaitable
 
 from email_processor.metrics import Metrics
-from email_processor.pipeline.level import Level
+from email_processor.pipeline.adaptive_limit import AdaptiveLimit
 from email_processor.ports import Clock
 
 
 class Limiter:
-    """A semaphore whose size is a `Level`, first come first served.
+    """A semaphore whose size is a `AdaptiveLimit`, first come first served.
 
     Beside that, documents under way are bounded by their bytes: the HTTP client buffers each of them once more.
     """
@@ -22,7 +22,7 @@ class Limiter:
 
         Throttling never leaves fewer than `least`.
         """
-        self._level = Level(clock.monotonic, start=start, least=least, most=most)
+        self._adaptive = AdaptiveLimit(clock.monotonic, start=start, least=least, most=most)
         self._gauge = metrics.upload_limit
         self._most_bytes = most_bytes
         self._running = 0
@@ -33,7 +33,7 @@ class Limiter:
     @property
     def limit(self) -> int:
         """Uploads allowed at once."""
-        return self._level.limit
+        return self._adaptive.limit
 
     def slot(self, size: int) -> "_Slot":
         """A slot for `size` bytes, held by `async with`."""
@@ -63,7 +63,7 @@ class Limiter:
 
     def _fits(self, size: int) -> bool:
         running = self._running
-        return running < self._level.limit and (not running or self._bytes + size <= self._most_bytes)
+        return running < self._adaptive.limit and (not running or self._bytes + size <= self._most_bytes)
 
     def _wake(self) -> None:
         while self._waiting and (self._waiting[0][0].done() or self._fits(self._waiting[0][1])):
@@ -75,14 +75,14 @@ class Limiter:
 
     def succeed(self, started_at: float, size: int) -> None:
         """An upload of `size` bytes that holds a slot, and was sent at `started_at` (monotonic), succeeded."""
-        level = self._level
-        if level.succeed(started_at, size, is_full=self._running >= level.limit):
-            self._gauge.set(level.limit)
+        adaptive = self._adaptive
+        if adaptive.succeed(started_at, size, is_full=self._running >= adaptive.limit):
+            self._gauge.set(adaptive.limit)
             self._wake()
 
     def throttle(self, started_at: float) -> None:
         """The store told an upload that was sent at `started_at` (monotonic) to slow down."""
-        if self._level.throttle(started_at):
+        if self._adaptive.throttle(started_at):
             self._gauge.set(self.limit)
 
 

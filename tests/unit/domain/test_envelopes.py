@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from email_processor.domain.email import FIELDS, Email, Pointer, read, read_payload
 from email_processor.domain.errors import Reason, UnarchivableError
-from tests.mail import AS_SENT, email
+from tests.support.mail import AS_SENT, email
 from tests.unit.domain.json_text import emails
 
 POINTER_CLASSES = (

@@ -11,7 +11,7 @@ from email_processor.domain.document import email_document
 from email_processor.domain.email import FIELDS, Email, read
 from email_processor.domain.errors import Reason, UnarchivableError
 from email_processor.domain.message import Message
-from tests.mail import AS_SENT
+from tests.support.mail import AS_SENT
 from tests.unit.domain.json_text import VALUES, emails
 
 MOMENT = datetime(2024, 12, 10, 14, 30, 22, tzinfo=UTC)

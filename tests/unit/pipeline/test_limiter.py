@@ -2,7 +2,7 @@
 
 import asyncio
 
-from email_processor.pipeline.level import MEASURED_LEAST
+from email_processor.pipeline.adaptive_limit import MEASURED_LEAST
 from email_processor.pipeline.limiter import Limiter
 from tests.simulation.loop import simulate
 from tests.unit.pipeline.kit import new_metrics, virtual_clock

@@ -1,0 +1,48 @@
+"""The check from end to end."""
+
+import os
+from collections.abc import Iterator
+
+from email_processor.domain.errors import SettingsError
+from email_processor.settings import examine as examine_settings
+from email_processor.tools.check.examine import examine
+from email_processor.tools.check.facts import Facts
+from email_processor.tools.check.findings import Finding, Status
+from email_processor.tools.check.inspect.asking import Asker
+from email_processor.tools.check.judge.bucket import judge_bucket
+from email_processor.tools.check.judge.clock import judge_clock
+from email_processor.tools.check.judge.credentials import judge_credentials
+from email_processor.tools.check.judge.key import judge_key
+from email_processor.tools.check.judge.queue import judge_queue
+from email_processor.tools.check.judge.settings import judge_settings
+from email_processor.tools.check.report import Report, report_of, unreadable
+
+
+async def check(*, write: bool, offline: bool) -> Report:
+    """Look at everything; `write` allows a PUT and a receive, `offline` keeps to the settings."""
+    try:
+        settings, problems = examine_settings()
+    except SettingsError as error:
+        return unreadable(error)
+    findings = list(judge_settings(settings, problems, os.environ))
+    if offline:
+        return report_of(settings, problems, None, findings)
+    facts = await examine(Asker(), settings, problems, write=write)
+    return report_of(settings, problems, facts, [*findings, *judge(facts)])
+
+
+def judge(facts: Facts) -> Iterator[Finding]:
+    """Every finding about AWS."""
+    yield from judge_credentials(facts)
+    yield from judge_queue(facts)
+    yield from judge_bucket(facts)
+    yield from judge_key(facts)
+    yield from judge_clock(facts)
+
+
+def exit_code(report: Report, *, strict: bool) -> int:
+    """2 for wrong settings, 1 for any failure (with `strict`: any warning), else 0."""
+    if report.settings_are_wrong:
+        return 2
+    bad = (Status.FAILED, Status.WARNING) if strict else (Status.FAILED,)
+    return 1 if any(report.counts[status] for status in bad) else 0

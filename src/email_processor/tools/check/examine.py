@@ -1,0 +1,103 @@
+"""Learning the facts: whatever does not hang on something that failed is asked, side by side."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+
+from email_processor.service import queue_options, store_options
+from email_processor.settings import Problem, Settings
+from email_processor.tools.check.facts import Facts
+from email_processor.tools.check.inspect.asking import Asker, Fault, Unasked
+from email_processor.tools.check.inspect.bucket import BucketFacts, BucketPlan, default_encryption, inspect_bucket
+from email_processor.tools.check.inspect.identity import IdentityFacts, find_provider, inspect_identity
+from email_processor.tools.check.inspect.key import KeyFacts, inspect_key
+from email_processor.tools.check.inspect.opening import Opened, open_aws
+from email_processor.tools.check.inspect.queue import QueueFacts, inspect_queue
+
+FOR_AWS = frozenset({"AWS_REGION"})
+FOR_QUEUE = FOR_AWS | {"SQS_QUEUE_URL"}
+FOR_BUCKET = FOR_AWS | {
+    "S3_BUCKET_NAME",
+    "S3_CONDITIONAL_WRITES",
+    "S3_KEY_PREFIX",
+    "S3_KMS_KEY_ID",
+    "S3_QUARANTINE_PREFIX",
+    "S3_SSE",
+    "S3_TIMEOUT_SECONDS",
+}
+
+
+async def examine(ask: Asker, settings: Settings, problems: Sequence[Problem], *, write: bool) -> Facts:
+    """Everything that can be learnt with these settings; `problems` says which of them stand in for wrong ones."""
+    if no := _wrong(problems, FOR_AWS):
+        return Facts(settings, no, no, no, no, no, no)
+    async with AsyncExitStack() as stack:
+        # a visibility timeout of 0: should a message be received, it is given back by that
+        queue_plan = replace(queue_options(settings), visibility_timeout=0)
+        opened = await ask(open_aws(stack, queue_plan, store_options(settings)))
+        if isinstance(opened, Fault):
+            no = Unasked("a usable AWS configuration")
+            return Facts(settings, opened, no, no, no, no, no)
+        provider = await find_provider(ask, opened.credentials)
+        look = _Look(
+            ask=ask,
+            opened=opened,
+            settings=settings,
+            problems=problems,
+            signed=not isinstance(provider, Fault),
+            write=write,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            who = tasks.create_task(look.who(), name="identity")
+            queue = tasks.create_task(look.queue(), name="queue")
+            bucket = tasks.create_task(look.bucket_and_key(), name="bucket")
+        return Facts(settings, None, provider, who.result(), queue.result(), *bucket.result())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """One look at AWS; `signed` says that there are credentials."""
+
+    ask: Asker
+    opened: Opened
+    settings: Settings
+    problems: Sequence[Problem]
+    signed: bool
+    write: bool
+
+    async def who(self) -> IdentityFacts | Unasked:
+        return await inspect_identity(self.ask, self.opened) if self.signed else Unasked("credentials")
+
+    async def queue(self) -> QueueFacts | Unasked:
+        if no := _wrong(self.problems, FOR_QUEUE):
+            return no
+        url = self.settings.sqs_queue_url
+        return await inspect_queue(self.ask, self.opened, url, signed=self.signed, write=self.write)
+
+    async def bucket_and_key(self) -> tuple[BucketFacts | Unasked, KeyFacts | Unasked | None]:
+        if no := _wrong(self.problems, FOR_BUCKET):
+            return no, no
+        settings = self.settings
+        plan = BucketPlan(
+            store_options(settings), settings.s3_key_prefix, settings.s3_quarantine_prefix, write=self.write
+        )
+        bucket = await inspect_bucket(self.ask, self.opened, plan, signed=self.signed)
+        key_id = self._key_id(bucket)
+        if not isinstance(key_id, str):
+            return bucket, key_id
+        return bucket, await inspect_key(self.ask, self.opened, key_id) if self.signed else Unasked("credentials")
+
+    def _key_id(self, bucket: BucketFacts) -> str | Unasked | None:
+        """The KMS key that objects are encrypted with; None if they are not, or if nobody can tell."""
+        if self.settings.s3_kms_key_id is not None or self.settings.s3_sse == "AES256":
+            return self.settings.s3_kms_key_id
+        default = default_encryption(bucket)
+        if default is not None and default.key_id is not None:
+            return default.key_id
+        return Unasked("S3_KMS_KEY_ID or --write: the key is not named") if self.settings.s3_sse == "aws:kms" else None
+
+
+def _wrong(problems: Sequence[Problem], needed: frozenset[str]) -> Unasked | None:
+    wrong = sorted({problem.names[0] for problem in problems if needed.issuperset(problem.names)})
+    return Unasked(f"a valid {' and '.join(wrong)}") if wrong else None

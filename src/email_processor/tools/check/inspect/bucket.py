@@ -1,0 +1,207 @@
+"""The bucket: is it there, how is it set up, what may we do with it."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from email_processor.aws.archive import StoreOptions
+from email_processor.aws.endpoints import bucket_address
+from email_processor.tools.check.inspect.asking import Answer, Asker, Fault, Tap, Unasked, config, unsigned
+from email_processor.tools.check.inspect.opening import Opened
+from email_processor.tools.check.inspect.places import origin_of
+from email_processor.tools.check.inspect.write import Written, write
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+NO_UPLOAD = "email-processor-check"  # no bucket ever gives out such an upload id
+MISSING = 404
+
+ABSENT = frozenset(
+    {
+        "NoSuchLifecycleConfiguration",
+        "ObjectLockConfigurationNotFoundError",
+        "ServerSideEncryptionConfigurationNotFoundError",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The answer to an unsigned HEAD of the bucket: S3 gives status and region even where it allows nothing."""
+
+    status: int
+    region: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BucketFacts:
+    """What was learnt of the bucket. The configurations are as S3 sent them, empty where there is none.
+
+    `endpoint` is where the SDK's requests went and `put_endpoint` where the service's PUTs go.
+    """
+
+    endpoint: str
+    put_endpoint: str
+    seen: Seen | Fault
+    may_list: Answer[bool]
+    may_get: Answer[bool]
+    may_put: Answer[bool]
+    may_quarantine: Answer[bool]
+    encryption: Answer[Mapping[str, Any]]
+    versioning: Answer[Mapping[str, Any]]
+    object_lock: Answer[Mapping[str, Any]]
+    lifecycle: Answer[Mapping[str, Any]]
+    written: Written | Unasked
+    skew: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultEncryption:
+    """The bucket's default encryption: `AES256`, `aws:kms` or `aws:kms:dsse`, and the KMS key if one is named."""
+
+    algorithm: str
+    key_id: str | None
+
+
+def default_encryption(facts: BucketFacts) -> DefaultEncryption | None:
+    """The bucket's default encryption; None if it has none, or it could not be read."""
+    if isinstance(facts.encryption, Fault | Unasked):
+        return None
+    rules = facts.encryption.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
+    defaults = [
+        rule["ApplyServerSideEncryptionByDefault"] for rule in rules if "ApplyServerSideEncryptionByDefault" in rule
+    ]
+    if not defaults:
+        return None
+    return DefaultEncryption(defaults[0].get("SSEAlgorithm", ""), defaults[0].get("KMSMasterKeyID"))
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPlan:
+    """How the service stores, under which prefixes, and whether the probe may be written."""
+
+    store: StoreOptions
+    key_prefix: str
+    quarantine_prefix: str
+    write: bool
+
+    @property
+    def probe_key(self) -> str:
+        """Always the same for one way of encrypting: what is written there once can stay."""
+        return f"{self.quarantine_prefix}/check/probe-{self.store.sse.replace(':', '-')}.json"
+
+
+async def inspect_bucket(ask: Asker, opened: Opened, plan: BucketPlan, *, signed: bool) -> BucketFacts:
+    """Look at the bucket; `signed` says that there are credentials."""
+    async with opened.session.client("s3", config=config()) as client:
+        tap = Tap(client)
+        put_origin = origin_of((await bucket_address(client, plan.store.bucket))[0])
+        seen = await ask(_seen(client, plan.store.bucket))
+        if signed and isinstance(seen, Seen):
+            return await _with_credentials(ask, opened, plan, client, tap, put_origin, seen)
+    no = Unasked("credentials" if isinstance(seen, Seen) else "an answer of S3")
+    return BucketFacts(
+        endpoint=tap.origin or put_origin,
+        put_endpoint=put_origin,
+        seen=seen,
+        may_list=no,
+        may_get=no,
+        may_put=no,
+        may_quarantine=no,
+        encryption=no,
+        versioning=no,
+        object_lock=no,
+        lifecycle=no,
+        written=no,
+        skew=tap.skew,
+    )
+
+
+async def _with_credentials(
+    ask: Asker, opened: Opened, plan: BucketPlan, client: "S3Client", tap: Tap, put_origin: str, seen: Seen
+) -> BucketFacts:
+    bucket = plan.store.bucket
+    async with asyncio.TaskGroup() as tasks:
+        may_list = tasks.create_task(ask(_lists(client, bucket, plan.key_prefix)))
+        may_get = tasks.create_task(ask(_gets(client, bucket, plan.probe_key)))
+        may_put = tasks.create_task(ask(_may_put(client, bucket, plan.key_prefix)))
+        may_quarantine = tasks.create_task(ask(_may_put(client, bucket, plan.quarantine_prefix)))
+        encryption = tasks.create_task(ask(_unless_absent(client.get_bucket_encryption(Bucket=bucket))))
+        versioning = tasks.create_task(ask(_unless_absent(client.get_bucket_versioning(Bucket=bucket))))
+        object_lock = tasks.create_task(ask(_unless_absent(client.get_object_lock_configuration(Bucket=bucket))))
+        lifecycle = tasks.create_task(ask(_unless_absent(client.get_bucket_lifecycle_configuration(Bucket=bucket))))
+    written: Written | Unasked = Unasked("--write")
+    if plan.write:
+        written = await write(ask, opened.ports.archive, client, bucket, plan.probe_key)
+    return BucketFacts(
+        endpoint=tap.origin or put_origin,
+        put_endpoint=put_origin,
+        seen=seen,
+        may_list=may_list.result(),
+        may_get=may_get.result(),
+        may_put=may_put.result(),
+        may_quarantine=may_quarantine.result(),
+        encryption=encryption.result(),
+        versioning=versioning.result(),
+        object_lock=object_lock.result(),
+        lifecycle=lifecycle.result(),
+        written=written,
+        skew=tap.skew,
+    )
+
+
+async def _seen(client: "S3Client", bucket: str) -> Seen:
+    """S3 tells anyone whether a bucket exists (404 or not) and in which region."""
+    try:
+        with unsigned(client, "s3.HeadBucket"):
+            answer: Mapping[str, Any] = await client.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        answer = error.response
+    facts = answer["ResponseMetadata"]
+    return Seen(facts["HTTPStatusCode"], facts["HTTPHeaders"].get("x-amz-bucket-region"))
+
+
+async def _lists(client: "S3Client", bucket: str, prefix: str) -> bool:
+    await client.list_objects_v2(Bucket=bucket, MaxKeys=1, Prefix=f"{prefix}/")
+    return True
+
+
+async def _gets(client: "S3Client", bucket: str, key: str) -> bool:
+    """Whether it is there or not: without permission S3 says neither."""
+    try:
+        answer = await client.get_object(Bucket=bucket, Key=key)
+        answer["Body"].close()
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "NoSuchKey":
+            raise
+    return True
+
+
+async def _may_put(client: "S3Client", bucket: str, prefix: str) -> bool:
+    """Complete an upload that does not exist: it takes s3:PutObject, and nothing can come of it."""
+    try:
+        await client.complete_multipart_upload(
+            Bucket=bucket,
+            Key=f"{prefix}/check/none",
+            UploadId=NO_UPLOAD,
+            MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": "0" * 32}]},
+        )
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "NoSuchUpload":
+            raise
+    return True
+
+
+async def _unless_absent(configuration: Awaitable[Any]) -> Mapping[str, Any]:
+    """A configuration of the bucket; empty if it has none."""
+    try:
+        answer: Mapping[str, Any] = await configuration
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") not in ABSENT:
+            raise
+        return {}
+    return answer

@@ -1,0 +1,44 @@
+"""Who we are to AWS."""
+
+from dataclasses import dataclass
+
+from botocore.exceptions import BotoCoreError
+
+from email_processor.aws.credentials import Credentials
+from email_processor.tools.check.inspect.asking import Asker, Fault, Tap, config
+from email_processor.tools.check.inspect.opening import Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose credentials they are."""
+
+    account: str
+    arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityFacts:
+    """What STS says, and how far this host's clock is ahead of it (seconds)."""
+
+    identity: Identity | Fault
+    skew: float | None = None
+
+
+async def find_provider(ask: Asker, credentials: Credentials) -> str | Fault:
+    """What gives the credentials, as botocore names it."""
+    found = await ask(credentials.get_frozen_credentials())
+    return found if isinstance(found, Fault) else credentials.provider
+
+
+async def inspect_identity(ask: Asker, opened: Opened) -> IdentityFacts:
+    """Ask STS."""
+    try:
+        async with opened.session.client("sts", config=config()) as sts:
+            tap = Tap(sts)
+            answer = await ask(sts.get_caller_identity())
+            if isinstance(answer, Fault):
+                return IdentityFacts(answer, tap.skew)
+            return IdentityFacts(Identity(answer["Account"], answer["Arn"]), tap.skew)
+    except (BotoCoreError, OSError, ValueError) as error:
+        return IdentityFacts(Fault.of(error))

@@ -1,0 +1,157 @@
+"""The tour: emails flow, S3 goes away and comes back, the queue delivers twice; then what came of it is shown."""
+
+import asyncio
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from email_processor.domain.errors import Reason
+from email_processor.tools.demo import proof
+from email_processor.tools.demo.account import Account, Version
+from email_processor.tools.demo.feeder import Feeder
+from email_processor.tools.demo.figures import Figures, Watch
+from email_processor.tools.demo.screen import Screen
+from email_processor.tools.send.samples.generate import Recipe, samples
+
+if TYPE_CHECKING:
+    from email_processor.tools.demo.cloud import FaultSwitch
+
+PATIENCE_SECONDS = 30.0
+DELETES_FORGOTTEN = 10
+COMPARED_MAX = 500  # objects that are read back
+READABLE_BYTES = 6000
+TELLING_BYTES = 700
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the demo does. `outage` is in seconds, 0 for none; `broken` a percentage."""
+
+    messages: int = 300
+    seed: int = 1
+    broken: float = 5.0
+    outage: float = 3.0
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that the tour plays with."""
+
+    screen: Screen
+    switch: "FaultSwitch"
+    account: Account
+    watch: Watch
+    feeder: Feeder
+
+
+class Tour:
+    """One tour; `verdicts` are gathered on the way."""
+
+    def __init__(self, stage: Stage, options: Options) -> None:
+        """Nothing happens yet."""
+        self._stage = stage
+        self._options = options
+        self._screen = stage.screen
+        self._account = stage.account
+        self._samples = samples(options.messages, Recipe(seed=options.seed, broken=options.broken))
+        self.verdicts: list[proof.Verdict] = []
+
+    async def emails_flow(self) -> None:
+        """Send everything, with an outage and a second delivery on the way."""
+        third = -(-self._options.messages // 3)
+        feed = self._stage.feeder.feed
+        with self._screen.progress(self._options.messages):
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(feed(self._samples, third), name="feeder")
+                await self._until(lambda now: now.settled >= 1, "the first object")
+                self._screen.event(f"the first is in the bucket: [cyan]{(await self._account.versions())[0].key}[/]")
+                await self._until(lambda now: now.settled >= third * 2 // 3, "emails to be archived")
+                if self._options.outage:
+                    await self._outage(tasks, third)
+            self._stage.switch.forget_deletes(DELETES_FORGOTTEN)
+            await feed(self._samples, self._options.messages)
+            now = await self._until(
+                lambda now: now.settled >= len(self._stage.feeder.sent) and not now.in_hand, "all to be archived"
+            )
+            if self._options.outage:
+                self.verdicts.append(proof.outage_was_free(self._options.outage, now.received, now.seen_once))
+            await self._second_delivery()
+
+    async def _outage(self, tasks: asyncio.TaskGroup, count: int) -> None:
+        """Turn S3 off while emails are in hand and `count` more are on their way."""
+        self._stage.switch.s3_is_down = True
+        self._screen.outage("S3 goes down: every request is answered 503", begins=True)
+        tasks.create_task(self._stage.feeder.feed(self._samples, count), name="feeder in the outage")
+        opened = await self._until(lambda now: now.circuit_open, "the circuit to open")
+        self._screen.event(
+            f"the circuit opens: nothing more is received, {opened.in_hand} messages in hand keep their lease and wait"
+        )
+        await asyncio.sleep(self._options.outage)
+        self._stage.switch.s3_is_down = False
+        self._screen.outage("S3 is back", begins=False)
+        await self._until(lambda now: not now.circuit_open, "the circuit to close")
+        self._screen.event("a probe got through and the circuit closes: work goes on where it stopped")
+
+    async def _second_delivery(self) -> None:
+        """Let the queue hand out again what was archived, as SQS may at any time."""
+        self._stage.switch.forget_deletes(0)
+        handles = self._stage.switch.forgotten
+        before, duplicates = await self._account.versions(), self._stage.watch.now.duplicates
+        await self._account.redeliver(handles)
+        self._screen.event(
+            f"SQS delivers {len(handles)} archived messages once more, as if their deletes had been lost"
+        )
+        now = await self._until(
+            lambda now: now.duplicates - duplicates >= len(handles) and not now.in_hand, "the duplicates"
+        )
+        self._screen.event("their objects are there already: nothing is written, the messages are deleted")
+        after = await self._account.versions()
+        self.verdicts.append(proof.unchanged(before, after, len(handles), now.duplicates - duplicates))
+
+    async def show_bucket(self) -> None:
+        """Show what is stored, and compare it with what was sent."""
+        sent = self._stage.feeder.sent
+        versions = await self._account.versions()
+        emails = [version for version in versions if not version.key.startswith("quarantine/")]
+        contents = await self._account.read_all([version.key for version in emails[:COMPARED_MAX]])
+        by_message = {version.message_id: contents[version.key] for version in emails[:COMPARED_MAX]}
+        self._screen.heading("In the bucket")
+        self._screen.tree(versions, {key: sample.flaw.value for key, sample in sent.items() if sample.flaw is not None})
+        if emails:
+            shown = max(emails[:COMPARED_MAX], key=lambda version: _appeal(version, contents))
+            self._screen.heading("One email, pretty-printed; email_data is what was sent, byte for byte")
+            self._screen.document(shown.key, contents[shown.key])
+        await self._show_quarantined([version for version in versions if version not in emails])
+        self.verdicts[:0] = [proof.stored_once(sent, versions), proof.byte_for_byte(sent, by_message)]
+        self.verdicts.append(proof.queues_empty(*await self._account.left_on_queues()))
+
+    async def _show_quarantined(self, versions: Sequence[Version]) -> None:
+        sent = self._stage.feeder.sent
+        if versions:
+            wanted = (Reason.MISSING_FIELD, Reason.WRONG_TYPE)
+            shown = min(
+                versions,
+                key=lambda it: (sent[it.message_id].flaw not in wanted, it.size < TELLING_BYTES, it.size),
+            )
+            self._screen.heading("One message in quarantine, with the reason and all that arrived")
+            self._screen.document(shown.key, await self._account.read(shown.key))
+
+    async def _until(self, condition: Callable[[Figures], bool], what: str) -> Figures:
+        return await self._stage.watch.until(condition, PATIENCE_SECONDS + self._options.outage, what)
+
+
+def _appeal(version: Version, contents: Mapping[str, bytes]) -> tuple[bool, ...]:
+    """How telling an email is: easy to read, with attributes, from somebody whose script is not ours."""
+    content = contents[version.key].decode()
+    kinds = {unicodedata.category(letter) for letter in content}
+    sides = {unicodedata.bidirectional(letter) for letter in content}
+    return (
+        version.size < READABLE_BYTES,
+        "Mn" not in kinds and sides.isdisjoint({"R", "AL"}),  # many terminals draw these badly
+        not version.key.isascii(),
+        "  " not in content,
+        '"attributes"' in content,
+        len(content) < len(content.encode()),
+    )

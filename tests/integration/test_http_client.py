@@ -1,0 +1,291 @@
+"""HTTP on the wire: answers however they arrive, connections that are kept and dropped, and deadlines."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from email_processor.aws import http_client
+from email_processor.aws.http_client import Answer, HttpClient
+from tests.support.emulators import free_port
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: abc\r\n\r\nhello"
+HELLO = Answer(200, {"content-length": "5", "etag": "abc"}, b"hello")
+CHUNKED = b"HTTP/1.1 503 Slow Down\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
+EARLY = b"HTTP/1.1 100 Continue\r\n\r\n" + OK
+EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+EMPTY = b"HTTP/1.1 204 No Content\r\n\r\n"
+ENDLESS = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello"
+
+
+class Server:
+    """Sends scripted bytes for each request that comes, and knows the connections."""
+
+    def __init__(self) -> None:
+        self.answers: list[list[bytes]] = []  # of each request: what is sent, part by part
+        self.closes = False  # after each answer
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.open = 0
+        self.port = 0
+        self._news = asyncio.Event()
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return when something has come, or gone, that makes `condition` true."""
+        while not condition():
+            self._news.clear()
+            await self._news.wait()
+
+    def talk(self, data: bytes) -> None:
+        """Send without being asked, on the newest connection."""
+        assert self._writer is not None
+        self._writer.write(data)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        self.connections += 1
+        self.open += 1
+        self._writer = writer
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                self.requests.append(head + await reader.readexactly(length))
+                self._news.set()
+                for part in self.answers.pop(0):
+                    writer.write(part)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                if self.closes:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.open -= 1
+            self._news.set()
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(*answers: bytes | list[bytes], closes: bool = False) -> AsyncIterator[Server]:
+    """Serve; each answer is whole, or in parts."""
+    server = Server()
+    server.answers = [answer if isinstance(answer, list) else [answer] for answer in answers]
+    server.closes = closes
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+        await server.until(lambda: server.open == 0)
+
+
+@asynccontextmanager
+async def wired(port: int, longest: float = 5.0) -> AsyncIterator[Callable[[], asyncio.Future[Answer]]]:
+    """An HTTP client of `port`: call it to send a request."""
+    http = HttpClient(f"http://127.0.0.1:{port}", tls=None, connect_timeout=1, timeout=longest)
+
+    def ask() -> asyncio.Future[Answer]:
+        return asyncio.ensure_future(http.send("PUT", "/b/k", {"host": "h"}, b"body"))
+
+    try:
+        yield ask
+    finally:
+        http.close()
+
+
+@pytest.fixture
+def swift(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines are looked after a hundred times a second."""
+    monkeypatch.setattr(http_client, "SWEEP_SECONDS", 0.01)
+
+
+async def test_a_request_is_sent_as_it_should_be() -> None:
+    """Method, target, headers, length and body; nothing else."""
+    async with serving(OK) as server, wired(server.port) as ask:
+        assert await ask() == HELLO
+    assert server.requests == [b"PUT /b/k HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\nbody"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "body"),
+    [(OK, 200, b"hello"), (CHUNKED, 503, b"hello"), (EARLY, 200, b"hello"), (EMPTY, 204, b"")],
+    ids=["length", "chunks", "after an early answer", "no body"],
+)
+async def test_an_answer_is_read_to_its_end(sent: bytes, status: int, body: bytes) -> None:
+    """However its end is marked; the connection is used again."""
+    async with serving(sent, OK) as server, wired(server.port) as ask:
+        answer = await ask()
+        assert await ask() == HELLO
+    assert (answer.status, answer.body, server.connections) == (status, body, 1)
+
+
+async def test_an_answer_may_end_with_the_connection() -> None:
+    """Where the server says neither length nor chunks."""
+    async with serving(ENDLESS, closes=True) as server, wired(server.port) as ask:
+        answer = await ask()
+    assert (answer.status, answer.body) == (200, b"hello")
+
+
+@given(st.sampled_from([OK, CHUNKED, EARLY]), st.data())
+def test_it_does_not_matter_how_an_answer_is_cut(sent: bytes, data: st.DataObject) -> None:
+    """Any cut gives the same answer."""
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=5)))
+    parts = [sent[start:end] for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
+
+    async def story() -> tuple[int, bytes]:
+        async with serving(parts) as server, wired(server.port) as ask:
+            answer = await ask()
+        return answer.status, answer.body
+
+    assert asyncio.run(story()) == (503 if sent is CHUNKED else 200, b"hello")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"HTTP/1.1 200 OK\r\nContent-Le", OK[:-1], CHUNKED[:-2], b"SMTP ready\r\n\r\n", OK.replace(b"5", b"-1")],
+    ids=["nothing", "half a head", "half a body", "no last chunk", "no HTTP", "no length"],
+)
+async def test_half_an_answer_is_none(sent: bytes) -> None:
+    """It is an error of the network, not a shorter answer; the next request has a connection of its own."""
+    async with serving(sent, closes=True) as server, wired(server.port) as ask:
+        with pytest.raises(ConnectionClosedError):
+            await ask()
+        server.answers, server.closes = [[OK]], False
+        assert await ask() == HELLO
+    assert server.connections == 2
+
+
+async def test_two_answers_to_one_request_are_none() -> None:
+    """Neither can be trusted to be meant."""
+    async with serving(OK + EVIL, OK) as server, wired(server.port) as ask:
+        with pytest.raises(ConnectionClosedError):
+            await ask()
+        assert await ask() == HELLO
+    assert server.connections == 2
+
+
+async def test_what_comes_unasked_is_never_the_answer_to_the_next_request() -> None:
+    """A connection on which the server goes on talking is dropped."""
+    async with serving(OK, OK) as server, wired(server.port) as ask:
+        await ask()
+        server.talk(EVIL)
+        await server.until(lambda: server.open == 0)
+        assert await ask() == HELLO
+    assert server.connections == 2
+
+
+async def test_a_connection_that_was_given_up_is_not_used_again() -> None:
+    """Its answer would be taken for that of the next request."""
+    async with serving([], OK) as server, wired(server.port) as ask:
+        first = ask()
+        await server.until(lambda: len(server.requests) == 1)
+        first.cancel()
+        assert await ask() == HELLO
+    assert server.connections == 2
+
+
+async def test_a_connection_that_the_server_closes_is_forgotten() -> None:
+    """Between two requests, or by `Connection: close`: the next one opens another."""
+    async with serving(OK, OK, closes=True) as server, wired(server.port) as ask:
+        await ask()
+        await server.until(lambda: server.open == 0)
+        assert await ask() == HELLO
+    assert server.connections == 2
+
+
+async def test_requests_at_the_same_time_have_a_connection_each() -> None:
+    """And those are shared by the next ones."""
+    async with serving(*[OK] * 6) as server, wired(server.port) as ask:
+        for _ in range(2):
+            assert {answer.body for answer in await asyncio.gather(ask(), ask(), ask())} == {b"hello"}
+    assert server.connections == 3
+
+
+@pytest.mark.usefixtures("swift")
+async def test_a_request_takes_no_longer_than_allowed() -> None:
+    """Then its connection is dropped."""
+    async with serving([]) as server, wired(server.port, longest=0.05) as ask:
+        with pytest.raises(ReadTimeoutError):
+            await ask()
+        await server.until(lambda: server.open == 0)
+
+
+@pytest.mark.usefixtures("swift")
+async def test_an_idle_connection_is_dropped_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the server drops it under a request."""
+    monkeypatch.setattr(http_client, "IDLE_SECONDS", 0.02)
+    async with serving(OK, OK) as server, wired(server.port) as ask:
+        await ask()
+        await server.until(lambda: server.open == 0)
+        assert await ask() == HELLO
+
+
+async def test_an_answer_that_is_too_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded, whatever the server says."""
+    monkeypatch.setattr(http_client, "ANSWER_MAX_BYTES", 4)
+    async with serving(OK) as server, wired(server.port) as ask:
+        with pytest.raises(ConnectionClosedError):
+            await ask()
+
+
+async def test_a_server_that_is_not_there_is_told() -> None:
+    """Nobody listens."""
+    async with wired(free_port()) as ask:
+        with pytest.raises(EndpointConnectionError):
+            await ask()
+
+
+async def test_a_server_that_does_not_take_the_call_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting has a deadline of its own."""
+
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
+    http = HttpClient("http://archive.test", tls=None, connect_timeout=0.01, timeout=1)
+    with pytest.raises(ConnectTimeoutError):
+        await http.send("PUT", "/", {}, b"")
+
+
+async def test_closing_ends_what_is_under_way() -> None:
+    """A request that has no answer yet has none."""
+    async with serving([]) as server:
+        async with wired(server.port) as ask:
+            request = ask()
+            await server.until(lambda: len(server.requests) == 1)
+        with pytest.raises(BotoCoreError):
+            await request
+
+
+async def test_a_connection_that_is_lost_before_its_first_request_says_so() -> None:
+    """The request that made it gets the error, and it is heard there and nowhere else."""
+    http = HttpClient("http://archive.test", tls=None, connect_timeout=1, timeout=1)
+    with pytest.raises(ConnectionClosedError):
+        await http_client._Connection(http).ask(b"")
+
+
+async def test_a_connection_that_is_gone_is_not_kept() -> None:
+    """Not even until the garbage collector comes: under faults there are many."""
+    gc.collect()
+    async with serving(OK, closes=True) as server:
+        http = HttpClient(f"http://127.0.0.1:{server.port}", tls=None, connect_timeout=1, timeout=5)
+        await http.send("PUT", "/b/k", {"host": "h"}, b"body")
+        async with asyncio.timeout(5):
+            while http._open:  # noqa: ASYNC110 - turns of the loop, until the end is read
+                await asyncio.sleep(0)
+        kept = [each for each in gc.get_objects() if isinstance(each, http_client._Connection)]
+    assert kept == []

@@ -1,0 +1,132 @@
+"""The command itself, as people and CronJobs run it."""
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from email_processor.tools.check.codes import CHECKS, Group
+from tests.integration.tools.check.aws import ROLE, Aws
+from tests.support.emulators import BIN, SECRET_KEY
+from tests.support.scripted_server import Fault
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run left."""
+
+    code: int
+    output: str
+    errors: str
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - JSON
+        """The output, as JSON."""
+        return json.loads(self.output)
+
+
+async def run(*options: str, **variables: str) -> Ran:
+    """Run `email-processor check` with these options, and with variables on top of the environment."""
+    process = await asyncio.create_subprocess_exec(
+        BIN / "email-processor",
+        "check",
+        *options,
+        env={**os.environ, **variables},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    assert process.returncode is not None
+    return Ran(process.returncode, output.decode(), errors.decode())
+
+
+async def test_all_well(permitted: Aws) -> None:
+    """Exit code 0, lines that can be pasted, nothing beside them, no colour and no secret."""
+    ran = await run("--strict")
+
+    assert (0, "") == (ran.code, ran.errors)
+    assert ["email-processor 1.0.0 check", "  region    us-east-1"] == ran.output.splitlines()[:2]
+    assert f"  identity  {ROLE}" in ran.output
+    assert "\x1b" not in ran.output
+    assert SECRET_KEY not in ran.output
+
+
+async def test_warning(permitted: Aws) -> None:
+    """A warning is no failure unless asked for."""
+    permitted.deny("ChangeMessageVisibilityBatch")
+
+    assert (0, 1) == ((await run()).code, (await run("--strict")).code)
+
+
+async def test_failure(permitted: Aws) -> None:
+    """A failure is exit code 1, with its fix."""
+    permitted.deny("DeleteMessageBatch")
+
+    ran = await run()
+
+    assert 1 == ran.code
+    assert "FAIL EP306 sqs:DeleteMessage" in ran.output
+    assert "Add to the policy of the role archiver:" in ran.output
+
+
+async def test_wrong_settings(permitted: Aws) -> None:
+    """Wrong settings are exit code 2, after everything else was looked at."""
+    ran = await run(HTTP_PORT="many")
+
+    assert 2 == ran.code
+    assert "FAIL EP101 HTTP_PORT" in ran.output
+    assert "ok   EP306 sqs:DeleteMessage" in ran.output
+
+
+async def test_json(permitted: Aws) -> None:
+    """One document, with a finding for each check."""
+    ran = await run("--json", "--write")
+
+    assert (0, "") == (ran.code, ran.errors)
+    assert [check.code for check in CHECKS] == [finding["code"] for finding in ran.json["findings"]]
+    assert 0 == ran.json["summary"]["failed"]
+
+
+async def test_json_with_wrong_settings() -> None:
+    """The document is complete for wrong settings, too."""
+    ran = await run("--json", "--offline")
+
+    assert 2 == ran.code
+    assert {"settings"} == {finding["group"] for finding in ran.json["findings"]}
+    assert (None, None) == (ran.json["queue"], ran.json["bucket"])
+
+
+async def test_offline(permitted: Aws) -> None:
+    """Only the settings are looked at: nobody is asked."""
+    ran = await run("--offline")
+
+    assert 0 == ran.code
+    assert [] == permitted.operations
+    assert [check.code for check in CHECKS if check.group is Group.SETTINGS] == [
+        line[5:10] for line in ran.output.splitlines() if line.startswith("ok ")
+    ]
+
+
+async def test_colour(permitted: Aws) -> None:
+    """Who asks for colour gets it."""
+    assert "\x1b[" in (await run("--offline", FORCE_COLOR="1")).output
+
+
+async def test_trouble_is_quiet(permitted: Aws) -> None:
+    """What goes wrong is in the report, and not on stderr as well."""
+    permitted.instead |= {"GetQueueAttributes": Fault.RESET, "ListObjectsV2": Fault.CLOSE}
+
+    ran = await run()
+
+    assert (1, "") == (ran.code, ran.errors)
+
+
+async def test_help() -> None:
+    """The options are explained."""
+    ran = await run("--help")
+
+    assert 0 == ran.code
+    for option in ("--write", "--offline", "--strict", "--json"):
+        assert option in ran.output

@@ -1,0 +1,222 @@
+"""The check against an AWS that denies one thing or another."""
+
+import json
+
+import pytest
+
+from tests.integration.tools.check.aws import ATTRIBUTES, KEY_ARN, QUEUE_ARN, Aws, xml
+from tests.integration.tools.check.looking import bad, error_of, look, told
+from tests.support.scripted_server import s3_error, sqs, sqs_error
+
+HARMLESS = {
+    "unsigned GetQueueAttributes",
+    "unsigned HeadBucket",
+    "GetCallerIdentity",
+    "GetQueueAttributes",
+    "DeleteMessageBatch",
+    "ChangeMessageVisibilityBatch",
+    "ListObjectsV2",
+    "GetObject",
+    "CompleteMultipartUpload",
+    "GetBucketEncryption",
+    "GetBucketVersioning",
+    "GetObjectLockConfiguration",
+    "GetBucketLifecycleConfiguration",
+}
+
+
+async def test_all_allowed(permitted: Aws) -> None:
+    """All is well, and shown without a receive, a PUT, or anything else that could change something."""
+    report = await look()
+
+    assert {} == bad(report)
+    assert ("ok", "allowed under emails/ and quarantine/") == told(report, "EP405")
+    assert set(permitted.operations) == HARMLESS
+
+
+async def test_write(permitted: Aws) -> None:
+    """With --write, one receive and two PUTs of one key are made."""
+    permitted.waiting = 12
+
+    report = await look(write=True)
+
+    assert {} == bad(report)
+    assert ["/archive/quarantine/check/probe-none.json"] == list(permitted.objects)
+    assert 1 == permitted.operations.count("ReceiveMessage")
+    assert 2 == permitted.operations.count("PutObject")
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "status"),
+    [
+        ("GetQueueAttributes", "EP304", "warning"),
+        ("DeleteMessageBatch", "EP306", "failed"),
+        ("ChangeMessageVisibilityBatch", "EP307", "warning"),
+        ("CompleteMultipartUpload", "EP405", "failed"),
+        ("GetObject", "EP406", "warning"),
+        ("ListObjectsV2", "EP407", "warning"),
+    ],
+)
+async def test_one_denial(permitted: Aws, operation: str, code: str, status: str) -> None:
+    """A denied operation is one finding, in AWS's words."""
+    permitted.deny(operation)
+
+    report = await look()
+
+    assert {code: status} == bad(report)
+    assert "is not authorized to perform" in error_of(report, code)
+
+
+@pytest.mark.parametrize("client", ["signed", "aioboto3"])
+async def test_receive_is_denied(permitted: Aws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --write a denied receive is found, through either client."""
+    monkeypatch.setenv("SQS_CLIENT", client)
+    permitted.deny("ReceiveMessage")
+
+    assert {"EP305": "failed"} == bad(await look(write=True))
+
+
+async def test_put_is_denied(permitted: Aws) -> None:
+    """A PUT that is denied though the harmless question was not (a condition on encryption, say) is found."""
+    permitted.deny("PutObject")
+
+    assert {"EP408": "failed"} == bad(await look(write=True))
+
+
+async def test_what_is_not_needed(permitted: Aws) -> None:
+    """What the service does not need may be denied without a finding."""
+    permitted.deny(
+        "GetBucketEncryption",
+        "GetBucketLifecycleConfiguration",
+        "GetBucketVersioning",
+        "GetCallerIdentity",
+        "GetObjectLockConfiguration",
+    )
+
+    report = await look()
+
+    assert {} == bad(report)
+    assert {"skipped"} == {told(report, code)[0] for code in ("EP203", "EP411", "EP412", "EP413", "EP414")}
+
+
+async def test_write_without_attributes(permitted: Aws) -> None:
+    """Where the redrive policy is not known, no receive is risked."""
+    permitted.deny("GetQueueAttributes")
+
+    report = await look(write=True)
+
+    assert ("skipped", "needs sqs:GetQueueAttributes, to know that a receive does no harm") == told(report, "EP305")
+    assert "ReceiveMessage" not in permitted.operations
+
+
+async def test_batch_that_is_refused_entry_by_entry(permitted: Aws) -> None:
+    """A denial inside a batch's answer is a denial."""
+    failed = {"Id": "0", "SenderFault": True, "Code": "AccessDenied", "Message": "No."}
+    permitted.instead["DeleteMessageBatch"] = sqs({"Successful": [], "Failed": [failed]})
+
+    report = await look()
+
+    assert {"EP306": "failed"} == bad(report)
+
+
+async def test_refused_credentials(permitted: Aws) -> None:
+    """Credentials that AWS does not accept are one failure."""
+    strangers = {"unsigned GetQueueAttributes", "unsigned HeadBucket"}
+    for operation in {*HARMLESS, "PutObject"} - strangers - {"GetCallerIdentity"}:
+        refused = s3_error("InvalidAccessKeyId", 403)
+        if operation in {"GetQueueAttributes", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"}:
+            refused = sqs_error("InvalidClientTokenId", 403)
+        permitted.instead[operation] = refused
+    permitted.deny("GetCallerIdentity")
+
+    report = await look(write=True)
+
+    assert {"EP203": "failed"} == bad(report)
+    assert ("skipped", "needs credentials that AWS accepts") == told(report, "EP303")
+
+
+async def test_clock(permitted: Aws) -> None:
+    """A clock that is two minutes slow is noticed by AWS's own time."""
+    permitted.skew = 120
+
+    report = await look()
+
+    assert {"EP601": "warning"} == bad(report)
+    assert told(report, "EP601")[1] in {"119 s behind", "120 s behind", "121 s behind"}
+
+
+async def test_clock_that_aws_refuses(permitted: Aws) -> None:
+    """A clock that is so wrong that AWS refuses requests is the failure; what hangs on it is skipped."""
+    permitted.skew = 1200
+    late = sqs_error("InvalidSignatureException", 403, message="Signature expired: 2024 is now earlier than 2025")
+    for operation in ("GetQueueAttributes", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"):
+        permitted.instead[operation] = late
+
+    report = await look()
+
+    assert {"EP601": "failed"} == bad(report)
+    assert ("skipped", "needs the right time on this host") == told(report, "EP306")
+
+
+async def test_key_is_denied(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that only S3 may use warns until --write has shown it at work."""
+    monkeypatch.setenv("S3_SSE", "aws:kms")
+    monkeypatch.setenv("S3_KMS_KEY_ID", KEY_ARN)
+    permitted.deny("GenerateDataKey")
+
+    assert {"EP501": "warning"} == bad(await look())
+
+
+async def test_decrypt_is_denied(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encrypting without decrypting is half a permission."""
+    monkeypatch.setenv("S3_SSE", "aws:kms")
+    monkeypatch.setenv("S3_KMS_KEY_ID", KEY_ARN)
+    permitted.deny("Decrypt")
+
+    assert {"EP502": "warning"} == bad(await look())
+
+
+async def test_key_of_the_queue_is_denied(permitted: Aws) -> None:
+    """A receive that fails for the queue's key is the key's fault."""
+    permitted.attributes = {**ATTRIBUTES, "KmsMasterKeyId": "alias/mail"}
+    permitted.instead["ReceiveMessage"] = sqs_error("KmsAccessDenied", message="No.")
+
+    report = await look(write=True)
+
+    assert {"EP503": "failed"} == bad(report)
+    assert ("skipped", "needs the queue's key") == told(report, "EP305")
+
+
+async def test_default_key_of_the_bucket(permitted: Aws) -> None:
+    """Where the bucket names the key, that one is tried."""
+    permitted.instead["GetBucketEncryption"] = xml(
+        "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms"
+        f"</SSEAlgorithm><KMSMasterKeyID>{KEY_ARN}</KMSMasterKeyID></ApplyServerSideEncryptionByDefault></Rule>"
+        "</ServerSideEncryptionConfiguration>"
+    )
+
+    report = await look()
+
+    assert ("ok", KEY_ARN) == told(report, "EP501")
+    assert ("ok", f"aws:kms {KEY_ARN}") == told(report, "EP411")
+
+
+async def test_key_that_nobody_names(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account's own key cannot be asked after."""
+    monkeypatch.setenv("S3_SSE", "aws:kms")
+
+    report = await look()
+
+    assert ("skipped", "needs S3_KMS_KEY_ID or --write: the key is not named") == told(report, "EP501")
+    assert "GenerateDataKey" not in permitted.operations
+
+
+async def test_no_secret_and_no_body_is_told(permitted: Aws) -> None:
+    """Neither the secret key nor a message's body is in the report."""
+    permitted.waiting = 1
+
+    shown = json.dumps([str(finding) for finding in (await look(write=True)).findings])
+
+    assert QUEUE_ARN in shown
+    assert "confidential" not in shown
+    assert "never-to-be-seen" not in shown

@@ -1,0 +1,244 @@
+"""The check where AWS cannot be reached, or not be asked."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from email_processor.aws.connect import open_session
+from email_processor.domain.errors import Cause
+from email_processor.tools.check.check import check
+from email_processor.tools.check.inspect.asking import Asker, Unasked, config
+from email_processor.tools.check.inspect.queue import may_receive
+from tests.integration.tools.check.aws import ACTIONS, QUEUE_ARN, Aws
+from tests.integration.tools.check.looking import bad, error_of, look, look_briefly, told
+from tests.support.emulators import REGION, free_port
+from tests.support.scripted_server import Fault, Reply, s3_error, sqs_error
+
+EVERYTHING = (*ACTIONS, "unsigned GetQueueAttributes", "unsigned HeadBucket")
+
+
+async def test_nobody_listens(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no connection is to be had, each service is one failure; STS is none."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+
+    report = await look(write=True)
+
+    assert {"EP301": "failed", "EP401": "failed"} == bad(report)
+    assert "Could not connect" in error_of(report, "EP301")
+    assert ("skipped", "needs an answer of SQS") == told(report, "EP305")
+    assert ("skipped", "needs an answer of S3") == told(report, "EP408")
+    assert ("skipped", "needs an answer of AWS") == told(report, "EP601")
+
+
+async def test_one_service_is_unreachable(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other is looked at all the same."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_port()}")
+
+    report = await look()
+
+    assert {"EP401": "failed"} == bad(report)
+    assert ("ok", "allowed") == told(report, "EP306")
+
+
+async def test_nobody_answers(permitted: Aws) -> None:
+    """Where connections are taken and nothing comes back, the questions end by themselves."""
+    permitted.instead = dict.fromkeys(EVERYTHING, Fault.HANG)
+
+    found = await look_briefly()
+
+    assert ["EP301", "EP401"] == [code for code, (status, _) in found.items() if status == "failed"]
+
+
+async def test_answers_stop_coming(permitted: Aws) -> None:
+    """Where strangers are answered and we are not, each question says so."""
+    permitted.instead = dict.fromkeys(ACTIONS, Fault.HANG)
+
+    found = await look_briefly(per_question=2)
+
+    assert ("ok", "skipped", "failed", "failed", "failed") == tuple(
+        found[code][0] for code in ("EP301", "EP303", "EP304", "EP306", "EP408")
+    )
+
+
+async def test_all_together_take_a_bounded_time(permitted: Aws) -> None:
+    """When the time for all is over, nothing more is waited for."""
+    permitted.instead = dict.fromkeys(EVERYTHING, Fault.HANG)
+
+    found = await look_briefly(per_question=60, in_all=0.3)
+
+    assert ("failed", "failed") == (found["EP301"][0], found["EP401"][0])
+
+
+async def test_profile_that_does_not_exist(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An AWS configuration that cannot be used is the one failure."""
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+
+    report = await look()
+
+    assert {"EP201": "failed"} == bad(report)
+    assert "nobody" in error_of(report, "EP201")
+    assert ("skipped", "needs a usable AWS configuration") == told(report, "EP301")
+
+
+async def test_ca_bundle_that_does_not_exist(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CA bundle that is not there is told by its path."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nonexistent/ca.pem")
+
+    report = await look()
+
+    assert {"EP201": "failed"} == bad(report)
+    assert "/nonexistent/ca.pem" in error_of(report, "EP201")
+
+
+@pytest.mark.parametrize("service", ["SQS", "S3"])
+async def test_endpoint_that_is_none(permitted: Aws, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an endpoint that no client takes, the service does not start: that is told as it would tell it."""
+    monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", "nonsense")
+
+    report = await look()
+
+    assert {"EP201": "failed"} == bad(report)
+    assert "Invalid endpoint: nonsense" in error_of(report, "EP201")
+
+
+async def test_endpoint_that_is_none_and_not_needed(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service asks neither STS nor KMS, so it can do without their endpoints."""
+    monkeypatch.setenv("S3_SSE", "aws:kms")
+    monkeypatch.setenv("S3_KMS_KEY_ID", "alias/mail")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "nonsense")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "nonsense")
+
+    assert {} == bad(await look())
+
+
+async def test_answers_that_are_not_s3s(permitted: Aws) -> None:
+    """A proxy's error page in place of an answer is told as it is."""
+    permitted.instead["ListObjectsV2"] = Reply(502, b"<html>Bad gateway</html>")
+
+    report = await look()
+
+    assert {"EP407": "failed"} == bad(report)
+
+
+async def test_bucket_in_another_region(permitted: Aws) -> None:
+    """A redirect to another region tells the region."""
+    permitted.instead["unsigned HeadBucket"] = Reply(301, headers={"x-amz-bucket-region": "eu-west-1"})
+
+    report = await look()
+
+    assert ("warning", "eu-west-1, but AWS_REGION is us-east-1") == told(report, "EP404")
+
+
+async def test_store_without_conditional_writes(permitted: Aws) -> None:
+    """A store that says it lacks them is told apart from one that is broken."""
+    permitted.instead["PutObject"] = s3_error("NotImplemented", 501)
+
+    report = await look(write=True)
+
+    (finding,) = (finding for finding in report.findings if finding.code == "EP408")
+    assert "If this store knows no conditional writes:\nS3_CONDITIONAL_WRITES=false" == finding.fix
+
+
+async def test_store_that_ignores_conditions(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that takes the second PUT is found out."""
+    permitted.instead["PutObject"] = Reply(headers={"ETag": '"0"'})
+    permitted.objects["/archive/quarantine/check/probe-none.json"] = b"{}"
+
+    report = await look(write=True)
+
+    assert {"EP408": "failed", "EP409": "warning"} == bad(report)
+    assert told(report, "EP408")[1].endswith("holds something else")
+
+
+async def test_wrong_settings(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not hang on the wrong setting is looked at."""
+    monkeypatch.setenv("S3_BUCKET_NAME", "Not_A_Bucket")
+    monkeypatch.setenv("HTTP_PORT", "many")
+
+    report = await look(write=True)
+
+    assert {"EP101": "failed"} == bad(report)
+    assert ("skipped", "needs a valid S3_BUCKET_NAME") == told(report, "EP401")
+    assert ("ok", "allowed") == told(report, "EP306")
+    assert permitted.objects == {}
+
+
+async def test_wrong_region(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a region there is nowhere to ask."""
+    monkeypatch.setenv("AWS_REGION", "here")
+
+    report = await look()
+
+    assert {"EP101": "failed"} == bad(report)
+    assert ("skipped", "needs a valid AWS_REGION") == told(report, "EP203")
+    assert permitted.operations == []
+
+
+async def test_rule_between_queue_and_region(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue in another region is not asked after in this one."""
+    monkeypatch.setenv("SQS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/emails")
+
+    report = await look()
+
+    assert {"EP102": "failed"} == bad(report)
+    assert ("skipped", "needs a valid AWS_REGION") == told(report, "EP303")
+    assert ("ok", "archive") == told(report, "EP403")
+
+
+async def test_offline(permitted: Aws) -> None:
+    """Offline, only the settings are looked at."""
+    report = await check(write=True, offline=True)
+
+    assert ["EP101", "EP102", "EP103", "EP104"] == [finding.code for finding in report.findings]
+    assert [] == permitted.operations
+
+
+async def test_settings_that_cannot_be_read(tmp_path: Path) -> None:
+    """A `.env` that is no file of text is a failure of the settings."""
+    (tmp_path / ".env").write_bytes(b"\xff\xfe\x00")
+
+    report = await look()
+
+    assert {"EP101": "failed"} == bad(report)
+    assert report.settings_are_wrong
+
+
+async def test_receive_at_aws_without_write(permitted: Aws) -> None:
+    """Asked for more messages than it ever gives, AWS can deny a receive, and hands nothing out."""
+    session, _ = open_session(REGION)
+    url = "https://sqs.us-east-1.amazonaws.com/123456789012/emails"
+    ask = Asker()
+    async with session.client("sqs", config=config()) as client:
+        permitted.instead["ReceiveMessage"] = sqs_error("InvalidParameterValue", message="Value 11 for ...")
+        allowed = await may_receive(ask, client, url)
+        permitted.deny("ReceiveMessage")
+        denied = await may_receive(ask, client, url)
+
+    assert Unasked("--write") == allowed
+    assert not isinstance(denied, Unasked)
+    assert Cause.DENIED is denied.cause
+
+
+async def test_question_that_is_cancelled_is_not_answered() -> None:
+    """Who stops the check is obeyed."""
+    ask = Asker()
+    task = asyncio.create_task(ask(asyncio.Event().wait()))
+    await asyncio.sleep(0)
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_error_of_ours_is_an_answer() -> None:
+    """A fault in the check itself is told, not thrown at the reader."""
+
+    async def broken() -> None:
+        raise KeyError(QUEUE_ARN)
+
+    answer = await Asker()(broken())
+
+    assert answer is not None
+    assert "KeyError" in answer.error

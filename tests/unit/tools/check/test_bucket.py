@@ -1,0 +1,212 @@
+"""Findings about the bucket and what may be done with it."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from email_processor.domain.errors import Cause
+from email_processor.ports import Stored
+from email_processor.tools.check.inspect.asking import Fault, Unasked
+from email_processor.tools.check.inspect.bucket import Seen
+from email_processor.tools.check.inspect.write import PROBE, Written
+from tests.unit.tools.check.known import BUCKET, DENIED, S3, TIMEOUT, bucket, facts, found, settings, told
+
+ELSEWHERE = "https://archive.s3.eu-west-1.amazonaws.com"
+NO_BUCKET = Fault(Cause.MISSING, "NoSuchBucket: No.", "", "NoSuchBucket")
+BROKEN = Fault(Cause.SERVER, "500: Internal Server Error", "", "500")
+KEY = "quarantine/check/probe-none.json"
+WRITTEN = Written(KEY, Stored.CREATED, Stored.ALREADY_THERE, PROBE)
+
+
+def test_all_well() -> None:
+    """Each line shows what was seen."""
+    assert [
+        ("EP401", "ok", f"{S3} answers"),
+        ("EP402", "ok", f"PUTs and all other requests go to {S3}"),
+        ("EP403", "ok", "archive"),
+        ("EP404", "ok", "us-east-1"),
+        ("EP405", "ok", "allowed under emails/ and quarantine/"),
+        ("EP406", "ok", "allowed"),
+        ("EP407", "ok", "allowed"),
+        ("EP408", "skipped", "needs --write"),
+        ("EP409", "skipped", "needs --write"),
+        ("EP411", "ok", "AES256"),
+        ("EP412", "ok", "enabled"),
+        ("EP413", "ok", "off"),
+        ("EP414", "ok", "nothing under emails/ is deleted by it"),
+    ] == [
+        (code, *told(code, bucket()))
+        for code in (*(f"EP40{number}" for number in range(1, 10)), "EP411", "EP412", "EP413", "EP414")
+    ]
+
+
+def test_unreachable() -> None:
+    """Where S3 does not answer, that is the one failure."""
+    no = Unasked("an answer of S3")
+    known = bucket(seen=TIMEOUT, may_list=no, may_get=no, may_put=no, may_quarantine=no, written=no, encryption=no)
+
+    assert ("failed", f"no answer from {S3}") == told("EP401", known)
+    for code in ("EP403", "EP404", "EP405", "EP406", "EP407", "EP408", "EP409", "EP411"):
+        assert ("skipped", "needs an answer of S3") == told(code, known)
+
+
+def test_answer_that_cannot_be_understood() -> None:
+    """What has no fix of its own is about the endpoint."""
+    known = bucket(seen=BROKEN)
+
+    assert "AWS_ENDPOINT_URL" in found("EP401", known).fix
+
+
+def test_two_addresses() -> None:
+    """Both halves have to go to the same host."""
+    known = bucket(endpoint=ELSEWHERE, put_endpoint=S3)
+
+    assert ("failed", f"PUTs go to {S3}, everything else to {ELSEWHERE}") == told("EP402", known)
+
+
+@pytest.mark.parametrize(
+    ("seen", "may_list", "expected"),
+    [
+        (Seen(404, None), NO_BUCKET, ("failed", "there is no bucket of the name archive")),
+        (Seen(403, None), NO_BUCKET, ("failed", "there is no bucket of the name archive")),
+        (Seen(404, None), Unasked("credentials"), ("failed", "there is no bucket of the name archive")),
+        (Seen(404, None), True, ("ok", "archive")),
+        (Seen(403, None), DENIED, ("ok", "archive (an unsigned request is answered with HTTP 403)")),
+        (Seen(503, None), DENIED, ("skipped", "S3 does not say (HTTP 503)")),
+    ],
+)
+def test_existence(seen: Seen, may_list: bool | Fault | Unasked, expected: tuple[str, str]) -> None:
+    """A bucket exists if it can be listed, or if S3 answers anything but 404 to a stranger."""
+    assert expected == told("EP403", bucket(seen=seen, may_list=may_list))
+
+
+def test_missing() -> None:
+    """A bucket that does not exist fails once, with the command that makes it; all else about it is skipped."""
+    no = Written(KEY, NO_BUCKET, Unasked("a PUT that succeeds"), Unasked("a PUT that succeeds"))
+    known = bucket(
+        seen=Seen(404, None),
+        may_list=NO_BUCKET,
+        may_get=NO_BUCKET,
+        may_put=NO_BUCKET,
+        may_quarantine=NO_BUCKET,
+        encryption=NO_BUCKET,
+        written=no,
+    )
+
+    assert "aws s3 mb s3://archive --region us-east-1" in found("EP403", known).fix
+    for code in ("EP404", "EP405", "EP406", "EP407", "EP408", "EP411"):
+        assert ("skipped", "needs the bucket") == told(code, known)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "region", "expected"),
+    [
+        (
+            S3,
+            "eu-west-1",
+            ("failed", "eu-west-1, but AWS_REGION is us-east-1: S3 refuses PUTs signed for another region"),
+        ),
+        ("http://127.0.0.1:4566", "eu-west-1", ("warning", "eu-west-1, but AWS_REGION is us-east-1")),
+        (S3, None, ("skipped", "S3 does not say")),
+    ],
+)
+def test_region(endpoint: str, region: str | None, expected: tuple[str, str]) -> None:
+    """A bucket in another region cannot be written to at AWS; elsewhere it may be only a name."""
+    assert expected == told("EP404", bucket(endpoint=endpoint, put_endpoint=endpoint, seen=Seen(301, region)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "evidence", "resources"),
+    [
+        (
+            {"may_put": DENIED, "may_quarantine": DENIED},
+            "denied: nothing can be stored under emails/ and quarantine/",
+            ["arn:aws:s3:::archive/emails/*", "arn:aws:s3:::archive/quarantine/*"],
+        ),
+        (
+            {"may_quarantine": DENIED},
+            "denied: nothing can be stored under quarantine/",
+            ["arn:aws:s3:::archive/quarantine/*"],
+        ),
+    ],
+)
+def test_put_is_denied(changed: dict[str, Any], evidence: str, resources: list[str]) -> None:
+    """A denial of PUTs names the prefixes, and its fix allows just these."""
+    finding = found("EP405", bucket(**changed))
+
+    assert ("failed", evidence) == (finding.status.value, finding.evidence)
+    statement = json.loads(finding.fix.splitlines()[1])
+    assert {"Effect": "Allow", "Action": "s3:PutObject", "Resource": resources} == statement
+
+
+def test_put_cannot_be_told() -> None:
+    """A store that answers the harmless question with an error leaves it open."""
+    known = bucket(may_put=BROKEN, may_quarantine=BROKEN)
+
+    assert (
+        "skipped",
+        "cannot be told without a real PUT, which --write makes (500: Internal Server Error)",
+    ) == told("EP405", known)
+
+
+def test_real_put_is_better_evidence() -> None:
+    """A PUT that went through shows the permission, whatever the harmless question was answered with."""
+    assert ("ok", "allowed (a real PUT)") == told("EP405", bucket(may_put=DENIED, written=WRITTEN))
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (
+            {"may_get": DENIED},
+            ("warning", "denied: bodies that the SQS extended client put into a bucket cannot be fetched"),
+        ),
+        (
+            {"may_get": DENIED, "may_list": DENIED},
+            ("skipped", "needs s3:ListBucket: without it, S3 denies a GET of what is not there"),
+        ),
+        (
+            {
+                "may_get": replace(
+                    DENIED, error="AccessDenied: not authorized to perform: s3:GetObject on resource: x"
+                ),
+                "may_list": DENIED,
+            },
+            ("warning", "denied: bodies that the SQS extended client put into a bucket cannot be fetched"),
+        ),
+        ({"may_get": DENIED, "may_list": DENIED, "written": WRITTEN}, ("ok", "allowed")),
+        (
+            {"may_get": DENIED, "may_list": DENIED, "written": replace(WRITTEN, back=DENIED)},
+            ("warning", "denied: bodies that the SQS extended client put into a bucket cannot be fetched"),
+        ),
+        ({"may_get": TIMEOUT}, ("failed", "neither allowed nor denied")),
+    ],
+)
+def test_get(changed: dict[str, Any], expected: tuple[str, str]) -> None:
+    """Without ListBucket, a denied GET says nothing unless AWS names the action or the object is there for sure."""
+    assert expected == told("EP406", bucket(**changed))
+
+
+def test_list_is_denied() -> None:
+    """A denial of listings warns, and its fix is about the bucket itself."""
+    known = bucket(may_list=DENIED)
+
+    assert ("warning", "denied: a missing object looks like a denied one") == told("EP407", known)
+    assert '"Resource": "arn:aws:s3:::archive"' in found("EP407", known).fix
+
+
+def test_bucket_with_wrong_settings() -> None:
+    """Where the bucket's settings are wrong, nothing is said of it."""
+    known = facts(bucket=Unasked("a valid S3_BUCKET_NAME"))
+
+    assert ("skipped", "needs a valid S3_BUCKET_NAME") == told("EP401", known)
+
+
+def test_arns_of_other_partitions() -> None:
+    """In China and GovCloud ARNs begin otherwise."""
+    for region, partition in (("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")):
+        known = facts(settings=settings(aws_region=region), bucket=replace(BUCKET, may_list=DENIED))
+
+        assert f'"Resource": "arn:{partition}:s3:::archive"' in found("EP407", known).fix

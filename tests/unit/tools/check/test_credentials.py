@@ -1,0 +1,85 @@
+"""Findings about credentials."""
+
+import pytest
+
+from email_processor.domain.errors import Cause
+from email_processor.tools.check.inspect.asking import Fault, Unasked
+from email_processor.tools.check.inspect.identity import IdentityFacts
+from tests.unit.tools.check.known import DENIED, IDENTITY, LATE, REFUSED, TIMEOUT, facts, found, queue, told
+
+
+@pytest.mark.parametrize(
+    ("provider", "evidence"),
+    [
+        ("assume-role-with-web-identity", "from a web identity token (IRSA)"),
+        ("container-role", "from the container's role (EKS Pod Identity or ECS)"),
+        ("env", "from the environment (AWS_ACCESS_KEY_ID)"),
+        ("something-new", "from something-new"),
+    ],
+)
+def test_provider(provider: str, evidence: str) -> None:
+    """Where the credentials come from is told in words that operators use."""
+    assert ("ok", evidence) == told("EP202", facts(provider=provider))
+
+
+def test_no_credentials() -> None:
+    """Without credentials the identity is not known, and neither is anything that has to be signed."""
+    none = Fault(Cause.CREDENTIALS, "NoCredentialsError: none", "Give some.")
+
+    known = facts(provider=none, who=Unasked("credentials"))
+
+    assert ("failed", "none that can be used") == told("EP202", known)
+    assert ("skipped", "needs credentials") == told("EP203", known)
+    assert ("NoCredentialsError: none", "Give some.") == (found("EP202", known).error, found("EP202", known).fix)
+
+
+def test_identity() -> None:
+    """The role is the evidence."""
+    assert ("ok", IDENTITY.arn) == told("EP203", facts())
+
+
+@pytest.mark.parametrize("fault", [DENIED, TIMEOUT])
+def test_sts_is_not_needed(fault: Fault) -> None:
+    """An STS that denies or cannot be reached is no failure: the service never asks it."""
+    known = facts(who=IdentityFacts(fault))
+
+    assert ("skipped", "STS does not say; the service does not need it to") == told("EP203", known)
+    assert fault.error == found("EP203", known).error
+
+
+def test_credentials_that_are_refused() -> None:
+    """Credentials that AWS refuses are one failure, whoever refuses them; what hangs on them is skipped."""
+    known = queue(attributes=REFUSED, delete=REFUSED, change_visibility=REFUSED)
+
+    assert ("failed", "AWS does not accept these credentials") == told("EP203", known)
+    assert REFUSED.error == found("EP203", known).error
+    needs = ("skipped", "needs credentials that AWS accepts")
+    assert [needs] * 6 == [told(code, known) for code in ("EP303", "EP304", "EP306", "EP307", "EP311", "EP503")]
+
+
+def test_clock_and_identity() -> None:
+    """Where STS refuses because of the clock, the clock is what failed."""
+    known = facts(who=IdentityFacts(LATE))
+
+    assert ("skipped", "needs the right time on this host") == told("EP203", known)
+
+
+def test_configuration_that_cannot_be_used() -> None:
+    """A profile that does not exist is the one failure, and all else is skipped."""
+    no = Unasked("a usable AWS configuration")
+    fault = Fault(Cause.CREDENTIALS, "ProfileNotFound: nope", "")
+    known = facts(configuration=fault, provider=no, who=no, queue=no, bucket=no, key=no)
+
+    assert ("failed", "cannot be used") == told("EP201", known)
+    assert "ProfileNotFound: nope" == found("EP201", known).error
+    for code in ("EP202", "EP203", "EP301", "EP401", "EP501", "EP502", "EP503"):
+        assert ("skipped", "needs a usable AWS configuration") == told(code, known)
+
+
+def test_no_region() -> None:
+    """Without a region there is nowhere to ask, not even for the time."""
+    no = Unasked("a valid AWS_REGION")
+    known = facts(configuration=no, provider=no, who=no, queue=no, bucket=no, key=no)
+
+    for code in ("EP201", "EP202", "EP203", "EP301", "EP414", "EP501", "EP601"):
+        assert ("skipped", "needs a valid AWS_REGION") == told(code, known)
