@@ -10,10 +10,12 @@ from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from functools import wraps
 from heapq import heappop, heappush
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 TICKS = 1_000_000  # in a second: time is a whole number of microseconds, so that sums are exact and ties happen
@@ -327,3 +329,13 @@ class Driver:
 def simulate(coroutine: Coroutine[Any, Any, T], seed: int | None = None, *, within: float = 7 * 86_400.0) -> T:
     """Run a coroutine in virtual time and return its result; fails if it never ends or leaves tasks behind."""
     return Driver(seed).complete(coroutine, within=within)
+
+
+def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Let a coroutine test run by `simulate`: it waits for hours in no time, and must leave no task behind."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        simulate(test(*args, **kwargs))
+
+    return run

@@ -1,6 +1,7 @@
 """What the tests of single stages share: virtual time, chance that is none, and metrics that can be read."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -30,10 +31,20 @@ def new_backoff() -> Backoff:
     return Backoff(highest)
 
 
+def now() -> float:
+    """Virtual seconds since the test began, to the millisecond."""
+    return round(asyncio.get_running_loop().time(), 3)
+
+
+def later(seconds: float, callback: Callable[..., object], *args: object) -> None:
+    """Let something happen while the test waits."""
+    asyncio.get_running_loop().call_later(seconds, callback, *args)
+
+
 def virtual_clock() -> Clock:
     """The running loop's time, and a wall clock that began at 1,000,000,000."""
-    now = asyncio.get_running_loop().time
-    return Clock(monotonic=now, wall=lambda: 1_000_000_000 + now())
+    time = asyncio.get_running_loop().time
+    return Clock(monotonic=time, wall=lambda: 1_000_000_000 + time())
 
 
 def new_metrics() -> Metrics:

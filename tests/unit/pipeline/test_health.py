@@ -7,7 +7,6 @@ import pytest
 
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.health import PASSING_FAULTS_BEFORE_RED, REMINDER_SECONDS, Health, Part
-from tests.simulation.loop import simulate
 from tests.unit.pipeline.kit import queue_fault, virtual_clock
 
 
@@ -16,172 +15,137 @@ def new_health() -> Health:
     return Health(virtual_clock(), patience=60)
 
 
-def test_it_is_not_ready_before_the_queue_has_answered() -> None:
+def receiving_health() -> Health:
+    """Health of a process that has received, and hence is ready."""
+    health = new_health()
+    health.well(Part.RECEIVING)
+    assert health.ready().ok
+    return health
+
+
+@pytest.mark.parametrize(("part", "is_ready"), [(Part.RECEIVING, True), (Part.MEASURING, True), (Part.STORING, False)])
+async def test_it_is_not_ready_before_the_queue_has_answered(part: Part, is_ready: bool) -> None:
     """A receive that came back, or the queue's own figures, prove that receiving works."""
-
-    async def story() -> list[bool]:
-        by_receive, by_figures, neither = new_health(), new_health(), new_health()
-        by_receive.well(Part.RECEIVING)
-        by_figures.well(Part.MEASURING)
-        return [by_receive.ready().ok, by_figures.ready().ok, neither.ready().ok]
-
-    assert [True, True, False] == simulate(story())
+    health = new_health()
+    assert not health.ready().ok
+    health.well(part)
+    assert is_ready == health.ready().ok
 
 
 @pytest.mark.parametrize(("cause", "faults"), [(Cause.NETWORK, PASSING_FAULTS_BEFORE_RED), (Cause.DENIED, 1)])
-def test_a_part_turns_red_when_it_fails_again_and_again_or_needs_a_person(cause: Cause, faults: int) -> None:
+async def test_a_part_turns_red_when_it_fails_again_and_again_or_needs_a_person(cause: Cause, faults: int) -> None:
     """A reset connection is everyday weather, a denied permission is not; one success turns it green."""
-
-    async def story() -> list[bool]:
-        health = new_health()
-        health.well(Part.RECEIVING)
-        seen = []
-        for _ in range(faults):
-            seen.append(health.ready().ok)
-            health.failed(Part.RECEIVING, queue_fault(cause))
-        seen.append(health.ready().ok)
-        health.well(Part.RECEIVING)
-        seen.append(health.ready().ok)
-        return seen
-
-    assert [*[True] * faults, False, True] == simulate(story())
+    health = receiving_health()
+    for _ in range(faults):
+        assert health.ready().ok
+        health.failed(Part.RECEIVING, queue_fault(cause))
+    assert not health.ready().ok
+    health.well(Part.RECEIVING)
+    assert health.ready().ok
 
 
-def test_leases_and_figures_do_not_make_it_unready() -> None:
+@pytest.mark.parametrize("part", [Part.RENEWING, Part.MEASURING])
+async def test_leases_and_figures_do_not_make_it_unready(part: Part) -> None:
     """Both are permissions that it can do without."""
-
-    async def story() -> bool:
-        health = new_health()
-        health.well(Part.RECEIVING)
-        health.failed(Part.RENEWING, queue_fault(Cause.DENIED))
-        health.failed(Part.MEASURING, queue_fault(Cause.DENIED))
-        return health.ready().ok
-
-    assert simulate(story()) is True
+    health = receiving_health()
+    health.failed(part, queue_fault(Cause.DENIED))
+    assert health.ready().ok
 
 
 @pytest.mark.parametrize("name", ["draining", "circuit_open"])
-def test_it_is_alive_but_not_ready_while_draining_or_without_s3(name: str) -> None:
+async def test_it_is_alive_but_not_ready_while_draining_or_without_s3(name: str) -> None:
     """A restart would mend neither."""
-
-    async def story() -> tuple[bool, bool]:
-        health = new_health()
-        health.well(Part.RECEIVING)
-        setattr(health, name, True)
-        return health.alive().ok, health.ready().ok
-
-    assert (True, False) == simulate(story())
+    health = receiving_health()
+    setattr(health, name, True)
+    assert health.alive().ok
+    assert not health.ready().ok
 
 
-def test_an_operation_that_outlives_its_patience_is_stuck() -> None:
+async def test_an_operation_that_outlives_its_patience_is_stuck() -> None:
     """It is not alive until that operation ends, however it ends."""
+    health = new_health()
 
-    async def story() -> list[tuple[bool, object]]:
-        health = new_health()
-        seen: list[tuple[bool, object]] = []
+    def assert_storing(status: str, *, alive: bool) -> None:
+        report = health.alive()
+        assert alive == report.ok
+        assert status == report.parts["storing"]["status"]  # type: ignore[index]
 
-        def look() -> None:
-            report = health.alive()
-            seen.append((report.ok, report.parts["storing"]["status"]))  # type: ignore[index]
+    async def work() -> None:
+        operation = health.begin(Part.STORING)
+        try:
+            await asyncio.sleep(1)
+            assert_storing("working", alive=True)
+            await asyncio.sleep(58)
+            assert_storing("working", alive=True)
+            await asyncio.sleep(2)
+            assert_storing("stuck", alive=False)
+            raise ZeroDivisionError
+        finally:
+            health.end(Part.STORING, operation)
 
-        async def work() -> None:
-            operation = health.begin(Part.STORING)
-            try:
-                await asyncio.sleep(62)
-                raise ZeroDivisionError
-            finally:
-                health.end(Part.STORING, operation)
-
-        for when in (1, 59, 61):
-            asyncio.get_running_loop().call_later(when, look)
-        with pytest.raises(ZeroDivisionError):
-            await work()
-        look()
-        return seen
-
-    assert [(True, "working"), (True, "working"), (False, "stuck"), (True, "idle")] == simulate(story())
+    with pytest.raises(ZeroDivisionError):
+        await work()
+    assert_storing("idle", alive=True)
 
 
-def test_a_lasting_fault_is_said_once_then_every_five_minutes_and_once_more_when_it_is_over(
+async def test_a_lasting_fault_is_said_once_then_every_five_minutes_and_once_more_when_it_is_over(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """One clear line with the fix in it, not one a second."""
     caplog.set_level(logging.INFO)
-
-    async def story() -> None:
-        health = new_health()
-        for _ in range(2 * int(REMINDER_SECONDS)):
-            health.failed(Part.RECEIVING, queue_fault(Cause.MISSING))
-            await asyncio.sleep(1)
-        health.well(Part.RECEIVING)
-        health.well(Part.RECEIVING)
-
-    simulate(story())
-    assert ["failing", "failing", "recovered"] == [record.message for record in caplog.records]
+    health = new_health()
+    for _ in range(2 * int(REMINDER_SECONDS)):
+        health.failed(Part.RECEIVING, queue_fault(Cause.MISSING))
+        await asyncio.sleep(1)
+    health.well(Part.RECEIVING)
+    health.well(Part.RECEIVING)
+    assert ["failing", "failing", "recovered"] == caplog.messages
     assert ["ERROR", "ERROR", "INFO"] == [record.levelname for record in caplog.records]
     first = caplog.records[0].__dict__
-    assert ("receiving", "missing", "Wait.") == (first["part"], first["cause"], first["fix"])
+    assert "receiving" == first["part"]
+    assert "missing" == first["cause"]
+    assert "Wait." == first["fix"]
 
 
-def test_an_outage_that_flickers_at_its_edge_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_outage_that_flickers_at_its_edge_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     """Good and bad answers mixed within a second are one `failing` and one `recovered`."""
     caplog.set_level(logging.INFO)
-
-    async def story() -> None:
-        health = new_health()
-        for _ in range(10):
-            health.failed(Part.STORING, queue_fault(Cause.MISSING))
-            await asyncio.sleep(0.05)
-            health.well(Part.STORING)
-
-    simulate(story())
-    assert ["failing", "recovered"] == [record.message for record in caplog.records]
+    health = new_health()
+    for _ in range(10):
+        health.failed(Part.STORING, queue_fault(Cause.MISSING))
+        await asyncio.sleep(0.05)
+        health.well(Part.STORING)
+    assert ["failing", "recovered"] == caplog.messages
 
 
-def test_a_fault_that_comes_back_later_is_said_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_fault_that_comes_back_later_is_said_again(caplog: pytest.LogCaptureFixture) -> None:
     """Ten seconds on it is news."""
-
-    async def story() -> None:
-        health = new_health()
-        for _ in range(2):
-            health.failed(Part.STORING, queue_fault(Cause.MISSING))
-            health.well(Part.STORING)
-            await asyncio.sleep(10)
-
-    simulate(story())
+    health = new_health()
+    for _ in range(2):
+        health.failed(Part.STORING, queue_fault(Cause.MISSING))
+        health.well(Part.STORING)
+        await asyncio.sleep(10)
     assert ["failing", "failing"] == [record.message for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_another_cause_is_another_line(caplog: pytest.LogCaptureFixture) -> None:
+async def test_another_cause_is_another_line(caplog: pytest.LogCaptureFixture) -> None:
     """The queue is there now, but access is denied: that is news."""
-
-    async def story() -> None:
-        health = new_health()
-        for cause in (Cause.MISSING, Cause.MISSING, Cause.DENIED, Cause.DENIED):
-            health.failed(Part.RECEIVING, queue_fault(cause))
-
-    simulate(story())
+    health = new_health()
+    for cause in (Cause.MISSING, Cause.MISSING, Cause.DENIED, Cause.DENIED):
+        health.failed(Part.RECEIVING, queue_fault(cause))
     assert ["missing", "denied"] == [record.__dict__["cause"] for record in caplog.records]
 
 
-def test_a_passing_fault_that_passes_is_not_worth_a_line(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_passing_fault_that_passes_is_not_worth_a_line(caplog: pytest.LogCaptureFixture) -> None:
     """Normal work is silent."""
     caplog.set_level(logging.INFO)
-
-    async def story() -> None:
-        health = new_health()
-        health.failed(Part.RECEIVING, queue_fault(Cause.NETWORK))
-        health.well(Part.RECEIVING)
-
-    simulate(story())
+    health = new_health()
+    health.failed(Part.RECEIVING, queue_fault(Cause.NETWORK))
+    health.well(Part.RECEIVING)
     assert [] == caplog.records
 
 
-def test_what_it_can_do_without_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_it_can_do_without_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     """No permission to renew leases is no error: it goes on."""
-
-    async def story() -> None:
-        new_health().failed(Part.RENEWING, queue_fault(Cause.DENIED))
-
-    simulate(story())
+    new_health().failed(Part.RENEWING, queue_fault(Cause.DENIED))
     assert ["WARNING"] == [record.levelname for record in caplog.records]

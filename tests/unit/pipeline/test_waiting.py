@@ -2,42 +2,30 @@
 
 import asyncio
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from email_processor.pipeline.waiting import Backoff, pause
-from tests.simulation.loop import simulate
-from tests.unit.pipeline.kit import highest
+from tests.unit.pipeline.kit import highest, later, now
 
 
-def test_a_pause_lasts_as_long_as_it_was_told() -> None:
+async def test_a_pause_lasts_as_long_as_it_was_told() -> None:
     """Without the event it is the interval that ends it."""
-
-    async def story() -> tuple[bool, float]:
-        return await pause(30, asyncio.Event()), asyncio.get_running_loop().time()
-
-    assert (False, 30.0) == simulate(story())
+    assert not await pause(30, asyncio.Event())
+    assert 30 == now()
 
 
-def test_a_pause_ends_with_its_event() -> None:
+async def test_a_pause_ends_with_its_event() -> None:
     """What is waited for is the event or the interval, whichever comes first."""
-
-    async def story() -> tuple[bool, float]:
-        stop = asyncio.Event()
-        asyncio.get_running_loop().call_later(7, stop.set)
-        return await pause(30, stop), asyncio.get_running_loop().time()
-
-    assert (True, 7.0) == simulate(story())
+    stop = asyncio.Event()
+    later(7, stop.set)
+    assert await pause(30, stop)
+    assert 7 == now()
 
 
-def test_a_pause_of_nothing_still_lets_others_run() -> None:
+async def test_a_pause_of_nothing_still_lets_others_run() -> None:
     """An interval that has gone by is no error."""
-
-    async def story() -> bool:
-        return await pause(-1, asyncio.Event())
-
-    assert simulate(story()) is False
+    assert not await pause(-1, asyncio.Event())
 
 
 def test_a_backoff_doubles_up_to_its_cap_and_begins_anew_after_success() -> None:
@@ -45,7 +33,7 @@ def test_a_backoff_doubles_up_to_its_cap_and_begins_anew_after_success() -> None
     backoff = Backoff(highest, base=1, cap=5)
     assert [1, 2, 4, 5, 5] == [backoff.next() for _ in range(5)]
     backoff.reset()
-    assert backoff.next() == 1
+    assert 1 == backoff.next()
 
 
 @given(st.floats(0, 1), st.integers(1, 20))
@@ -56,17 +44,15 @@ def test_a_backoff_is_jittered_but_never_a_busy_loop(chance: float, tries: int) 
     assert all(0.01 <= wait <= 30 for wait in waits)
 
 
-@pytest.mark.parametrize(("stops_at", "expected"), [(None, 0.1), (0.05, 0.05)])
-def test_a_backoff_waits_or_is_cut_short(stops_at: float | None, expected: float) -> None:
+async def test_a_backoff_waits() -> None:
+    """Without an event it is the interval that ends it."""
+    await Backoff(highest).wait()
+    assert 0.1 == now()
+
+
+async def test_a_backoff_is_cut_short() -> None:
     """Waiting for the next try ends early with the event, if there is one."""
-
-    async def story() -> float:
-        stop = asyncio.Event()
-        if stops_at is None:
-            await Backoff(highest).wait()
-        else:
-            asyncio.get_running_loop().call_later(stops_at, stop.set)
-            await Backoff(highest).wait(stop)
-        return asyncio.get_running_loop().time()
-
-    assert expected == simulate(story())
+    stop = asyncio.Event()
+    later(0.05, stop.set)
+    await Backoff(highest).wait(stop)
+    assert 0.05 == now()
