@@ -1,15 +1,16 @@
 """The deleter: batches by size or linger, nothing done before it is deleted."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.deleter import Deleter
 from email_processor.pipeline.leases import LeaseKeeper
-from email_processor.pipeline.ledger import Delivery
+from email_processor.pipeline.ledger import Delivery, State
 from email_processor.ports import Verdict
-from tests.simulation.loop import simulate
 from tests.unit.pipeline.fakes import FakeInbox
-from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, queue_fault
+from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, later, now, queue_fault
 
 
 class Stage:
@@ -41,227 +42,170 @@ class Stage:
         """The receipt handles of each delete request."""
         return [call.about[0] for call in self.inbox.deletes.calls]  # type: ignore[misc]
 
-    async def until_done(self) -> float:
-        """Delete until every receipt is done; when that was."""
+    @property
+    def times(self) -> list[float]:
+        """When each delete request began."""
+        return [round(call.began, 3) for call in self.inbox.deletes.calls]
+
+    @asynccontextmanager
+    async def deleting(self) -> AsyncIterator[None]:
+        """Delete during the block, and then until every receipt is done."""
         async with asyncio.TaskGroup() as tasks:
             deleting = tasks.create_task(self.deleter.delete())
+            yield
             await self.receipts.join()
             deleting.cancel()
-        return asyncio.get_running_loop().time()
+
+    async def until_done(self) -> None:
+        """Delete until every receipt is done."""
+        async with self.deleting():
+            pass
 
 
-def test_full_batches_go_at_once_and_the_rest_after_the_linger() -> None:
+async def test_full_batches_go_at_once_and_the_rest_after_the_linger() -> None:
     """Twenty-five receipts: ten, ten, and five when nothing more came."""
-
-    async def story() -> tuple[list[int], list[float]]:
-        stage = Stage()
-        stage.archived(25)
-        await stage.until_done()
-        return [len(batch) for batch in stage.batches], [call.began for call in stage.inbox.deletes.calls]
-
-    assert ([10, 10, 5], [0, 0, 0.2]) == simulate(story())
+    stage = Stage()
+    stage.archived(25)
+    await stage.until_done()
+    assert [10, 10, 5] == [len(batch) for batch in stage.batches]
+    assert [0, 0, 0.2] == stage.times
 
 
-def test_the_linger_is_of_the_batch_not_of_each_receipt() -> None:
+async def test_the_linger_is_of_the_batch_not_of_each_receipt() -> None:
     """A trickle of one receipt every 0.15 s does not hold up the first for ever."""
-
-    async def story() -> list[float]:
-        stage = Stage(linger=0.2)
-        loop = asyncio.get_running_loop()
-        stage.archived(1)
-        for number in range(1, 8):
-            loop.call_later(0.15 * number, stage.archived, 1, number)
-        async with asyncio.TaskGroup() as tasks:
-            deleting = tasks.create_task(stage.deleter.delete())
-            await asyncio.sleep(3)
-            deleting.cancel()
-        return [round(call.began, 2) for call in stage.inbox.deletes.calls]
-
-    assert [0.2, 0.5, 0.8, 1.1] == simulate(story())
+    stage = Stage(linger=0.2)
+    for number in range(8):
+        later(0.15 * number, stage.archived, 1, number)
+    async with stage.deleting():
+        await asyncio.sleep(3)
+    assert [0.2, 0.5, 0.8, 1.1] == stage.times
 
 
-def test_a_receipt_is_done_only_when_its_message_is_deleted() -> None:
+async def test_a_receipt_is_done_only_when_its_message_is_deleted() -> None:
     """Until SQS has answered, the delivery is in hand."""
-
-    async def story() -> tuple[int, float, int, float]:
-        stage = Stage(linger=0)
-        stage.inbox.deletes.seconds = 3
-        stage.archived()
-        async with asyncio.TaskGroup() as tasks:
-            deleting = tasks.create_task(stage.deleter.delete())
-            await asyncio.sleep(2)
-            before = len(stage.kit.common.ledger)
-            await stage.receipts.join()
-            deleting.cancel()
-        done = asyncio.get_running_loop().time()
-        return before, done, len(stage.kit.common.ledger), stage.kit.value("deletes_total", outcome="deleted")
-
-    assert (1, 3, 0, 1) == simulate(story())
+    stage = Stage(linger=0)
+    stage.inbox.deletes.seconds = 3
+    stage.archived()
+    async with stage.deleting():
+        await asyncio.sleep(2)
+        assert 1 == len(stage.kit.common.ledger)
+    assert 3 == now()
+    assert 0 == len(stage.kit.common.ledger)
+    assert 1 == stage.kit.value("deletes_total", outcome="deleted")
 
 
-def test_failed_entries_are_deleted_again_with_the_handles_that_are_theirs() -> None:
+async def test_failed_entries_are_deleted_again_with_the_handles_that_are_theirs() -> None:
     """Verdicts are positional: the second and the fourth of four failed."""
-
-    async def story() -> tuple[list[tuple[str, ...]], float, float]:
-        stage = Stage(linger=0)
-        ok, failed = Verdict.DONE, Verdict.FAILED
-        stage.inbox.deletes.answers.append([ok, failed, ok, failed])
-        stage.archived(4)
-        await stage.until_done()
-        value = stage.kit.value
-        return stage.batches, value("deletes_total", outcome="failed"), value("deletes_total", outcome="deleted")
-
-    assert ([("r0", "r1", "r2", "r3"), ("r1", "r3")], 2, 4) == simulate(story())
+    stage = Stage(linger=0)
+    ok, failed = Verdict.DONE, Verdict.FAILED
+    stage.inbox.deletes.answers.append([ok, failed, ok, failed])
+    stage.archived(4)
+    await stage.until_done()
+    assert [("r0", "r1", "r2", "r3"), ("r1", "r3")] == stage.batches
+    assert 2 == stage.kit.value("deletes_total", outcome="failed")
+    assert 4 == stage.kit.value("deletes_total", outcome="deleted")
 
 
-def test_a_queue_that_fails_is_asked_again_for_as_long_as_it_takes() -> None:
+async def test_a_queue_that_fails_is_asked_again_for_as_long_as_it_takes() -> None:
     """Backing off 0.1, 0.2, 0.4 s; health knows meanwhile, and that it is over."""
-
-    async def story() -> tuple[list[float], bool, bool]:
-        stage = Stage(linger=0)
-        stage.inbox.deletes.answers.extend(queue_fault(Cause.DENIED) for _ in range(3))
-        stage.archived()
-        async with asyncio.TaskGroup() as tasks:
-            deleting = tasks.create_task(stage.deleter.delete())
-            await asyncio.sleep(0.5)
-            during = stage.kit.common.health.ready().parts["deleting"]
-            await stage.receipts.join()
-            deleting.cancel()
-        after = stage.kit.common.health.ready().parts["deleting"]
-        return (
-            [round(call.began, 3) for call in stage.inbox.deletes.calls],
-            during == {"status": "failing", "cause": "denied", "fix": "Wait."},
-            after == {"status": "ok"},
-        )
-
-    assert ([0, 0.1, 0.3, 0.7], True, True) == simulate(story())
+    stage = Stage(linger=0)
+    health = stage.kit.common.health
+    stage.inbox.deletes.answers.extend(queue_fault(Cause.DENIED) for _ in range(3))
+    stage.archived()
+    async with stage.deleting():
+        await asyncio.sleep(0.5)
+        assert {"status": "failing", "cause": "denied", "fix": "Wait."} == health.ready().parts["deleting"]
+    assert [0, 0.1, 0.3, 0.7] == stage.times
+    assert {"status": "ok"} == health.ready().parts["deleting"]
 
 
-def test_no_more_requests_are_in_flight_than_allowed() -> None:
+async def test_no_more_requests_are_in_flight_than_allowed() -> None:
     """A hundred receipts, two requests at once."""
-
-    async def story() -> int:
-        stage = Stage(most_in_flight=2)
-        stage.inbox.deletes.seconds = 1
-        stage.archived(100)
-        await stage.until_done()
-        return stage.inbox.deletes.high
-
-    assert simulate(story()) == 2
+    stage = Stage(most_in_flight=2)
+    stage.inbox.deletes.seconds = 1
+    stage.archived(100)
+    await stage.until_done()
+    assert 2 == stage.inbox.deletes.high
 
 
-def test_one_batch_that_keeps_failing_does_not_hold_up_the_others() -> None:
+async def test_one_batch_that_keeps_failing_does_not_hold_up_the_others() -> None:
     """It backs off without a slot."""
-
-    async def story() -> tuple[int, float]:
-        stage = Stage(linger=0, most_in_flight=1)
-        stage.inbox.deletes.otherwise = lambda handles: [
-            Verdict.FAILED if handle == "r0" else Verdict.DONE for handle in handles
-        ]
-        stage.archived(40)
-        async with asyncio.TaskGroup() as tasks:
-            deleting = tasks.create_task(stage.deleter.delete())
-            await asyncio.sleep(0.05)
-            left = len(stage.kit.common.ledger)
-            stage.inbox.deletes.otherwise = lambda handles: [Verdict.DONE] * len(handles)
-            await stage.receipts.join()
-            deleting.cancel()
-        return left, asyncio.get_running_loop().time()
-
-    assert (1, 0.1) == simulate(story())
+    stage = Stage(linger=0, most_in_flight=1)
+    well = stage.inbox.deletes.otherwise
+    stage.inbox.deletes.otherwise = lambda handles: [
+        Verdict.FAILED if handle == "r0" else Verdict.DONE for handle in handles
+    ]
+    stage.archived(40)
+    async with stage.deleting():
+        await asyncio.sleep(0.05)
+        assert 1 == len(stage.kit.common.ledger)
+        stage.inbox.deletes.otherwise = well
+    assert 0.1 == now()
 
 
-def test_a_lost_lease_is_one_count_and_no_second_delete() -> None:
+async def test_a_lost_lease_is_one_count_and_no_second_delete() -> None:
     """The message is remembered: its redelivery needs no PUT, only a delete with the new handle."""
-
-    async def story() -> tuple[int, float, float, str]:
-        stage = Stage(linger=0)
-        stage.inbox.deletes.answers.append([Verdict.GONE])
-        stage.archived()
-        await stage.until_done()
-        again = stage.kit.in_hand("m0", "newer")
-        return (
-            len(stage.batches),
-            stage.kit.value("leases_lost_total"),
-            stage.kit.value("deletes_total", outcome="gone"),
-            again.state.name,
-        )
-
-    assert (1, 1, 1, "ARCHIVED") == simulate(story())
+    stage = Stage(linger=0)
+    stage.inbox.deletes.answers.append([Verdict.GONE])
+    stage.archived()
+    await stage.until_done()
+    assert [("r0",)] == stage.batches
+    assert 1 == stage.kit.value("leases_lost_total")
+    assert 1 == stage.kit.value("deletes_total", outcome="gone")
+    assert State.ARCHIVED == stage.kit.in_hand("m0", "newer").state
 
 
-def test_a_lease_lost_before_the_delete_makes_no_request() -> None:
+async def test_a_lease_lost_before_the_delete_makes_no_request() -> None:
     """The handle is known to be no good."""
-
-    async def story() -> tuple[int, int]:
-        stage = Stage(linger=0)
-        (delivery,) = stage.archived()
-        stage.kit.common.ledger.lose(delivery, "r0")
-        await stage.until_done()
-        return len(stage.batches), len(stage.kit.common.ledger)
-
-    assert (0, 0) == simulate(story())
+    stage = Stage(linger=0)
+    (delivery,) = stage.archived()
+    stage.kit.common.ledger.lose(delivery, "r0")
+    await stage.until_done()
+    assert [] == stage.batches
+    assert 0 == len(stage.kit.common.ledger)
 
 
-def test_a_message_redelivered_during_its_delete_is_deleted_with_the_newest_handle() -> None:
+async def test_a_message_redelivered_during_its_delete_is_deleted_with_the_newest_handle() -> None:
     """A delete with an older handle may be answered well and delete nothing."""
-
-    async def story() -> list[tuple[str, ...]]:
-        stage = Stage(linger=0)
-        stage.inbox.deletes.seconds = 1
-        stage.archived()
-        asyncio.get_running_loop().call_later(0.5, stage.kit.admit, "m0", "newest")
-        await stage.until_done()
-        return stage.batches
-
-    assert [("r0",), ("newest",)] == simulate(story())
+    stage = Stage(linger=0)
+    stage.inbox.deletes.seconds = 1
+    stage.archived()
+    later(0.5, stage.kit.admit, "m0", "newest")
+    await stage.until_done()
+    assert [("r0",), ("newest",)] == stage.batches
 
 
-def test_a_delete_waits_for_a_renewal_that_is_on_the_wire_and_lets_none_start() -> None:
+async def test_a_delete_waits_for_a_renewal_that_is_on_the_wire_and_lets_none_start() -> None:
     """Renewal and delete of one handle never cross."""
-
-    async def story() -> tuple[float, bool, bool]:
-        stage = Stage(linger=0)
-        (delivery,) = stage.archived()
-        delivery.renewal = asyncio.Event()
-        asyncio.get_running_loop().call_later(2, delivery.renewal.set)
-        async with asyncio.TaskGroup() as tasks:
-            deleting = tasks.create_task(stage.deleter.delete())
-            await asyncio.sleep(1)
-            is_closing = delivery.closing
-            await stage.receipts.join()
-            deleting.cancel()
-        return stage.inbox.deletes.calls[0].began, is_closing, delivery.closing
-
-    assert (2, True, False) == simulate(story())
+    stage = Stage(linger=0)
+    (delivery,) = stage.archived()
+    delivery.renewal = asyncio.Event()
+    later(2, delivery.renewal.set)
+    async with stage.deleting():
+        await asyncio.sleep(1)
+        was_closing = delivery.closing
+        assert was_closing
+    assert [2] == stage.times
+    assert not delivery.closing
 
 
-def test_a_hung_delete_is_given_up_and_tried_again() -> None:
+async def test_a_hung_delete_is_given_up_and_tried_again() -> None:
     """No call waits for ever: eight seconds, then the next try."""
-
-    async def story() -> tuple[list[float], float]:
-        stage = Stage(linger=0)
-        stage.inbox.deletes.answers.append(asyncio.Event())
-        stage.archived()
-        await stage.until_done()
-        timeouts = stage.kit.value(
-            "aws_requests_total", service="sqs", operation="DeleteMessageBatch", outcome="timeout"
-        )
-        return [round(call.began, 3) for call in stage.inbox.deletes.calls], timeouts
-
-    assert ([0, 8.1], 1) == simulate(story())
+    stage = Stage(linger=0)
+    stage.inbox.deletes.answers.append(asyncio.Event())
+    stage.archived()
+    await stage.until_done()
+    assert [0, 8.1] == stage.times
+    assert 1 == stage.kit.value("aws_requests_total", service="sqs", operation="DeleteMessageBatch", outcome="timeout")
 
 
-def test_between_two_deletes_that_hang_a_lease_that_is_due_is_renewed() -> None:
+async def test_between_two_deletes_that_hang_a_lease_that_is_due_is_renewed() -> None:
     """Else they would leave no moment for it: none is renewed while its delete is on the wire."""
-
-    async def story() -> tuple[list[float], list[float], float]:
-        stage = Stage(linger=0)
-        stage.inbox.deletes.answers.extend([asyncio.Event(), asyncio.Event()])
-        (delivery,) = stage.archived()
-        delivery.lease_until = VISIBILITY_TIMEOUT / 2 + 12
-        await stage.until_done()
-        renewals = [round(call.began, 3) for call in stage.inbox.changes.calls]
-        return [round(call.began, 3) for call in stage.inbox.deletes.calls], renewals, round(delivery.lease_until, 3)
-
-    assert ([0, 8.1, 16.3], [8.1], VISIBILITY_TIMEOUT + 8.1) == simulate(story())
+    stage = Stage(linger=0)
+    stage.inbox.deletes.answers.extend([asyncio.Event(), asyncio.Event()])
+    (delivery,) = stage.archived()
+    delivery.lease_until = VISIBILITY_TIMEOUT / 2 + 12
+    await stage.until_done()
+    assert [0, 8.1, 16.3] == stage.times
+    assert [8.1] == [round(call.began, 3) for call in stage.inbox.changes.calls]
+    assert VISIBILITY_TIMEOUT + 8.1 == round(delivery.lease_until, 3)
