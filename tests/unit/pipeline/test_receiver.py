@@ -3,17 +3,16 @@
 import asyncio
 import hashlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
 
 from email_processor.domain.errors import Cause
 from email_processor.domain.message import Message
 from email_processor.pipeline.ledger import Job
 from email_processor.pipeline.receiver import Receiver, ReceiveRules
-from tests.simulation.loop import simulate
 from tests.unit.pipeline.fakes import FakeInbox
-from tests.unit.pipeline.kit import EMAIL, Kit, queue_fault, store_fault
+from tests.unit.pipeline.kit import EMAIL, Kit, later, now, queue_fault, store_fault
 
 
 class Stage:
@@ -36,262 +35,187 @@ class Stage:
         """When each receive began."""
         return [round(call.began, 3) for call in self.inbox.receives.calls]
 
-    async def receive(self, seconds: float) -> None:
-        """Receive for so long, then stop at once."""
+    @asynccontextmanager
+    async def receiving(self, grace: float = 0) -> AsyncIterator[None]:
+        """Receive during the block; then stop, and give what is under way so many seconds."""
         async with asyncio.TaskGroup() as tasks:
             for index in range(self.rules.most):
                 tasks.create_task(self.receiver.receive(index))
+            yield
+            self.receiver.stop(grace)
+
+    async def receive(self, seconds: float, grace: float = 0) -> None:
+        """Receive for so long, then stop."""
+        async with self.receiving(grace):
             await asyncio.sleep(seconds)
-            self.receiver.stop(0)
 
 
-def test_an_empty_queue_is_watched_by_one_scout_whose_receives_start_an_interval_apart() -> None:
+async def test_an_empty_queue_is_watched_by_one_scout_whose_receives_start_an_interval_apart() -> None:
     """Thirty seconds, of which the long poll takes twenty."""
-
-    async def story() -> tuple[list[float], int]:
-        stage = Stage()
-        await stage.receive(100)
-        return stage.polls, stage.inbox.receives.high
-
-    assert ([0, 30, 60, 90], 1) == simulate(story())
+    stage = Stage()
+    await stage.receive(100)
+    assert [0, 30, 60, 90] == stage.polls
+    assert 1 == stage.inbox.receives.high
 
 
-def test_an_interval_of_nothing_polls_without_rest() -> None:
+async def test_an_interval_of_nothing_polls_without_rest() -> None:
     """One long poll follows the other."""
-
-    async def story() -> list[float]:
-        stage = Stage(poll_interval=0)
-        await stage.receive(70)
-        return stage.polls
-
-    assert [0, 20, 40, 60] == simulate(story())
+    stage = Stage(poll_interval=0)
+    await stage.receive(70)
+    assert [0, 20, 40, 60] == stage.polls
 
 
-def test_while_messages_keep_coming_there_is_no_pause() -> None:
+async def test_while_messages_keep_coming_there_is_no_pause() -> None:
     """A batch that is not full is followed by the next receive at once."""
-
-    async def story() -> list[float]:
-        stage = Stage()
-        stage.inbox.receives.seconds = 1
-        stage.inbox.receives.answers.extend(stage.messages(3) for _ in range(3))
-        await stage.receive(4)
-        return stage.polls
-
-    assert [0, 1, 2, 3] == simulate(story())
+    stage = Stage()
+    stage.inbox.receives.seconds = 1
+    stage.inbox.receives.answers.extend(stage.messages(3) for _ in range(3))
+    await stage.receive(4)
+    assert [0, 1, 2, 3] == stage.polls
 
 
-def test_a_receiver_that_waits_keeps_no_body() -> None:
+async def test_a_receiver_that_waits_keeps_no_body() -> None:
     """Four of them would keep forty, up to 40 MiB, outside of the budget and for as long as the queue is quiet."""
-
-    async def story() -> tuple[int, int]:
-        stage = Stage()
-        batch = stage.messages(10)
-        before = sys.getrefcount(batch[0])
-        stage.inbox.receives.answers.append(list(batch))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(stage.receiver.receive(0))
-            await asyncio.sleep(5)
-            while not stage.jobs.empty():
-                stage.jobs.get_nowait()
-            after = sys.getrefcount(batch[0])
-            stage.receiver.stop(0)
-        return before, after
-
-    before, after = simulate(story())
+    stage = Stage(most=1)
+    batch = stage.messages(10)
+    before = sys.getrefcount(batch[0])
+    stage.inbox.receives.answers.append(list(batch))
+    async with stage.receiving():
+        await asyncio.sleep(5)
+        while not stage.jobs.empty():
+            stage.jobs.get_nowait()
+        after = sys.getrefcount(batch[0])  # asked here: an assertion of pytest's holds what it shows
     assert before == after
 
 
-def test_full_batches_wake_more_receivers_up_to_the_limit() -> None:
+async def test_full_batches_wake_more_receivers_up_to_the_limit() -> None:
     """And an empty receive lets them sleep again."""
-
-    async def story() -> tuple[int, float, float]:
-        stage = Stage(most=3)
-        stage.inbox.receives.seconds = 1
-        stage.inbox.receives.answers.extend(stage.messages() for _ in range(12))
-        async with asyncio.TaskGroup() as tasks:
-            for index in range(3):
-                tasks.create_task(stage.receiver.receive(index))
-            await asyncio.sleep(4)
-            busy = stage.kit.value("receivers_wanted")
-            await asyncio.sleep(60)
-            idle = stage.kit.value("receivers_wanted")
-            stage.receiver.stop(0)
-        return stage.inbox.receives.high, busy, idle
-
-    assert (3, 3, 1) == simulate(story())
+    stage = Stage(most=3)
+    stage.inbox.receives.seconds = 1
+    stage.inbox.receives.answers.extend(stage.messages() for _ in range(12))
+    async with stage.receiving():
+        await asyncio.sleep(4)
+        assert 3 == stage.kit.value("receivers_wanted")
+        await asyncio.sleep(60)
+        assert 1 == stage.kit.value("receivers_wanted")
+    assert 3 == stage.inbox.receives.high
 
 
-def test_no_receive_is_made_without_room_for_a_full_batch() -> None:
+async def test_no_receive_is_made_without_room_for_a_full_batch() -> None:
     """Twenty-five places: two batches, and no third until there is room."""
-
-    async def story() -> tuple[int, float]:
-        stage = Stage(max_messages=25)
-        stage.inbox.receives.answers.extend(stage.messages() for _ in range(10))
-
-        def make_room() -> None:
-            for _ in range(5):
-                stage.kit.common.ledger.close(stage.jobs.get_nowait().delivery)
-
-        asyncio.get_running_loop().call_later(50, make_room)
-        await stage.receive(60)
-        return len(stage.polls), stage.polls[-1]
-
-    assert (3, 50) == simulate(story())
+    stage = Stage(max_messages=25)
+    stage.inbox.receives.answers.extend(stage.messages() for _ in range(10))
+    async with stage.receiving():
+        await asyncio.sleep(50)
+        for _ in range(5):
+            stage.kit.common.ledger.close(stage.jobs.get_nowait().delivery)
+        await asyncio.sleep(10)
+    assert [0, 0, 50] == stage.polls
 
 
-def test_receives_under_way_count_against_the_room() -> None:
+async def test_receives_under_way_count_against_the_room() -> None:
     """However many receivers are awake, what they may bring fits."""
-
-    async def story() -> tuple[int, float]:
-        stage = Stage(most=10, max_messages=40)
-        stage.inbox.receives.seconds = 1
-        stage.inbox.receives.otherwise = lambda *_: stage.messages()
-        await stage.receive(30)
-        return stage.jobs.qsize(), stage.kit.value("in_flight_messages")
-
-    assert (40, 40) == simulate(story())
+    stage = Stage(most=10, max_messages=40)
+    stage.inbox.receives.seconds = 1
+    stage.inbox.receives.otherwise = lambda *_: stage.messages()
+    await stage.receive(30)
+    assert 40 == stage.jobs.qsize()
+    assert 40 == stage.kit.value("in_flight_messages")
 
 
-def test_nothing_is_received_while_s3_is_in_doubt() -> None:
+async def test_nothing_is_received_while_s3_is_in_doubt() -> None:
     """The first failure is enough; the next success lets it go on."""
-
-    async def story() -> list[float]:
-        stage = Stage(poll_interval=0)
-        circuit = stage.kit.common.circuit
-        loop = asyncio.get_running_loop()
-        with circuit.trying():
-            loop.call_later(30, circuit.fail, store_fault())
-            loop.call_later(500, circuit.succeed)
-            await stage.receive(510)
-        return stage.polls
-
-    assert [0, 20, 500] == simulate(story())
+    stage = Stage(poll_interval=0)
+    circuit = stage.kit.common.circuit
+    with circuit.trying():
+        later(30, circuit.fail, store_fault())
+        later(500, circuit.succeed)
+        await stage.receive(510)
+    assert [0, 20, 500] == stage.polls
 
 
-def test_what_a_long_poll_brings_after_the_doubt_began_is_taken_in_hand() -> None:
+async def test_what_a_long_poll_brings_after_the_doubt_began_is_taken_in_hand() -> None:
     """It was asked for before: it waits with its lease."""
-
-    async def story() -> tuple[int, list[float]]:
-        stage = Stage()
-        stage.inbox.receives.seconds = 10
-        stage.inbox.receives.answers.append(stage.messages(2))
-        with stage.kit.common.circuit.trying():
-            asyncio.get_running_loop().call_later(5, stage.kit.common.circuit.fail, store_fault())
-            await stage.receive(100)
-        return stage.jobs.qsize(), stage.polls
-
-    assert (2, [0]) == simulate(story())
+    stage = Stage()
+    stage.inbox.receives.seconds = 10
+    stage.inbox.receives.answers.append(stage.messages(2))
+    with stage.kit.common.circuit.trying():
+        later(5, stage.kit.common.circuit.fail, store_fault())
+        await stage.receive(100)
+    assert 2 == stage.jobs.qsize()
+    assert [0] == stage.polls
 
 
-def test_a_failing_queue_is_asked_again_further_and_further_apart() -> None:
+async def test_a_failing_queue_is_asked_again_further_and_further_apart() -> None:
     """And the process does not mind."""
-
-    async def story() -> tuple[list[float], float]:
-        stage = Stage()
-        stage.inbox.receives.answers.extend(queue_fault(Cause.MISSING) for _ in range(4))
-        await stage.receive(2)
-        return stage.polls, stage.kit.value("retries_total", cause="missing")
-
-    assert ([0, 0.1, 0.3, 0.7, 1.5], 4) == simulate(story())
+    stage = Stage()
+    stage.inbox.receives.answers.extend(queue_fault(Cause.MISSING) for _ in range(4))
+    await stage.receive(2)
+    assert [0, 0.1, 0.3, 0.7, 1.5] == stage.polls
+    assert 4 == stage.kit.value("retries_total", cause="missing")
 
 
-def test_a_hung_receive_is_given_up_after_the_long_poll_and_its_timeout() -> None:
+async def test_a_hung_receive_is_given_up_after_the_long_poll_and_its_timeout() -> None:
     """Twenty seconds and eight."""
-
-    async def story() -> list[float]:
-        stage = Stage()
-        stage.inbox.receives.answers.append(asyncio.Event())
-        await stage.receive(40)
-        return stage.polls
-
-    assert [0, 28.1] == simulate(story())
+    stage = Stage()
+    stage.inbox.receives.answers.append(asyncio.Event())
+    await stage.receive(40)
+    assert [0, 28.1] == stage.polls
 
 
-def test_a_body_that_is_not_what_the_queue_hashed_is_left_for_redelivery() -> None:
+async def test_a_body_that_is_not_what_the_queue_hashed_is_left_for_redelivery() -> None:
     """Counted, and not taken in hand."""
-
-    async def story() -> tuple[list[str], float, float]:
-        stage = Stage()
-        good = hashlib.md5(EMAIL, usedforsecurity=False).hexdigest()
-        stage.inbox.receives.answers.append(
-            [Message("bad", "r1", EMAIL, md5_of_body="0" * 32), Message("good", "r2", EMAIL, md5_of_body=good)]
-        )
-        await stage.receive(1)
-        taken = [stage.jobs.get_nowait().message.message_id for _ in range(stage.jobs.qsize())]
-        return taken, stage.kit.value("messages_corrupt_total"), stage.kit.value("messages_received_total")
-
-    assert (["good"], 1, 2) == simulate(story())
+    stage = Stage()
+    good = hashlib.md5(EMAIL, usedforsecurity=False).hexdigest()
+    stage.inbox.receives.answers.append(
+        [Message("bad", "r1", EMAIL, md5_of_body="0" * 32), Message("good", "r2", EMAIL, md5_of_body=good)]
+    )
+    await stage.receive(1)
+    assert 1 == stage.jobs.qsize()
+    assert "good" == stage.jobs.get_nowait().message.message_id
+    assert 1 == stage.kit.value("messages_corrupt_total")
+    assert 2 == stage.kit.value("messages_received_total")
 
 
-def test_the_same_message_twice_in_one_batch_is_one_job() -> None:
+async def test_the_same_message_twice_in_one_batch_is_one_job() -> None:
     """With the handle that came last."""
-
-    async def story() -> tuple[int, str]:
-        stage = Stage()
-        stage.inbox.receives.answers.append([Message("m", "first", EMAIL), Message("m", "second", EMAIL)])
-        await stage.receive(1)
-        return stage.jobs.qsize(), stage.jobs.get_nowait().delivery.receipt_handle
-
-    assert (1, "second") == simulate(story())
+    stage = Stage()
+    stage.inbox.receives.answers.append([Message("m", "first", EMAIL), Message("m", "second", EMAIL)])
+    await stage.receive(1)
+    assert 1 == stage.jobs.qsize()
+    assert "second" == stage.jobs.get_nowait().delivery.receipt_handle
 
 
-@contextmanager
-def timed() -> Iterator[list[float]]:
-    """How long the block took, in virtual seconds."""
-    now = asyncio.get_running_loop().time
-    took: list[float] = []
-    began = now()
-    yield took
-    took.append(now() - began)
-
-
-def test_a_stop_gives_the_receive_under_way_a_moment_and_keeps_what_it_brings() -> None:
+async def test_a_stop_gives_the_receive_under_way_a_moment_and_keeps_what_it_brings() -> None:
     """One that comes back in time is kept."""
-
-    async def story() -> tuple[int, float]:
-        stage = Stage(most=1)
-        stage.inbox.receives.seconds = 11
-        stage.inbox.receives.answers.append(stage.messages(2))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(stage.receiver.receive(0))
-            await asyncio.sleep(10)
-            with timed() as took:
-                stage.receiver.stop(2)
-                await asyncio.wait([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
-        return stage.jobs.qsize(), took[0]
-
-    assert (2, 1) == simulate(story())
+    stage = Stage(most=1)
+    stage.inbox.receives.seconds = 11
+    stage.inbox.receives.answers.append(stage.messages(2))
+    await stage.receive(10, grace=2)
+    assert 2 == stage.jobs.qsize()
+    assert 11 == now()
 
 
-def test_a_stop_waits_no_longer_than_the_moment_and_not_at_all_for_who_only_waits() -> None:
+async def test_a_stop_waits_no_longer_than_the_moment_and_not_at_all_for_who_only_waits() -> None:
     """A receive of twenty seconds is cut short; a receiver that waits for its turn ends at once."""
+    stage = Stage(most=2)
+    ends: list[float] = []
 
-    async def story() -> list[float]:
-        stage = Stage(most=2)
-        ends: list[float] = []
-        now = asyncio.get_running_loop().time
+    async def receive(index: int) -> None:
+        await stage.receiver.receive(index)
+        ends.append(now())
 
-        async def receive(index: int) -> None:
-            await stage.receiver.receive(index)
-            ends.append(now())
-
-        async with asyncio.TaskGroup() as tasks:
-            for index in range(2):
-                tasks.create_task(receive(index))
-            await asyncio.sleep(10)
-            stage.receiver.stop(2)
-        return ends
-
-    assert [10, 12] == simulate(story())
-
-
-def test_a_stop_before_the_first_receive_makes_none() -> None:
-    """Stopped is stopped."""
-
-    async def story() -> list[float]:
-        stage = Stage()
+    async with asyncio.TaskGroup() as tasks:
+        for index in range(2):
+            tasks.create_task(receive(index))
+        await asyncio.sleep(10)
         stage.receiver.stop(2)
-        await stage.receive(1)
-        return stage.polls
+    assert [10, 12] == ends
 
-    assert [] == simulate(story())
+
+async def test_a_stop_before_the_first_receive_makes_none() -> None:
+    """Stopped is stopped."""
+    stage = Stage()
+    stage.receiver.stop(2)
+    await stage.receive(1)
+    assert [] == stage.polls
