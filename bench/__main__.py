@@ -66,7 +66,7 @@ def _write(results: dict[str, Any], folder: Path) -> None:
     print(text)
     if PLOTTER.exists():
         subprocess.run([PLOTTER, "-m", "bench.plot", base.with_suffix(".json")], cwd=HERE.parent, check=True)
-    print(f"Written: {base}.json, .md and, if matplotlib is there, .svg and .png", file=sys.stderr)
+    print(f"Written: {base}.json, .md and, if matplotlib is there, .png", file=sys.stderr)
 
 
 def _arguments() -> argparse.Namespace:

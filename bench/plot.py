@@ -17,16 +17,15 @@ COLOURS = ("#1a6e4e", "#c0562f", "#d99a2b", "#5a6fb5", "#8a4f9e")
 
 
 def draw(results: dict[str, Any], to: Path) -> None:
-    """Write SVG and PNG: CPU a message and memory in the headline's scenario, throughput over latency."""
+    """Write a PNG: CPU a message and memory in the headline's scenario, throughput over latency."""
     rows = results["results"]
     headline = [row for row in rows if is_headline(row)]
-    plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "bench"})
+    plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
     _bars(axes[0], headline, "cpu_us_per_message", "CPU a message, microseconds")
     _bars(axes[1], headline, "peak_rss_mib", "Peak memory, MiB")
     _lines(axes[2], rows)
     figure.suptitle(f"Archiving 4 KiB emails from SQS into S3, one core ({results['date']})", fontsize=10)
-    figure.savefig(to.with_suffix(".svg"), metadata={"Date": None})
     figure.savefig(to.with_suffix(".png"), dpi=160)
 
 

@@ -38,7 +38,7 @@ def main() -> int:
     print(text)
     if PLOTTER.exists():
         subprocess.run([PLOTTER, "-m", "bench.endurance.plot", base.with_suffix(".json")], cwd=HERE.parent, check=True)
-    print(f"Written: {base}.json, .md and, if matplotlib is there, .svg and .png", file=sys.stderr)
+    print(f"Written: {base}.json, .md and, if matplotlib is there, .png", file=sys.stderr)
     return 1 if wrong or any(verdict.grows for verdict in judged) else 0
 
 

@@ -33,8 +33,8 @@ PANELS = (
 
 
 def draw(results: dict[str, Any], to: Path) -> None:
-    """Write SVG and PNG: memory, descriptors, tasks, objects and tables over time; the rests are grey."""
-    plt.rcParams.update({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "bench"})
+    """Write a PNG: memory, descriptors, tasks, objects and tables over time; the rests are grey."""
+    plt.rcParams.update({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False})
     figure, axes = plt.subplots(3, 2, figsize=(11, 7.2), layout="constrained", sharex=True)
     for panel, (title, wanted, unit) in zip(axes.flat, PANELS, strict=True):
         for rest in results["rests"]:
@@ -51,7 +51,6 @@ def draw(results: dict[str, Any], to: Path) -> None:
     for panel in axes[-1]:
         panel.set_xlabel("seconds since the first receive")
     figure.suptitle(f"{results['messages']:,} messages with faults on ({to.name[:10]})", fontsize=10)
-    figure.savefig(to.with_suffix(".svg"), metadata={"Date": None})
     figure.savefig(to.with_suffix(".png"), dpi=140)
 
 
