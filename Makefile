@@ -79,11 +79,11 @@ endurance: .venv-bench/stamp ## run the real service through 200,000 messages wi
 
 .PHONY: docs
 docs: $(STAMP) ## write the tables in the docs from the code
-	@$(BIN)/python scripts/tables.py
+	@$(BIN)/python -m scripts.tables
 
 .PHONY: docs-check
 docs-check: $(STAMP)
-	@$(BIN)/python scripts/tables.py --check
+	@$(BIN)/python -m scripts.tables --check
 
 .PHONY: yaml
 yaml: $(STAMP)
@@ -92,22 +92,22 @@ yaml: $(STAMP)
 .PHONY: security
 security: $(STAMP) ## bandit on the code, pip-audit on what is shipped
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src
-	@$(BIN)/python scripts/audit.py
+	@$(BIN)/python -m scripts.audit
 
 .PHONY: chart
 chart: $(STAMP) ## write what the chart and the dashboard say from the code
-	@$(BIN)/python scripts/chart.py
-	@$(BIN)/python scripts/dashboard.py
+	@$(BIN)/python -m scripts.chart
+	@$(BIN)/python -m scripts.dashboard
 
 .PHONY: manifests
 manifests: $(STAMP) $(DEPLOY_STAMP) ## render the chart into infra/kubernetes-manifests
-	@$(BIN)/python scripts/manifests.py
+	@$(BIN)/python -m scripts.manifests
 
 .PHONY: deploy-check
 deploy-check: $(STAMP) $(DEPLOY_STAMP) ## image, chart, manifests, alerts and templates: linted, valid, in sync
-	@$(BIN)/python scripts/chart.py --check
-	@$(BIN)/python scripts/dashboard.py --check
-	@$(BIN)/python scripts/manifests.py --check
+	@$(BIN)/python -m scripts.chart --check
+	@$(BIN)/python -m scripts.dashboard --check
+	@$(BIN)/python -m scripts.manifests --check
 	@$(DEPLOY_BIN)/hadolint Dockerfile
 	@for helm in helm3 helm4; do for values in helm/email-processor/ci/*.yaml; do \
 		$(DEPLOY_BIN)/$$helm lint --strict --quiet helm/email-processor --values $$values || exit 1; done; done
@@ -152,10 +152,10 @@ python:
 		echo "error: Python 3.11 or newer is needed, this is $$($(PYTHON) --version 2>&1); name another: make PYTHON=python3.13" >&2; exit 1; }
 
 $(STAMP): .ci/pins/dev.txt scripts/environment.py pyproject.toml src/email_processor/__init__.py | python
-	@$(PYTHON) scripts/environment.py
+	@$(PYTHON) -m scripts.environment
 
 $(DEPLOY_STAMP): .ci/pins/deploy.txt .ci/pins/helm.txt scripts/deploy_tools.py | python
-	@$(PYTHON) scripts/deploy_tools.py
+	@$(PYTHON) -m scripts.deploy_tools
 
 $(UV): Makefile | python
 	@$(PYTHON) -m venv .venv-tools

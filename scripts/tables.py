@@ -5,11 +5,10 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`; what is betwee
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
-import scaling
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
@@ -17,9 +16,11 @@ from email_processor.domain.errors import Cause, Reason
 from email_processor.metrics import Metrics, Operation
 from email_processor.settings import Settings
 from email_processor.tools.check.codes import CHECKS
+from scripts import scaling
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.rules import Rule
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # the simulation is among the tests, which are not installed
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 TABLE = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -73,9 +74,6 @@ def checks() -> str:
 
 def rules() -> str:
     """Every rule of the simulation, and the deliberate bugs that it must notice."""
-    from tests.simulation.mutants import MUTANTS  # noqa: PLC0415 - only now can it be found
-    from tests.simulation.rules import Rule  # noqa: PLC0415 - as above
-
     caught = {rule: [f"{mutant}" for mutant in MUTANTS if rule in mutant.rules] for rule in Rule}
     rows = [(f"`{rule.name}`", rule.value, "; ".join(caught[rule])) for rule in Rule]
     return _table(("rule", "what must hold", "deliberate bugs that it must notice"), rows)
@@ -126,8 +124,8 @@ def _range(field: FieldInfo) -> str:
     return f"from {bounds['ge']}" if "ge" in bounds else ""
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
+def _table(head: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
