@@ -163,9 +163,8 @@ $(UV): Makefile | python
 	@touch $@
 
 .venv-bench/stamp: .ci/pins/bench.txt bench/node/package.json pyproject.toml | python
-	@echo 'Installing the subjects of the benchmark into .venv-bench and bench/node ...'
-	@$(PYTHON) -m venv --clear .venv-bench
-	@.venv-bench/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: -r $<
+	@echo 'The benchmark needs the subjects that it is compared with, here and in bench/node.'
+	@$(PYTHON) -m scripts.pinned .venv-bench $<
 	@.venv-bench/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@! command -v npm >/dev/null || npm install --prefix bench/node --no-package-lock --silent >/dev/null || \
 		echo 'npm could not install bench/node: the Node peer is skipped' >&2

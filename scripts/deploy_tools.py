@@ -16,6 +16,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from scripts import pinned
+
 ROOT = Path(__file__).resolve().parent.parent
 PINS = ROOT / ".ci" / "pins" / "deploy.txt"
 HELM_PINS = ROOT / ".ci" / "pins" / "helm.txt"
@@ -30,12 +32,6 @@ PROMETHEUS = ("promtool", "prometheus")
 
 class MissingError(Exception):
     """A tool cannot be had on this machine."""
-
-
-def linters() -> None:
-    """Install the checkers that PyPI has."""
-    subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-    subprocess.run([*PIP, "install", *QUIET, "--only-binary=:all:", "-r", PINS], check=True)
 
 
 def helms() -> None:
@@ -109,9 +105,9 @@ def main() -> int:
     if STAMP.exists() and STAMP.read_text() == wanted:
         STAMP.touch()
         return 0
-    print("Installing the tools for the deployment checks into .venv-deploy (a minute or two, once) ...", flush=True)
+    print("The deployment checks need tools of their own.", flush=True)
     try:
-        linters()
+        pinned.make(ENVIRONMENT, PINS)
         helms()
         prometheus()
     except MissingError as error:

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from scripts import pinned
+
 ROOT = Path(__file__).resolve().parent.parent
 PINS = ROOT / ".ci" / "pins" / "dev.txt"
 PROJECT = (ROOT / "pyproject.toml", ROOT / "src" / "email_processor" / "__init__.py")
@@ -45,11 +47,8 @@ def make() -> None:
     if found != [tools, project] or not runs():
         STAMP.unlink(missing_ok=True)
         if found[:1] != [tools] or not runs():
-            print("Installing the pinned tools into .venv (a minute or two, once) ...", flush=True)
-            subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-            # The pins are complete: pip must not look for what an extra (`coverage[toml]`) could be by now.
-            pinned = ("--no-deps", "--require-hashes", "--only-binary=:all:", "-r", PINS)
-            subprocess.run([PYTHON, *INSTALL, *pinned], check=True)
+            pinned.make(ENVIRONMENT, PINS)
+        print("Installing this package into .venv, editable ...", flush=True)
         subprocess.run([PYTHON, *INSTALL, "--no-deps", "--no-build-isolation", "--editable", ROOT], check=True)
     STAMP.write_text(f"{tools}\n{project}\n")
 
@@ -62,7 +61,11 @@ def main() -> int:
         print("error: this Python cannot make virtual environments: apt-get install python3-venv", file=sys.stderr)
         return 1
     with (ROOT / ".venv.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Another make is installing into .venv: waiting for it ...", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             make()
         except subprocess.CalledProcessError as failure:
