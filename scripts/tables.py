@@ -3,11 +3,13 @@
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; what is between is replaced.
 """
 
+import ast
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
@@ -79,6 +81,32 @@ def rules() -> str:
     return _table(("rule", "what must hold", "deliberate bugs that it must notice"), rows)
 
 
+def rooms() -> str:
+    """Every room of the code, from the import contracts: its layer, and what its own docstring says it is."""
+    layers: dict[str, tuple[int, ...]] = {"email_processor": ()}
+    for contract in _contracts("layers"):
+        for container in contract["containers"]:
+            for number, names in enumerate(contract["layers"], 1):
+                for name in re.findall(r"\w+", names):
+                    layers[f"{container}.{name}"] = (*layers[container], number)
+    del layers["email_processor"]
+    rows = [
+        (".".join(map(str, layer)), f"`{room.removeprefix('email_processor.')}`", _meaning(room))
+        for room, layer in sorted(layers.items(), key=lambda item: (item[1], item[0]))
+    ]
+    return _table(("layer", "room", "what it is"), rows)
+
+
+def contracts() -> str:
+    """Every import contract that is not one of layers: what holds, and for which rooms."""
+    rows = [
+        (contract["name"], _rooms(contract["source_modules"]), _rooms(contract["forbidden_modules"]))
+        for contract in _contracts("forbidden")
+    ]
+    rows += [(contract["name"], _rooms(contract["modules"]), "each other") for contract in _contracts("independence")]
+    return _table(("contract", "these", "never import"), rows)
+
+
 def scaling_table(head: tuple[str, ...], rows: Callable[[], list[tuple[str, ...]]]) -> Callable[[], str]:
     """One of the tables of the scaling model."""
     return lambda: _table(head, rows())
@@ -90,6 +118,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "operations": operations,
     "checks": checks,
     "rules": rules,
+    "rooms": rooms,
+    "contracts": contracts,
     "scaling-figures": scaling_table(("", "figure", "value", "from"), scaling.figures),
     "scaling-measured": scaling_table(
         ("emails of", "emails a second", "CPU a message", "memory, anonymous", "sent to stored, p99"), scaling.measured
@@ -97,6 +127,21 @@ TABLES: dict[str, Callable[[], str]] = {
     "scaling-day": scaling_table(("what", "how", "value"), scaling.day),
     "scaling-dollars": scaling_table(("what", "how many", "price", "a day"), scaling.dollars),
 }
+
+
+def _contracts(kind: str) -> list[dict[str, Any]]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return [each for each in project["tool"]["importlinter"]["contracts"] if each["type"] == kind]
+
+
+def _meaning(module: str) -> str:
+    path = ROOT.joinpath("src", *module.split("."))
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return (ast.get_docstring(ast.parse(source.read_text())) or "").partition("\n")[0]
+
+
+def _rooms(modules: Sequence[str]) -> str:
+    return ", ".join(f"`{module.removeprefix('email_processor.')}`" for module in modules)
 
 
 def _values(values: type[Reason] | type[Cause]) -> str:
