@@ -20,15 +20,22 @@ export PYTHONDONTWRITEBYTECODE ?=
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help
-help: ## list the targets
-	@echo 'Usage: make TARGET [ARGS="..."] [PYTHON=python3.13]'
-	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+##@ See it
 
 .PHONY: demo
 demo: $(STAMP) ## run the whole service here, no AWS account needed (ARGS: options of the demo)
 	@$(BIN)/email-processor demo $(ARGS)
+
+.PHONY: help
+help: ## list the targets, and say what to run after a change
+	@echo 'Usage: make TARGET [ARGS="..."] [PYTHON=python3.13]'
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'After a change: make fmt, make generate, then make check test. CONTRIBUTING.md says more.'
+	@echo 'The first target that needs an environment makes it, from pins with hashes: it says how far it is.'
+
+##@ Test and check it
 
 .PHONY: test
 test: $(STAMP) ## run all tests with the coverage gate (ARGS="-k sender": some of them, without the gate)
@@ -46,15 +53,10 @@ soak: $(STAMP) ## play simulated bad days, in virtual time, for as long as you l
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 .PHONY: check
-check: format lint types imports docs-check yaml security deploy-check ## everything but the tests: code, docs, security, and what is deployed
-
-.PHONY: fmt
-fmt: $(STAMP) ## format the code and apply the safe fixes
-	@$(BIN)/ruff check --quiet --fix-only .
-	@$(BIN)/ruff format .
+check: format lint types imports docs-check yaml security deploy-check ## all that follow down to deploy-check: everything but the tests
 
 .PHONY: format
-format: $(STAMP)
+format: $(STAMP) ## whether the code is formatted; `make fmt` formats it
 	@$(BIN)/ruff format --check .
 
 .PHONY: lint
@@ -69,39 +71,18 @@ types: $(STAMP) ## mypy, strict
 imports: $(STAMP) ## the layers and the other import contracts
 	@$(BIN)/lint-imports --no-logo
 
-.PHONY: bench
-bench: .venv-bench/stamp ## measure it against its peers in a few minutes (ARGS=--full: everything, half an hour)
-	@.venv-bench/bin/python -m bench $(ARGS)
-
-.PHONY: endurance
-endurance: .venv-bench/stamp ## run the real service through 200,000 messages with faults on, and see that nothing grows
-	@.venv-bench/bin/python -m bench.endurance $(ARGS)
-
-.PHONY: docs
-docs: $(STAMP) ## write the tables in the docs from the code
-	@$(BIN)/python -m scripts.tables
-
 .PHONY: docs-check
-docs-check: $(STAMP)
+docs-check: $(STAMP) ## whether the tables in the docs say what the code says
 	@$(BIN)/python -m scripts.tables --check
 
 .PHONY: yaml
-yaml: $(STAMP)
+yaml: $(STAMP) ## yamllint on every YAML file that is not a template
 	@$(BIN)/yamllint --strict .
 
 .PHONY: security
 security: $(STAMP) ## bandit on the code, pip-audit on what is shipped
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src
 	@$(BIN)/python -m scripts.audit
-
-.PHONY: chart
-chart: $(STAMP) ## write what the chart and the dashboard say from the code
-	@$(BIN)/python -m scripts.chart
-	@$(BIN)/python -m scripts.dashboard
-
-.PHONY: manifests
-manifests: $(STAMP) $(DEPLOY_STAMP) ## render the chart into infra/kubernetes-manifests
-	@$(BIN)/python -m scripts.manifests
 
 .PHONY: deploy-check
 deploy-check: $(STAMP) $(DEPLOY_STAMP) ## image, chart, manifests, alerts and templates: linted, valid, in sync
@@ -127,6 +108,29 @@ image-check: $(STAMP) ## build the image and run it as the pod does (ENGINE="pod
 terraform-check: $(STAMP) ## validate infra/terraform, apply it in an emulator and run the service there (needs terraform)
 	@$(BIN)/pytest --timeout=600 tests/deploy/terraform.py
 
+##@ Write what a change asks for
+
+.PHONY: fmt
+fmt: $(STAMP) ## format the code and apply the safe fixes
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+
+.PHONY: generate
+generate: docs chart manifests ## write everything that is made from the code: tables, chart, dashboard, manifests
+
+.PHONY: docs
+docs: $(STAMP) ## part of generate: the tables in README and docs
+	@$(BIN)/python -m scripts.tables
+
+.PHONY: chart
+chart: $(STAMP) ## part of generate: the chart's settings, .env.example and the dashboard
+	@$(BIN)/python -m scripts.chart
+	@$(BIN)/python -m scripts.dashboard
+
+.PHONY: manifests
+manifests: $(STAMP) $(DEPLOY_STAMP) ## part of generate: infra/kubernetes-manifests, rendered from the chart
+	@$(BIN)/python -m scripts.manifests
+
 .PHONY: lock
 lock: $(UV) ## write .ci/pins anew from pyproject.toml (ARGS=--upgrade: with newer releases)
 	@$(UV) pip compile $(COMPILE) $(ARGS) --output-file .ci/pins/runtime.txt pyproject.toml >/dev/null
@@ -138,18 +142,30 @@ lock: $(UV) ## write .ci/pins anew from pyproject.toml (ARGS=--upgrade: with new
 	@$(UV) pip compile $(COMPILE) $(ARGS) --no-deps --output-file .ci/pins/helm.txt .ci/pins/helm.in >/dev/null
 	@echo 'Wrote .ci/pins/*.txt'
 
+##@ Measure it
+
+.PHONY: bench
+bench: .venv-bench/stamp ## measure it against its peers in a few minutes (ARGS=--full: everything, half an hour)
+	@.venv-bench/bin/python -m bench $(ARGS)
+
+.PHONY: endurance
+endurance: .venv-bench/stamp ## run the real service through 200,000 messages with faults on, and see that nothing grows
+	@.venv-bench/bin/python -m bench.endurance $(ARGS)
+
+##@ Housekeeping
+
+.PHONY: python
+python: ## whether there is a Python that is new enough; every environment asks
+	@command -v $(PYTHON) >/dev/null || { \
+		echo 'error: no "$(PYTHON)" here; install Python 3.11 or newer, or name it: make PYTHON=/path/to/python' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: Python 3.11 or newer is needed, this is $$($(PYTHON) --version 2>&1); name another: make PYTHON=python3.13" >&2; exit 1; }
+
 .PHONY: clean
 clean: ## remove everything that make made
 	@rm -rf .venv .venv.lock .venv-bench .venv-deploy .venv-tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
 		.coverage .coverage.* htmlcov dist bench/node/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
-
-.PHONY: python
-python:
-	@command -v $(PYTHON) >/dev/null || { \
-		echo 'error: no "$(PYTHON)" here; install Python 3.11 or newer, or name it: make PYTHON=/path/to/python' >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "error: Python 3.11 or newer is needed, this is $$($(PYTHON) --version 2>&1); name another: make PYTHON=python3.13" >&2; exit 1; }
 
 $(STAMP): .ci/pins/dev.txt scripts/environment.py pyproject.toml src/email_processor/__init__.py | python
 	@$(PYTHON) -m scripts.environment
