@@ -1,0 +1,103 @@
+"""What the documents and the lint's lists name is there, and agrees with the import contracts."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from itertools import chain, product
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+CONTRACTS = {contract["id"]: contract for contract in PROJECT["importlinter"]["contracts"]}
+EXCEPTIONS = PROJECT["ruff"]["lint"]["per-file-ignores"]
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^\.PHONY: ([\w-]+)$", MAKEFILE, re.MULTILINE))
+DOCUMENTS = [ROOT / "helm" / "email-processor" / "README.md", *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+# Where a document's short paths begin.
+PLACES = (ROOT, ROOT / "src" / "email_processor", ROOT / "tests")
+
+documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def expanded(pattern: str) -> Iterator[str]:
+    """A pattern with `{a,b}` as patterns without."""
+    parts = [part.split(",") if index % 2 else [part] for index, part in enumerate(re.split(r"[{}]", pattern))]
+    return ("".join(choice) for choice in product(*parts))
+
+
+def exempt(rule: str) -> set[str]:
+    """The rooms of the service in which a rule of the lint is off."""
+    patterns = chain.from_iterable(expanded(pattern) for pattern, rules in EXCEPTIONS.items() if rule in rules)
+    return {
+        pattern.removeprefix("src/email_processor/").removesuffix("/**").removesuffix(".py")
+        for pattern in patterns
+        if pattern.startswith("src/")
+    }
+
+
+@pytest.mark.parametrize("pattern", [each for pattern in EXCEPTIONS for each in expanded(pattern)])
+def test_every_path_of_the_lint_exceptions_is_there(pattern: str) -> None:
+    """An exception for what is gone would wait for whoever uses the name next."""
+    assert any(ROOT.glob(pattern))
+
+
+def test_only_rooms_of_the_contract_have_exceptions() -> None:
+    """The lint's lists speak of the same rooms as the layers."""
+    rooms = set(re.findall(r"\w+", " ".join(CONTRACTS["layers"]["layers"])))
+    assert set() == (exempt("TID251") | exempt("PLC0415")) - rooms
+
+
+def test_rooms_that_must_not_know_aws_have_no_clock_of_their_own() -> None:
+    """What is simulated is told the time, and so is whatever the contract keeps apart from AWS."""
+    apart = {module.removeprefix("email_processor.") for module in CONTRACTS["aws"]["source_modules"]}
+    assert {"domain", "pipeline"} <= apart
+    assert set() == exempt("TID251") & apart
+
+
+def test_every_target_of_make_is_explained() -> None:
+    """`make` lists a target by what stands behind `##`."""
+    explained = set(re.findall(r"^([\w-]+):.* ## \w", MAKEFILE, re.MULTILINE))
+    assert TARGETS == explained
+
+
+@documents
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """Within the repository."""
+    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text())]
+    local = [target for target in targets if target and not re.match(r"[a-z]+:", target)]
+    assert [] == [target for target in local if not (document.parent / target).exists()]
+
+
+@documents
+def test_every_file_that_a_document_names_is_there(document: Path) -> None:
+    """By its path from here, from the package or from the tests."""
+    named = re.findall(r"`((?:[\w.-]+/)+[\w-]+\.(?:in|md|py|toml|txt|yaml))\b", document.read_text())
+    assert [] == [path for path in named if not any((place / path).exists() for place in PLACES)]
+
+
+@documents
+def test_every_target_that_a_document_names_is_one(document: Path) -> None:
+    """Whoever types it gets what was promised."""
+    code = re.findall(r"`[^`\n]+`|^\$ .+$", document.read_text(), re.MULTILINE)
+    named = re.findall(r"\bmake ((?:[a-z-]+ ?)+)", "\n".join(code))
+    assert set() == {target for words in named for target in words.split()} - TARGETS
+
+
+def test_every_place_on_the_maps_is_there() -> None:
+    """Those of the tests, of the rest, and of what belongs to a change."""
+    places = re.findall(r"`(\.?[\w-]+(?:/[\w.-]+)*/?)`", "\n".join(re.findall(r"^\|.+$", CONTRIBUTING, re.MULTILINE)))
+    paths = [place for place in places if "/" in place]
+    folders = {f"tests/{path.name}/" for path in (ROOT / "tests").glob("[a-z]*") if path.is_dir()}
+    assert folders <= set(paths)
+    assert [] == [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_every_word_of_the_glossary_is_used() -> None:
+    """A word that has left the code has no business in its glossary."""
+    words = re.findall(r"^\| (\w+) \|", CONTRIBUTING.partition("## Glossary")[2], re.MULTILINE)
+    text = "\n".join(path.read_text() for folder in ("src", "tests") for path in (ROOT / folder).rglob("*.py"))
+    assert "ledger" in words
+    assert [] == [word for word in words if word != "word" and not re.search(rf"\b{word}", text, re.IGNORECASE)]
