@@ -124,14 +124,14 @@ async def test_it_gives_up_when_nothing_moves(metrics: Metrics) -> None:
 async def test_a_service_that_goes_away_is_noticed(metrics: Metrics) -> None:
     """It is quoted: its last log line may say why."""
 
-    async def story() -> None:
+    async def follow_until_it_is_gone() -> None:
         async with following(lambda: text_of(metrics), []) as (watch, take_away):
             await watch.until(lambda _now: True, 10, "nothing")
             take_away()
             await watch.until(lambda _now: False, 60, "the end")
 
     with pytest.raises(ExceptionGroup) as failure:
-        await story()
+        await follow_until_it_is_gone()
     (error,) = failure.value.exceptions
     assert isinstance(error, DemoError)
     assert 'its last words: {"event": "started"' in str(error)
