@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import (
@@ -18,8 +20,11 @@ from hypothesis import strategies as st
 
 from email_processor.aws import http_client
 from email_processor.aws.http_client import Answer, HttpClient
+from tests.support.certificates import new_authority
 from tests.support.emulators import free_port
+from tests.support.serving import serving as serving_sockets
 
+MIB = 2**20
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: abc\r\n\r\nhello"
 HELLO = Answer(200, {"content-length": "5", "etag": "abc"}, b"hello")
 CHUNKED = b"HTTP/1.1 503 Slow Down\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
@@ -114,10 +119,12 @@ def swift(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_request_is_sent_as_it_should_be() -> None:
-    """Method, target, headers, length and body; nothing else."""
+    """Method, target, headers, that the answer be not compressed, length and body; nothing else."""
     async with serving(OK) as server, wired(server.port) as ask:
         assert await ask() == HELLO
-    assert server.requests == [b"PUT /b/k HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\nbody"]
+    assert server.requests == [
+        b"PUT /b/k HTTP/1.1\r\nhost: h\r\naccept-encoding: identity\r\ncontent-length: 4\r\n\r\nbody"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -237,6 +244,103 @@ async def test_an_answer_that_is_too_large_is_not_kept(monkeypatch: pytest.Monke
     async with serving(OK) as server, wired(server.port) as ask:
         with pytest.raises(ConnectionClosedError):
             await ask()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+ENDLESS_HEADS = {
+    "headers without end": (HEAD, b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"),
+    "tiny headers without end": (HEAD, b"X:\r\n"),
+    "a name without end": (HEAD, b"X-Filler-"),
+    "a value without end": (HEAD + b"X: ", b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+    "a reason without end": (b"HTTP/1.1 200 ", b"OK and more "),
+    "early answers without end": (b"", b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n"),
+    "trailers without end": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Filler: aaaaaaaaaaaaaaaaaaaaa\r\n"),
+    "a chunk's extension without end": (
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5;",
+        b"x=yyyyyyyyyyyyyyyyyyyyyyyyyyy;",
+    ),
+}
+
+
+@pytest.mark.parametrize(("begin", "again"), ENDLESS_HEADS.values(), ids=ENDLESS_HEADS)
+async def test_a_head_without_end_is_not_kept(begin: bytes, again: bytes) -> None:
+    """Whatever of it has no end: the connection is dropped after little more than is allowed."""
+    sent = 0
+
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"body")
+        writer.write(begin)
+        try:
+            while sent < 256 * MIB:
+                writer.write(again * (65536 // len(again)))
+                sent += 65536
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async with serving_sockets(pour) as port, wired(port, longest=60) as ask:
+        with pytest.raises(ConnectionClosedError):
+            await ask()
+    assert sent < 16 * MIB  # what the sockets hold on the way included
+
+
+async def test_as_many_headers_as_aws_sends_are_read() -> None:
+    """The bound on heads is far from what S3 sends of an object with all the metadata that it may have."""
+    metadata = b"".join(b"x-amz-meta-%d: %s\r\n" % (number, b"v" * 100) for number in range(200))
+    async with serving(HEAD + metadata + b"Content-Length: 0\r\n\r\n") as server, wired(server.port) as ask:
+        answer = await ask()
+    assert len(answer.headers) == 201
+
+
+async def test_a_connection_that_was_just_made_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A burst of new connections to a server that keeps none, with the sweeper at work in every turn of the loop."""
+    monkeypatch.setattr(http_client, "SWEEP_SECONDS", 0.0)
+    over = asyncio.Event()
+
+    async def keeping_none(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (await reader.readuntil(b"body")).startswith(b"PUT /last "):
+            await over.wait()
+        writer.write(ENDLESS)
+        writer.close()
+
+    async with serving_sockets(keeping_none) as port:
+        http = HttpClient(f"http://127.0.0.1:{port}", tls=None, connect_timeout=5, timeout=60)
+        last = asyncio.ensure_future(http.send("PUT", "/last", {}, b"body"))  # there is always one to look after
+        for _ in range(20):
+            answers = await asyncio.gather(*[http.send("PUT", "/k", {}, b"body") for _ in range(10)])
+            assert {answer.body for answer in answers} == {b"hello"}
+        over.set()
+        assert (await last).body == b"hello"
+
+
+@pytest.mark.parametrize("is_secure", [False, True], ids=["plain", "TLS"])
+async def test_a_connection_with_unsent_bytes_is_not_used_again(is_secure: bool, tmp_path: Path) -> None:
+    """Answered before it was all sent, a request's rest would be read as the next request's beginning."""
+    authority = new_authority(tmp_path)
+    firsts = []
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        firsts.append(await reader.readline())
+        writer.write(OK)
+        await writer.drain()
+        await closed.wait()
+        writer.close()
+
+    closed = asyncio.Event()
+    trusted = ssl.create_default_context(cafile=authority.pem) if is_secure else None
+    async with serving_sockets(hasty, authority.server if is_secure else None) as port:
+        url = f"{'https' if is_secure else 'http'}://localhost:{port}"
+        http = HttpClient(url, tls=trusted, connect_timeout=5, timeout=5)
+        try:
+            for _ in range(2):
+                assert (await http.send("PUT", "/b/k", {"host": "h"}, bytes(16 * MIB))).body == b"hello"
+        finally:
+            http.close()
+            closed.set()
+    assert firsts == [b"PUT /b/k HTTP/1.1\r\n"] * 2
 
 
 async def test_a_server_that_is_not_there_is_told() -> None:

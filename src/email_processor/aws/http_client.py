@@ -9,7 +9,6 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Mapping
-from functools import partial
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -25,6 +24,8 @@ from httptools import HttpParserError, HttpResponseParser
 IDLE_SECONDS = 10.0  # S3 and SQS close what has been idle for longer, perhaps under a request
 SWEEP_SECONDS = 1.0
 ANSWER_MAX_BYTES = 32 * 1024 * 1024  # a receive of ten messages of 1 MiB, escaped
+HEAD_MAX_BYTES = 64 * 1024  # of the header lines of an answer, and of what the parser holds of a line that has no end
+HEADERS_MAX = 256  # S3 has a dozen, and 2 KiB of user metadata
 FINAL = 200  # HTTP statuses below only announce the answer
 
 
@@ -54,13 +55,14 @@ class HttpClient:
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send a request and return the answer.
+        """Send a request and return the answer, which is asked for as it is: some servers compress unasked.
 
         Raises:
             BotoCoreError: there was none.
         """
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        head = f"{method} {target} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode("latin-1")
+        lines += f"accept-encoding: identity\r\ncontent-length: {len(body)}\r\n"
+        head = f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
         connection = self._take() or await self._connect()
         try:
             return await connection.ask(head + body)
@@ -85,19 +87,23 @@ class HttpClient:
     async def _connect(self) -> "_Connection":
         try:
             async with asyncio.timeout(self._connect_timeout):
-                _, connection = await self._loop.create_connection(
-                    partial(_Connection, self),
-                    self._host,
-                    self._port,
-                    ssl=self._tls,
-                    server_hostname=None if self._tls is None else self._host,
-                )
+                return await self._establish()
         except TimeoutError as error:
             raise ConnectTimeoutError(endpoint_url=self.url, error=error) from error
         except (ssl.SSLError, ssl.CertificateError) as error:
             raise SSLError(endpoint_url=self.url, error=error) from error
         except OSError as error:
             raise EndpointConnectionError(endpoint_url=self.url, error=error) from error
+
+    async def _establish(self) -> "_Connection":
+        connection = _Connection(self)
+        try:
+            await self._loop.create_connection(lambda: connection, self._host, self._port)
+            if self._tls is not None:
+                await connection.secure(self._tls, self._host)
+        except BaseException:
+            connection.abort()
+            raise
         return connection
 
     def opened(self, connection: "_Connection") -> None:
@@ -130,14 +136,18 @@ class _Connection(asyncio.Protocol):
     def __init__(self, http: HttpClient) -> None:
         self._http = http
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._wire: asyncio.Transport | None = None  # what is on the socket
+        self._transport: asyncio.Transport | None = None  # the same, or TLS on top of it
         self._parser = HttpResponseParser(self)
         self._waiter: asyncio.Future[Answer] | None = None
         self._answer: Answer | None = None
         self._is_kept = False
         self._is_unbounded = False  # the body ends with the connection
-        self._since = 0.0  # when the last request was sent, or answered
+        self._since = self._loop.time()  # when it was begun, its last request was sent, or answered
         self._headers: dict[str, str] = {}
+        self._head_size = 0
+        self._head_lines = 0
+        self._unparsed = 0  # most that the parser can hold of an unfinished line
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -145,6 +155,21 @@ class _Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         """Whether a request can still be sent on it."""
         return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def _is_sent(self) -> bool:
+        """Whether the server can have read the whole request: the rest would be taken for the start of the next one.
+
+        Asked of what is on the socket, because TLS does not count what it has handed on.
+        """
+        return self._wire is not None and self._wire.get_write_buffer_size() == 0
+
+    async def secure(self, tls: ssl.SSLContext, host: str) -> None:
+        """Put TLS between the socket and the requests."""
+        wire = self._wire
+        if wire is None:
+            raise ConnectionResetError
+        self._transport = await self._loop.start_tls(wire, self, tls, server_hostname=host)
 
     def ask(self, request: bytes) -> asyncio.Future[Answer]:
         """Send a request; the future is its answer."""
@@ -173,7 +198,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is there."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._wire = self._transport = cast("asyncio.Transport", transport)
         self._http.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -189,14 +214,21 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on in the answer."""
+        self._unparsed += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
-            self._fail(ConnectionClosedError(endpoint_url=self._http.url, error=error))
-            self.abort()
+            self._refuse(error)
         else:
             if self._answer is not None:
                 self._deliver()
+            elif self._unparsed > HEAD_MAX_BYTES:
+                self._refuse(ValueError(f"more than {HEAD_MAX_BYTES} bytes without an end to the line"))
+
+    def _refuse(self, error: Exception) -> None:
+        """Read no further."""
+        self._fail(ConnectionClosedError(endpoint_url=self._http.url, error=error))
+        self.abort()
 
     def on_message_begin(self) -> None:
         """An answer begins. Only one was asked for: a second could be taken for that of the next request."""
@@ -204,7 +236,12 @@ class _Connection(asyncio.Protocol):
             raise ValueError("an answer that nobody asked for")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header is read."""
+        """A header is read: of the head, or behind a body that came in chunks."""
+        self._unparsed = 0
+        self._head_lines += 1
+        self._head_size += len(name) + len(value)
+        if self._head_lines > HEADERS_MAX or self._head_size > HEAD_MAX_BYTES:
+            raise ValueError(f"more than {HEADERS_MAX} headers, or more than {HEAD_MAX_BYTES} bytes of them")
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
@@ -215,6 +252,7 @@ class _Connection(asyncio.Protocol):
 
     def on_body(self, part: bytes) -> None:
         """A part of the body is read."""
+        self._unparsed = 0
         self._size += len(part)
         if self._size > ANSWER_MAX_BYTES:
             raise ValueError(f"an answer of more than {ANSWER_MAX_BYTES} bytes")
@@ -226,13 +264,15 @@ class _Connection(asyncio.Protocol):
         if status >= FINAL:
             self._answer = Answer(status, self._headers, b"".join(self._parts))
             self._is_kept = self._parser.should_keep_alive()
+            self._head_lines = self._head_size = 0  # those before the answer count as well: they could go on for ever
+        self._unparsed = 0
         self._headers, self._parts, self._size = {}, [], 0
 
     def _deliver(self) -> None:
         answer, waiter = self._answer, self._waiter
         self._answer = self._waiter = None
         self._since = self._loop.time()
-        if waiter is not None and self._is_kept and self.is_open:
+        if waiter is not None and self._is_kept and self.is_open and self._is_sent:
             self._http.is_free(self)
         else:
             self.abort()
