@@ -17,7 +17,7 @@ from typing import IO
 
 import pytest
 
-from email_processor.domain.key import sender_slug
+from email_processor.domain.sender import sender_folder
 from email_processor.tools.demo.environment import for_service
 from email_processor.tools.demo.process import DemoError, running_service
 from email_processor.tools.send.samples.generate import Recipe, samples
@@ -190,7 +190,7 @@ def test_the_first_object_is_there_within_seconds(tmp_path: Path) -> None:
     senders = {json.loads(sample.body)["email_sender"] for sample in samples(10, Recipe(seed=3))}
     shown = set(re.findall(r"[├└]── ([^/\s]+)/$", done.stdout, re.MULTILINE))
     assert shown != set()
-    assert shown <= {sender_slug(sender) for sender in senders}
+    assert shown <= {sender_folder(sender) for sender in senders}
 
 
 def test_kept_it_can_be_used_as_it_says_until_a_signal(tmp_path: Path) -> None:

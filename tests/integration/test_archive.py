@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, PayloadMissingError, PayloadTooLargeError, StoreFaultError
-from email_processor.domain.key import sender_slug
+from email_processor.domain.sender import sender_folder
 from email_processor.ports import Stored
 from tests.integration.opening import PAYLOAD_MAX, opened, point_at
 from tests.support.emulators import ACCESS_KEY, Bucket, Emulator
@@ -182,7 +182,7 @@ async def test_the_key_of_any_sender_arrives_as_it_is(fake: Fake, aws: Aws, send
     """Whatever the sender, S3 decodes the path of the PUT to the very key that was asked for."""
     fake.script = STORED
     fake.asked.clear()
-    keys = [f"emails/2024/12/10/{sender_slug(sender)}/m_143022.json" for sender in senders]
+    keys = [f"emails/2024/12/10/{sender_folder(sender)}/m_143022.json" for sender in senders]
     for key in keys:
         await aws.archive.put(key, b"{}")
     assert [asked.path for asked in fake.asked] == [f"/archive/{key}" for key in keys]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from email_processor.domain.email import FIELDS, Email, read
 from email_processor.domain.errors import Reason, UnarchivableError
-from email_processor.domain.key import sender_slug
+from email_processor.domain.sender import sender_folder
 from email_processor.tools.send.samples.drafts import Draft
 from email_processor.tools.send.samples.flaws import FLAWS
 from email_processor.tools.send.samples.generate import Recipe, Sample, Shape, samples
@@ -158,7 +158,7 @@ def test_mixed_ones_are_as_varied_as_real_ones() -> None:
 def test_senders_write_in_many_scripts() -> None:
     """Their keys show it: an archive that only knows our letters would be found out."""
     senders = (json.loads(sample.body)["email_sender"] for sample in samples(1000, Recipe(shape=Shape.PLAIN)))
-    names = (unicodedata.name(letter) for sender in senders for letter in sender_slug(sender) if letter.isalpha())
+    names = (unicodedata.name(letter) for sender in senders for letter in sender_folder(sender) if letter.isalpha())
     scripts = {name.split(" ")[0] for name in names}
     assert {
         "LATIN",
