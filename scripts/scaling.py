@@ -24,7 +24,7 @@ COST = {what: cpu for what, _, cpu, _, _ in MEASURED}  # CPU seconds a message
 CPU = COST["4 KiB, TLS, 10 ms a PUT"]
 QUOTA = 0.2  # cores
 SHARE = 0.7  # of it that is planned with
-IN_HAND = Settings.model_fields["in_flight_max_messages"].default  # messages
+IN_FLIGHT = Settings.model_fields["in_flight_max_messages"].default  # messages
 START = 0.6  # CPU seconds
 # Of the example.
 DAILY = 100e6  # emails
@@ -65,7 +65,7 @@ def figures() -> list[Row]:
         ("`c`", "CPU a message: emails of 4 KiB over TLS, a backlog", f"{CPU * 1e6:.0f} µs", "measured, below"),
         ("`q`", "CPU limit of a pod", f"{QUOTA:g} cores", "the chart's default"),
         ("`u`", "share of it that is planned with", f"{SHARE:g}", "room for a pod that is lost, and for starts"),
-        ("`h`", "messages in hand of a pod, at most", f"{IN_HAND:,}", "`IN_FLIGHT_MAX_MESSAGES`"),
+        ("`h`", "messages in flight of a pod, at most", f"{IN_FLIGHT:,}", "`IN_FLIGHT_MAX_MESSAGES`"),
         ("`d`", "emails a day", f"{DAILY:,.0f}", "the example"),
         ("`p`", "peak over mean", f"{PEAK}", "the example; look at your own"),
         ("`s`", "bytes of an object", f"{OBJECT:,}", "4 KiB, and what the document adds"),
@@ -94,7 +94,7 @@ def day() -> list[Row]:
         ),
         ("waiting a minute after a jump from mean to peak", "`(peak - pods * r) * 60`", f"{waiting:,.0f}"),
         ("seconds until that is done", "waiting `/ (pods * r - peak)`", f"{waiting / (pods(BUSY) * RATE - BUSY):.0f}"),
-        ("in hand to keep 40 ms PUTs and 200 ms of linger busy", "`r * 0.24`", f"{RATE * 0.24:.0f}"),
+        ("in flight to keep 40 ms PUTs and 200 ms of linger busy", "`r * 0.24`", f"{RATE * 0.24:.0f}"),
     ]
 
 

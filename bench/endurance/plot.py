@@ -21,7 +21,7 @@ PANELS = (
     (
         "Tables",
         {
-            "table Ledger._deliveries": "in hand",
+            "table Ledger._deliveries": "in flight",
             "table Uploader._jobs": "jobs",
             "table Deleter._receipts": "receipts",
             "table Limiter._waiting": "waiting for a slot",

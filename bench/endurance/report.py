@@ -37,7 +37,7 @@ def report(
         summary,
         f"What went wrong on purpose: {troubles}.",
         f"Log lines: {', '.join(f'{name} {count:,}' for name, count in sorted(found.events.items()))}.",
-        f"Judged after the first third, at work and in {len(found.rests)} rests with nothing in hand: memory, "
+        f"Judged after the first third, at work and in {len(found.rests)} rests with nothing in flight: memory, "
         f"descriptors, threads, tasks, {tables} tables and {kinds} kinds of objects. "
         + (f"**{len(growing)} of these series grow.**" if growing else "**Nothing grows.**"),
         "\n".join(f"* {verdict}" for verdict in shown),

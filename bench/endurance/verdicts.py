@@ -9,7 +9,7 @@ from email_processor.ports import BATCH
 from email_processor.settings import Settings
 
 # What may change between the end of the warm-up and the end of the run, beside the noise. At work everything swings
-# with the load; at rest, with nothing in hand, a count says what is kept for good. But for connections: as many as were
+# with the load; at rest, with nothing in flight, a count says what is kept for good. But for connections: as many as were
 # in use are kept for a while, up to 128 to S3; those that leak show in the line at work, where storms cut them. And
 # garbage that waits for its collection makes objects and blocks swing by a hundredth.
 AT_WORK = {"rss_kib": 4096, "threads": 2, "descriptors": 8, "sockets": 8, "tasks": 8, "objects": 2000, "blocks": 4000}
@@ -26,7 +26,7 @@ TABLE_AT_WORK, KIND_AT_WORK = 200, 400
 TABLE_AT_REST, KIND_AT_REST = 10, 100
 
 # How bad a storm gets is chance, and the worst may come late: a peak is no new height while the settings allow it at
-# any time. Each message in hand may be an entry of the service's own tables; each batch of them may have a task that
+# any time. Each message in flight may be an entry of the service's own tables; each batch of them may have a task that
 # waits to delete it and one that waits to renew its leases; each upload, receive and delete may have its connection.
 OTHERS = 32  # descriptors that are no such connection, tasks that are no worker and no batch
 IN_HAND, UPLOADS, RECEIVERS, DELETES = (
