@@ -249,7 +249,7 @@ class Throttle:
     """A bucket of tokens: `rate` requests a second, and a second's worth at once. No rate: no limit."""
 
     def __init__(self, rate: float | None) -> None:
-        """Begin full."""
+        """Begin with a second's worth of tokens."""
         self._rate = rate
         self._tokens = rate or 0.0
         self._at = 0.0

@@ -57,7 +57,7 @@ def versions() -> dict[str, str]:
 
 
 def measured_on(machine: Mapping[str, Any], versions: Mapping[str, str]) -> str:
-    """Both, in words."""
+    """Machine and versions in the words of a report."""
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, load at the start "
         f"{machine['load'][0]}, a million squares in {machine['yardstick_ms']} ms. "

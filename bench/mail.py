@@ -35,7 +35,7 @@ class Mail(NamedTuple):
 
     @property
     def body(self) -> bytes:
-        """The whole body."""
+        """The body as it is sent: what many emails share, then what is its own."""
         return self.head + self.tail
 
     @property
@@ -57,7 +57,7 @@ class Mail(NamedTuple):
 
 
 class Source(Protocol):
-    """Makes messages by number."""
+    """Makes any message of a run from its number alone, so that none has to be kept."""
 
     def mail(self, number: int) -> Mail:
         """Make message `number`; the same each time."""
@@ -79,7 +79,7 @@ class Post:
         self._md5_of_head = hashlib.md5(self._head, usedforsecurity=False)
 
     def mail(self, number: int) -> Mail:
-        """Make email `number`."""
+        """Make email `number`: the head that all share, and a tail of its own."""
         name = f"jane.doe{number % 997:03}"
         sender = f"{name}@example.com" if number % 2 else f'\\"Doe, Jane\\" <{name}@example.com>'
         text = (
@@ -101,7 +101,7 @@ class MixedPost:
         self._largest = Post(1024 * KIB)
 
     def mail(self, number: int) -> Mail:
-        """Make message `number`."""
+        """Make message `number`: its number decides its size, and whether it is broken."""
         if number % 1000 == 500:  # noqa: PLR2004 - one in a thousand
             return self._largest.mail(number)
         if number % 50 == 25:  # noqa: PLR2004 - two in a hundred

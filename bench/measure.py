@@ -66,7 +66,7 @@ class Result:
         return self.messages / max(1e-9, seconds)
 
     def as_dict(self) -> dict[str, Any]:
-        """For the results file."""
+        """The measurement as the results file has it, in the units that its names say."""
         report = self.report
         scenario = self.scenario
         per_message = {name: n / self.messages for name, n in report["requests"].items()} if self.messages else {}

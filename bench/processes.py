@@ -49,7 +49,7 @@ class Server:
     """The server's process, and what it says."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        """Listen to `process`."""
+        """Read what `process` prints, in a thread of its own, so that it never waits for its reader."""
         self._process = process
         self._news: Queue[dict[str, Any]] = Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -71,7 +71,7 @@ class Server:
                 return news[name]
 
     def end(self) -> dict[str, Any]:
-        """Stop it; what happened."""
+        """Stop the server, and give its report of what it stored and deleted."""
         self._process.terminate()
         report: dict[str, Any] = self.hear("report", STOP_SECONDS)
         return report

@@ -32,17 +32,17 @@ _REASONS = {200: b"OK", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found
 
 
 class Connection(asyncio.Protocol):
-    """One client connection."""
+    """One client connection: requests in, answers of the world out, in order."""
 
     def __init__(self, world: World) -> None:
-        """Serve `world`."""
+        """Answer from `world`, as soon as a connection is made."""
         self._world = world
         self._reader = Reader()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Keep where answers are written to."""
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, _error: Exception | None) -> None:

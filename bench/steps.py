@@ -54,13 +54,13 @@ class AtOnce:
     """A queue and a bucket that answer at once, until so many emails are deleted."""
 
     def __init__(self, emails: Sequence[Message]) -> None:
-        """Hand out `emails`."""
+        """Hold `emails` to be received, and be done when each is deleted."""
         self._emails = list(emails)
         self._left = len(emails)
         self.done = asyncio.Event()
 
     async def receive(self, limit: int, wait: int) -> Sequence[Message]:
-        """The next of them."""
+        """Hand out the next emails at once; with none left, wait as a long poll does."""
         if not self._emails:
             await asyncio.sleep(wait)
         batch = self._emails[-limit:]
@@ -68,18 +68,18 @@ class AtOnce:
         return batch
 
     async def delete(self, receipt_handles: Sequence[str]) -> Sequence[Verdict]:
-        """Done."""
+        """Count the entries as deleted."""
         self._left -= len(receipt_handles)
         if not self._left:
             self.done.set()
         return [Verdict.DONE] * len(receipt_handles)
 
     async def change_visibility(self, receipt_handles: Sequence[str], seconds: int) -> Sequence[Verdict]:  # noqa: ARG002 - a port
-        """Done."""
+        """Say that every lease was renewed."""
         return [Verdict.DONE] * len(receipt_handles)
 
     async def state(self) -> QueueState:
-        """Empty."""
+        """Say that nothing waits on the queue."""
         return QueueState(0, 0, 0, None)
 
     async def put(self, key: str, document: bytes) -> Stored:  # noqa: ARG002 - a port
@@ -88,7 +88,7 @@ class AtOnce:
         return Stored.CREATED
 
     async def fetch(self, pointer: Pointer) -> bytes:
-        """There is none."""
+        """Fail: no email of this benchmark is a pointer to another place."""
         raise AssertionError(pointer)
 
 
@@ -151,7 +151,7 @@ async def measure(settings: Settings) -> dict[str, float]:
 
 
 def main() -> int:
-    """Measure and print."""
+    """Measure every step, and print what each takes and what they take together."""
     cores = Cores.of_this_machine()
     with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
         log = stack.enter_context((Path(name) / "server.log").open("wb"))

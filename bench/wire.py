@@ -20,7 +20,7 @@ class Reader:
     """Collects what arrives and cuts it into requests."""
 
     def __init__(self) -> None:
-        """Begin a connection."""
+        """Begin with an empty buffer, as a connection does."""
         self._buffer = bytearray()
         self._head = b""
         self._raw_head = b""
@@ -28,7 +28,7 @@ class Reader:
         self._chunked = False
 
     def feed(self, data: bytes) -> None:
-        """Take what arrived."""
+        """Add what has arrived on the connection."""
         self._buffer += data
 
     def wants_continue(self) -> bool:
@@ -39,7 +39,7 @@ class Reader:
         return True
 
     def next(self) -> Request | None:
-        """The next complete request."""
+        """Cut the next request out of the buffer; None until all of it has arrived."""
         if not self._parse_head():
             return None
         if self._chunked:

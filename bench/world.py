@@ -55,7 +55,7 @@ class World:
         self._rests_since: float | None = None
 
     def begin(self) -> None:
-        """A receive has come."""
+        """Note the first receive: from then on time is measured, and the bad weather begins."""
         if self._first_receive is None:
             self._first_receive = time.monotonic()
             self._say("first_receive", self._first_receive)

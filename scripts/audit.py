@@ -52,7 +52,7 @@ def verdict(code: int, output: str, errors: str, accepted: dict[str, str]) -> tu
 
 
 def main() -> int:
-    """Audit the runtime pins."""
+    """Audit the runtime pins, and print what was found on stderr; the exit code."""
     done = subprocess.run([sys.executable, *COMMAND, *OPTIONS], capture_output=True, text=True, check=False)
     code, said = verdict(done.returncode, done.stdout, done.stderr, ACCEPTED)
     for line in said:

@@ -142,7 +142,7 @@ ROWS = [
             ),
             Panel(
                 "Duplicates, by kind",
-                "stored: the object was there; in_hand: redelivered while in hand; remembered: archived before, not "
+                "stored: the object was there; in_hand: redelivered while in flight; remembered: archived before, not "
                 "yet deleted.",
                 "ops",
                 {"{{kind}}": rate("messages_duplicate_total", by="kind")},
@@ -263,14 +263,14 @@ ROWS = [
                 {"{{pod}} {{instance}}": metric("circuit_open")},
             ),
             Panel(
-                "In hand",
+                "In flight",
                 "Messages received and not yet deleted or given back, by pod.",
                 "short",
                 {"{{pod}} {{instance}}": metric("in_flight_messages")},
             ),
             Panel(
-                "Bytes in hand",
-                "Bytes of bodies in hand, room kept for receives included, by pod.",
+                "Bytes in flight",
+                "Bytes of bodies in flight, room kept for receives included, by pod.",
                 "bytes",
                 {"{{pod}} {{instance}}": metric("in_flight_bytes")},
             ),
@@ -388,7 +388,7 @@ def variable(name: str, query: str) -> dict[str, Any]:
 
 
 def dashboard(rows: Sequence[Row] = ROWS) -> dict[str, Any]:
-    """The whole dashboard."""
+    """The dashboard as Grafana imports it, with these rows."""
     build_info = "email_processor_build_info"
     return {
         "id": None,

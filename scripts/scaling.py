@@ -52,7 +52,7 @@ def pods(rate: float, cpu: float = CPU) -> int:
 
 
 def measured() -> list[Row]:
-    """A pod's worth."""
+    """What one pod archives, and what it takes for it: a row for each size of emails and each way to send them."""
     return [
         (what, f"{rate:,}", f"{cpu * 1e6:,.0f} µs", f"{memory} MiB", f"{late} s")
         for what, rate, cpu, memory, late in MEASURED
@@ -99,7 +99,7 @@ def day() -> list[Row]:
 
 
 def dollars() -> list[Row]:
-    """What a day costs."""
+    """What AWS charges for a day's emails, item by item."""
     compute = MEAN * CPU / SHARE * 24
     volume = DAILY * OBJECT / 1e9
     traffic = 2 * volume

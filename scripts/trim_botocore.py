@@ -1,7 +1,7 @@
 """Cuts botocore's data down to the services that are called here; run while the image is built.
 
-It is most of botocore's size, and the endpoints of all services are read at every start: 30 ms of CPU and 7 MiB for
-the few that are kept. Argument: the folder `botocore/data`.
+It is most of botocore's size, and the endpoints of all services would be read at every start for the few that are
+called (docs/performance.md says what that would cost). Argument: the folder `botocore/data`.
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""Whether something grows."""
+"""Whether a series of samples grows: its line after the warm-up, and the height of its peaks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,11 +31,11 @@ class Verdict:
 
     @property
     def grows(self) -> bool:
-        """Whether it does."""
+        """Whether the line rises, or the peaks become higher, by more than chance makes them."""
         return self.rise > self.allowed + self.noise or self.new_height > self.allowed + PEAK_SHARE * self.peak
 
     def __str__(self) -> str:
-        """In words."""
+        """The verdict in one line, with the figures that it was made from."""
         return (
             f"{'GROWS' if self.grows else 'flat '} {self.name}: about {self.level:,.1f}, "
             f"rise {self.rise:+,.1f} (allowed {self.allowed + self.noise:,.1f}), "

@@ -9,9 +9,9 @@ from email_processor.ports import BATCH
 from email_processor.settings import Settings
 
 # What may change between the end of the warm-up and the end of the run, beside the noise. At work everything swings
-# with the load; at rest, with nothing in flight, a count says what is kept for good. But for connections: as many as were
-# in use are kept for a while, up to 128 to S3; those that leak show in the line at work, where storms cut them. And
-# garbage that waits for its collection makes objects and blocks swing by a hundredth.
+# with the load; at rest, with nothing in flight, a count says what is kept for good. But for connections: as many as
+# were in use are kept for a while, up to 128 to S3; those that leak show in the line at work, where storms cut them.
+# And garbage that waits for its collection makes objects and blocks swing by a hundredth.
 AT_WORK = {"rss_kib": 4096, "threads": 2, "descriptors": 8, "sockets": 8, "tasks": 8, "objects": 2000, "blocks": 4000}
 AT_REST = {
     "rss_kib": 4096,
@@ -29,12 +29,12 @@ TABLE_AT_REST, KIND_AT_REST = 10, 100
 # any time. Each message in flight may be an entry of the service's own tables; each batch of them may have a task that
 # waits to delete it and one that waits to renew its leases; each upload, receive and delete may have its connection.
 OTHERS = 32  # descriptors that are no such connection, tasks that are no worker and no batch
-IN_HAND, UPLOADS, RECEIVERS, DELETES = (
+IN_FLIGHT, UPLOADS, RECEIVERS, DELETES = (
     int(Settings.model_fields[name].default)
     for name in ("in_flight_max_messages", "uploads_max", "receivers_max", "deletes_max")
 )
 CONNECTIONS = UPLOADS + RECEIVERS + DELETES + OTHERS
-TASKS = UPLOADS + RECEIVERS + 2 * IN_HAND // BATCH + OTHERS
+TASKS = UPLOADS + RECEIVERS + 2 * IN_FLIGHT // BATCH + OTHERS
 CEILINGS = {"descriptors": CONNECTIONS, "sockets": CONNECTIONS, "tasks": TASKS}
 
 
@@ -52,7 +52,7 @@ def verdicts(found: Run) -> list[Verdict]:
 def ceiling(name: str) -> int:
     """How high the settings let the series of that name be at any time; 0 if they do not say."""
     kind, _, table = name.partition(" ")
-    return IN_HAND if kind == "table" and is_own(table) else CEILINGS.get(name, 0)
+    return IN_FLIGHT if kind == "table" and is_own(table) else CEILINGS.get(name, 0)
 
 
 def _verdicts(

@@ -13,7 +13,7 @@ RECEIVERS = 8
 
 
 async def main() -> None:
-    """Archive until killed."""
+    """Archive what is on the queue until the benchmark ends the process."""
     session = aioboto3.Session()
     config = AioConfig(max_pool_connections=RECEIVERS * 10)
     async with session.client("sqs", config=config) as sqs, session.client("s3", config=config) as s3:

@@ -8,7 +8,7 @@ QUEUE, BUCKET = os.environ["SQS_QUEUE_URL"], os.environ["S3_BUCKET_NAME"]
 
 
 def main() -> None:
-    """Archive until killed."""
+    """Archive what is on the queue until the benchmark ends the process."""
     sqs, s3 = boto3.client("sqs"), boto3.client("s3")
     while True:
         answer = sqs.receive_message(QueueUrl=QUEUE, MaxNumberOfMessages=10, WaitTimeSeconds=20, VisibilityTimeout=300)

@@ -13,7 +13,7 @@ RECEIVERS, UPLOADERS = 4, 32
 
 
 def main() -> None:
-    """Archive until killed."""
+    """Archive what is on the queue until the benchmark ends the process."""
     config = Config(max_pool_connections=RECEIVERS + UPLOADERS)
     sqs, s3 = boto3.client("sqs", config=config), boto3.client("s3", config=config)
     uploads = ThreadPoolExecutor(UPLOADERS)
