@@ -18,17 +18,12 @@ from email_processor import __version__
 from email_processor.domain.errors import EmailProcessorError, SettingsError
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
-
-HEALTHCHECK_SECONDS = 3.0
-HTTP_OK = 200
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listening everywhere includes here
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -37,15 +32,19 @@ def main() -> None:
     """Archive every email from an SQS queue into an S3 bucket, exactly once."""
 
 
-@main.command()
+@main.command(short_help="Run the service until SIGTERM or SIGINT.")
 def run() -> None:
-    """Run the service until SIGTERM or SIGINT, then finish what is in hand."""
+    """Run the service until SIGTERM or SIGINT, then finish what is in flight.
+
+    Everything is set by environment variables or a .env file; SQS_QUEUE_URL and S3_BUCKET_NAME are required.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_before_start)  # as the first process of a container we would not get it otherwise
     gc.disable()  # until all is loaded: to look through it again and again would be a tenth of a start
     import asyncio
 
     from email_processor import logs, settings
+    from email_processor.event_loop import loop_factory
 
     try:
         configured = settings.load()
@@ -58,7 +57,7 @@ def run() -> None:
         from email_processor.service import serve
 
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             code = runner.run(serve(configured))
     except EmailProcessorError as error:
         log.error("cannot_start", extra={"error": error.detail, "fix": error.fix})
@@ -69,7 +68,7 @@ def run() -> None:
     _leave(code)
 
 
-@main.command()
+@main.command(short_help="Say what is wrong with settings or AWS, and how to mend it.")
 @click.option("--write", is_flag=True, help="Also store a probe object, and receive a message and give it back.")
 @click.option("--offline", is_flag=True, help="Look at the settings only.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
@@ -80,43 +79,24 @@ def check(*, write: bool, offline: bool, strict: bool, as_json: bool) -> None:
     Without --write nothing is changed and no message is received. Exit code 0 if the service can do its work, 1 if not,
     2 if the settings are wrong. docs/check.md explains every line.
     """
-    import asyncio
+    from email_processor.tools.check.check import run_check
 
-    from email_processor.tools.check.check import check as look
-    from email_processor.tools.check.check import exit_code
-    from email_processor.tools.check.writing import tell
-
-    logging.disable(logging.CRITICAL)  # what goes wrong is in the report
-    runner = asyncio.Runner(loop_factory=_loop_factory())  # not closed: that would wait for DNS servers that are silent
-    report = runner.run(look(write=write, offline=offline))
-    tell(report, sys.stdout, as_json=as_json)
-    _leave(exit_code(report, strict=strict))
+    _leave(run_check(write=write, offline=offline, strict=strict, as_json=as_json))
 
 
-@main.command()
+@main.command(short_help="Exit with 0 if the service in this container is alive.")
 def healthcheck() -> None:
     """Ask /healthz of the service in this container: exit 0 if it is alive, 1 if not.
 
-    Reads HTTP_HOST and HTTP_PORT from the environment.
+    Reads HTTP_HOST and HTTP_PORT from the environment, and no other setting.
     """
-    from http.client import HTTPConnection, HTTPException
+    from email_processor.tools import healthcheck as asking
 
     host = os.environ.get("HTTP_HOST") or "0.0.0.0"  # noqa: S104 - as in the settings
-    port = os.environ.get("HTTP_PORT") or "8080"
-    try:
-        # no proxy and no settings: as little as possible that could be wrong itself
-        connection = HTTPConnection(_LOOPBACK.get(host, host), int(port), timeout=HEALTHCHECK_SECONDS)
-        connection.request("GET", "/healthz")
-        answer = connection.getresponse()
-        click.echo(answer.read().decode(errors="replace"))
-        is_alive = answer.status == HTTP_OK
-    except (HTTPException, OSError, ValueError) as error:
-        click.echo(f"No answer on port {port}: {error}", err=True)
-        is_alive = False
-    sys.exit(0 if is_alive else EXIT_FAILED)
+    sys.exit(asking.healthcheck(host, os.environ.get("HTTP_PORT") or "8080"))
 
 
-@main.command()
+@main.command(short_help="See the service work on an AWS in memory, without an account.")
 @click.option("--messages", type=click.IntRange(10, 5000), default=300, show_default=True, help="How many to archive.")
 @click.option("--broken", type=click.FloatRange(0, 100), default=5, show_default=True, help="Percent broken ones.")
 @click.option("--outage", type=click.FloatRange(0, 600), default=3, show_default=True, help="Seconds without S3.")
@@ -125,7 +105,8 @@ def healthcheck() -> None:
 def demo(messages: int, broken: float, outage: float, seed: int, *, keep: bool) -> None:
     """See the service work: with an SQS and an S3 in memory, without an account or any setting.
 
-    The real service archives sample emails, some of them broken, through an S3 outage and a second delivery.
+    The real service archives sample emails, some of them broken, through an S3 outage and a second delivery. At the end
+    what is in the bucket is compared with what was sent.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_before_start)
@@ -135,7 +116,7 @@ def demo(messages: int, broken: float, outage: float, seed: int, *, keep: bool) 
     sys.exit(run_demo(Options(messages=messages, seed=seed, broken=broken, outage=outage, keep=keep)))
 
 
-@main.command()
+@main.command(short_help="Put sample messages on the queue.")
 @click.argument("count", type=click.IntRange(min=1), metavar="N")
 @click.option(
     "--size", metavar="SIZE", help="Bytes of a body: 4096, 4KiB, or a range as 1KiB-64KiB. Default: as in a mailbox."
@@ -163,30 +144,18 @@ def send(
     """Put N sample messages on the queue.
 
     Needs SQS_QUEUE_URL, AWS_REGION and permission for sqs:SendMessage, nothing else. FIFO queues work.
-    """
-    from email_processor.tools.send.samples.generate import Recipe, Shape
-    from email_processor.tools.send.samples.sizes import TypicalSizes, parse
 
-    try:
-        sizes = parse(size) if size else TypicalSizes()
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--size") from error
-    recipe = Recipe(seed=seed, shape=Shape(shape), sizes=sizes, broken=broken)
+    A request that is not answered is repeated, so a standard queue may take some messages twice: the last line says how
+    many at most. A FIFO queue recognises a repeated message and drops it.
+    """
     from email_processor.tools.send import send as sending
 
-    if dry_run:
-        sys.exit(sending.preview(count, recipe))
-    if queue_url:
-        os.environ["SQS_QUEUE_URL"] = queue_url
-    try:
-        sys.exit(sending.send(count, recipe))
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(EXIT_SETTINGS)
+    recipe = sending.recipe_of(size, shape, broken=broken, seed=seed)
+    _leave(sending.preview(count, recipe) if dry_run else sending.send(count, recipe, queue_url))
 
 
 def _end_before_start(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Nothing is in hand yet."""
+    """End at once: nothing is in flight yet."""
     os._exit(0)
 
 
@@ -214,12 +183,3 @@ def _leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
-    """Uvloop's where it installs, else the standard one."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

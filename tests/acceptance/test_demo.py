@@ -18,8 +18,7 @@ from typing import IO
 import pytest
 
 from email_processor.domain.sender import sender_folder
-from email_processor.tools.demo.environment import for_service
-from email_processor.tools.demo.process import DemoError, running_service
+from email_processor.tools.demo.process import DemoError, for_service, running_service
 from email_processor.tools.send.samples.generate import Recipe, samples
 from tests.support.emulators import BIN
 from tests.support.environment import clean_environment

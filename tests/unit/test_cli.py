@@ -54,13 +54,15 @@ def test_the_version_is_told() -> None:
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_names_every_command(option: str) -> None:
-    """With the first sentence of each."""
+    """With one whole sentence for each, on one line of the usual width."""
     answer = CliRunner().invoke(cli.main, [option])
     assert answer.exit_code == 0
     assert "Archive every email from an SQS queue into an S3 bucket, exactly once." in answer.stdout
     commands = answer.stdout.partition("Commands:\n")[2].splitlines()
     assert sorted(cli.main.commands) == [line.split()[0] for line in commands]
     assert all(len(line.split()) > 2 for line in commands)
+    assert all(line.endswith(".") for line in commands)
+    assert max(map(len, answer.stdout.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("arguments", [["fly"], ["--fly"], ["run", "--fly"], ["run", "now"]])

@@ -1,8 +1,8 @@
 """Opening AWS: one session, whose credentials and addresses everything uses, and a client for each use."""
 
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -90,14 +90,25 @@ async def connect(queue: QueueOptions, store: StoreOptions, payload_max_bytes: i
         StartError: the AWS configuration itself is wrong (an unknown profile, a CA bundle that is not there).
     """
     async with AsyncExitStack() as stack:
-        try:
+        with usable_configuration():
             aws = await _open(stack, queue, store, payload_max_bytes)
-        except (BotoCoreError, OSError, ValueError) as error:
-            raise StartError(
-                f"The AWS configuration cannot be used: {error}.",
-                fix="Correct the AWS_* variables or the AWS config file that the message is about.",
-            ) from error
         yield aws
+
+
+@contextmanager
+def usable_configuration() -> Iterator[None]:
+    """Open sessions and clients in here: what the SDK raises then is about the AWS configuration.
+
+    Raises:
+        StartError: it cannot be used.
+    """
+    try:
+        yield
+    except (BotoCoreError, OSError, ValueError) as error:
+        raise StartError(
+            f"The AWS configuration cannot be used: {error}.",
+            fix="Correct the AWS_* variables or the AWS config file that the message is about.",
+        ) from error
 
 
 async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions, payload_max_bytes: int) -> Aws:

@@ -187,7 +187,7 @@ async def test_it_gives_up_on_a_queue_that_keeps_failing(fake: Fake, monkeypatch
     with pytest.raises(QueueFaultError, match="InternalError: Sorry") as fault:
         await send([Note("x")])
     assert fault.value.cause is Cause.SERVER
-    assert queue.tries == {"x": module.ENTRY_TRIES}
+    assert queue.tries == {"x": module.TRIES}
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,31 @@
 """The check from end to end."""
 
 import os
+import sys
 from collections.abc import Iterator
 
 from email_processor.domain.errors import SettingsError
 from email_processor.settings import examine as examine_settings
-from email_processor.tools.check.examine import examine
-from email_processor.tools.check.facts import Facts
+from email_processor.tools.check.examine import AwsFacts, examine
 from email_processor.tools.check.findings import Finding, Status
 from email_processor.tools.check.inspect.asking import Asker
 from email_processor.tools.check.judge.bucket import judge_bucket
-from email_processor.tools.check.judge.clock import judge_clock
-from email_processor.tools.check.judge.credentials import judge_credentials
+from email_processor.tools.check.judge.credentials import judge_clock, judge_credentials
 from email_processor.tools.check.judge.key import judge_key
 from email_processor.tools.check.judge.queue import judge_queue
 from email_processor.tools.check.judge.settings import judge_settings
-from email_processor.tools.check.report import Report, report_of, unreadable
+from email_processor.tools.check.report import CheckReport, print_report, report_of, unreadable
+from email_processor.tools.command import EXIT_FAILED, EXIT_SETTINGS, run_coroutine
 
 
-async def check(*, write: bool, offline: bool) -> Report:
+def run_check(*, write: bool, offline: bool, strict: bool, as_json: bool) -> int:
+    """Look at everything, print the report and return the exit code."""
+    report = run_coroutine(check(write=write, offline=offline))
+    print_report(report, sys.stdout, as_json=as_json)
+    return exit_code(report, strict=strict)
+
+
+async def check(*, write: bool, offline: bool) -> CheckReport:
     """Look at everything; `write` allows a PUT and a receive, `offline` keeps to the settings."""
     try:
         settings, problems = examine_settings()
@@ -31,7 +38,7 @@ async def check(*, write: bool, offline: bool) -> Report:
     return report_of(settings, problems, facts, [*findings, *judge(facts)])
 
 
-def judge(facts: Facts) -> Iterator[Finding]:
+def judge(facts: AwsFacts) -> Iterator[Finding]:
     """Every finding about AWS."""
     yield from judge_credentials(facts)
     yield from judge_queue(facts)
@@ -40,9 +47,9 @@ def judge(facts: Facts) -> Iterator[Finding]:
     yield from judge_clock(facts)
 
 
-def exit_code(report: Report, *, strict: bool) -> int:
+def exit_code(report: CheckReport, *, strict: bool) -> int:
     """2 for wrong settings, 1 for any failure (with `strict`: any warning), else 0."""
     if report.settings_are_wrong:
-        return 2
+        return EXIT_SETTINGS
     bad = (Status.FAILED, Status.WARNING) if strict else (Status.FAILED,)
-    return 1 if any(report.counts[status] for status in bad) else 0
+    return EXIT_FAILED if any(report.counts[status] for status in bad) else 0

@@ -1,18 +1,18 @@
-"""Learning the facts: whatever does not hang on something that failed is asked, side by side."""
+"""Everything that can be learnt: whatever does not hang on something that failed is asked, side by side."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TypeGuard
 
+from email_processor.domain.errors import Cause
 from email_processor.service import queue_options, store_options
 from email_processor.settings import Problem, Settings
-from email_processor.tools.check.facts import Facts
-from email_processor.tools.check.inspect.asking import Asker, Fault, Unasked
+from email_processor.tools.check.inspect.asking import Asker, Failure, Opened, Unasked, open_aws
 from email_processor.tools.check.inspect.bucket import BucketFacts, BucketPlan, default_encryption, inspect_bucket
-from email_processor.tools.check.inspect.identity import IdentityFacts, find_provider, inspect_identity
+from email_processor.tools.check.inspect.identity import Identity, IdentityFacts, find_provider, inspect_identity
 from email_processor.tools.check.inspect.key import KeyFacts, inspect_key
-from email_processor.tools.check.inspect.opening import Opened, open_aws
 from email_processor.tools.check.inspect.queue import QueueFacts, inspect_queue
 
 FOR_AWS = frozenset({"AWS_REGION"})
@@ -28,31 +28,78 @@ FOR_BUCKET = FOR_AWS | {
 }
 
 
-async def examine(ask: Asker, settings: Settings, problems: Sequence[Problem], *, write: bool) -> Facts:
+@dataclass(frozen=True, slots=True)
+class AwsFacts:
+    """What was learnt with these settings. `key` is None if no KMS key is in use."""
+
+    settings: Settings
+    configuration: Failure | Unasked | None
+    provider: str | Failure | Unasked
+    who: IdentityFacts | Unasked
+    queue: QueueFacts | Unasked
+    bucket: BucketFacts | Unasked
+    key: KeyFacts | Unasked | None
+
+    @property
+    def identity(self) -> Identity | None:
+        """Whose credentials they are, if STS said so."""
+        answer = self.who.identity if isinstance(self.who, IdentityFacts) else None
+        return answer if isinstance(answer, Identity) else None
+
+    @property
+    def skew(self) -> float | None:
+        """How many seconds this host's clock is ahead of AWS's."""
+        groups = (self.who, self.queue, self.bucket)
+        skews = [group.skew for group in groups if not isinstance(group, Unasked) and group.skew is not None]
+        return min(skews, key=abs, default=None)
+
+    def faults(self) -> Iterator[Failure]:
+        """Every fault of a request."""
+        for group in (self.who, self.queue, self.bucket, self.key):
+            yield from _faults(group)
+
+
+def is_denied(answer: object) -> TypeGuard[Failure]:
+    """Whether it is the one answer that a policy can change."""
+    return isinstance(answer, Failure) and answer.cause is Cause.DENIED
+
+
+def _faults(value: object) -> Iterator[Failure]:
+    if isinstance(value, Failure):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _faults(each)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _faults(getattr(value, field.name))
+
+
+async def examine(ask: Asker, settings: Settings, problems: Sequence[Problem], *, write: bool) -> AwsFacts:
     """Everything that can be learnt with these settings; `problems` says which of them stand in for wrong ones."""
     if no := _wrong(problems, FOR_AWS):
-        return Facts(settings, no, no, no, no, no, no)
+        return AwsFacts(settings, no, no, no, no, no, no)
     async with AsyncExitStack() as stack:
         # a visibility timeout of 0: should a message be received, it is given back by that
         queue_plan = replace(queue_options(settings), visibility_timeout=0)
         opened = await ask(open_aws(stack, queue_plan, store_options(settings)))
-        if isinstance(opened, Fault):
+        if isinstance(opened, Failure):
             no = Unasked("a usable AWS configuration")
-            return Facts(settings, opened, no, no, no, no, no)
+            return AwsFacts(settings, opened, no, no, no, no, no)
         provider = await find_provider(ask, opened.credentials)
         look = _Look(
             ask=ask,
             opened=opened,
             settings=settings,
             problems=problems,
-            signed=not isinstance(provider, Fault),
+            signed=not isinstance(provider, Failure),
             write=write,
         )
         async with asyncio.TaskGroup() as tasks:
             who = tasks.create_task(look.who(), name="identity")
             queue = tasks.create_task(look.queue(), name="queue")
             bucket = tasks.create_task(look.bucket_and_key(), name="bucket")
-        return Facts(settings, None, provider, who.result(), queue.result(), *bucket.result())
+        return AwsFacts(settings, None, provider, who.result(), queue.result(), *bucket.result())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

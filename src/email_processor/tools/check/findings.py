@@ -1,12 +1,24 @@
-"""What a check found."""
+"""What a check found, and what to do about it: policy statements and commands that can be pasted."""
 
-from collections.abc import Iterator
+import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from email_processor.domain.errors import Cause
 from email_processor.tools.check.codes import BY_CODE, Check, Group, codes_of
-from email_processor.tools.check.inspect.asking import Fault, Unasked
+from email_processor.tools.check.inspect.asking import Failure, Unasked
+from email_processor.tools.check.inspect.identity import Identity
+
+ENDPOINT_FIX = "See what answers there in place of AWS, and correct the AWS_ENDPOINT_URL variables."
+
+_ACTION = re.compile(r"not authorized to perform: ([a-z0-9]+:\w+)")
+_RESOURCE = re.compile(r"on resource: \"?(arn:[\w:/.*+=,@-]+)")
+_USER = re.compile(r"User: (arn:\S+) is not authorized")
+_ROLE = re.compile(r"arn:[\w-]+:sts::\d+:assumed-role/([^/]+)/")
 
 
 class Status(StrEnum):
@@ -64,7 +76,7 @@ def skipped(code: str, why: str, *, error: str = "") -> Finding:
     return Finding(code, Status.SKIPPED, why, error)
 
 
-def blocked(code: str, answer: Fault | Unasked, *, missing: str) -> Finding | Fault:
+def blocked(code: str, answer: Failure | Unasked, *, missing: str) -> Finding | Failure:
     """The finding of a check that hangs on something whose own check has failed; else the fault, for it to judge.
 
     `missing` names what is not there if AWS knows no such thing.
@@ -83,3 +95,86 @@ def skip_group(group: Group, why: str) -> Iterator[Finding]:
     """All checks of a group."""
     for code in codes_of(group):
         yield skipped(code, why)
+
+
+def allow(action: str, resource: str | Sequence[str], fault: Failure, identity: Identity | None) -> str:
+    """Who has to allow what; AWS's own words on action and resource, where it gives them, before ours."""
+    named, where = _ACTION.search(fault.error), _RESOURCE.search(fault.error)
+    if named and (named[1].lower() != action.lower() or action.startswith("kms:")):  # SQS writes it in lower case
+        action, resource = named[1], where[1] if where else resource
+    if "explicit deny" in fault.error:
+        return f"A policy denies {action}, and no Allow outweighs that: take the Deny out of the policy that is named."
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+    return f"Add to the policy of {_whom(fault, identity)}:\n{json.dumps(statement)}{_elsewhere(resource, identity)}"
+
+
+def _whom(fault: Failure, identity: Identity | None) -> str:
+    named = _USER.search(fault.error)
+    arn = named[1] if named else identity.arn if identity else "the role"
+    role = _ROLE.match(arn)
+    return f"the role {role[1]}" if role else arn
+
+
+def _elsewhere(resource: str | Sequence[str], identity: Identity | None) -> str:
+    parts = resource.split(":") if isinstance(resource, str) else []
+    if identity is None or len(parts) < 6 or parts[4] in {"", identity.account}:  # noqa: PLR2004 - an ARN has six parts
+        return ""
+    return f"\nIt is in account {parts[4]}, so its own policy has to allow {identity.arn} as well."
+
+
+def queue_arn(url: str, region: str) -> str:
+    """The queue's ARN, as its URL tells it."""
+    account, name = urlsplit(url).path.rsplit("/", 2)[-2:]
+    return f"arn:{partition(region)}:sqs:{region}:{account}:{name}"
+
+
+def object_arn(bucket: str, prefix: str, region: str) -> str:
+    """The ARN of all objects under a prefix."""
+    return f"{bucket_arn(bucket, region)}/{prefix}/*"
+
+
+def bucket_arn(bucket: str, region: str) -> str:
+    """The bucket's ARN."""
+    return f"arn:{partition(region)}:s3:::{bucket}"
+
+
+def partition(region: str) -> str:
+    """The part of AWS that a region is in, as ARNs name it."""
+    if region.startswith("us-gov-"):
+        return "aws-us-gov"
+    return "aws-cn" if region.startswith("cn-") else "aws"
+
+
+def command(*words: str) -> str:
+    """A shell command."""
+    return shlex.join(words)
+
+
+def set_queue_attributes(url: str, region: str, **attributes: str) -> str:
+    """The command that changes the queue's attributes."""
+    pairs = json.dumps(attributes)
+    return command("aws", "sqs", "set-queue-attributes", "--region", region, "--queue-url", url, "--attributes", pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """An action that the service takes: how bad it is if it is denied, and what is lost then."""
+
+    code: str
+    severity: Status
+    loss: str
+
+    def refused(
+        self, answer: Failure | Unasked, resource: str | Sequence[str], identity: Identity | None, *, missing: str
+    ) -> Finding:
+        """The finding for an answer that is not yes.
+
+        `resource` is what the action is on (ARN), and `missing` names it for when AWS knows no such thing.
+        """
+        fault = blocked(self.code, answer, missing=missing)
+        if isinstance(fault, Finding):
+            return fault
+        if fault.cause is not Cause.DENIED:
+            return failed(self.code, "neither allowed nor denied", error=fault.error, fix=fault.fix)
+        fix = allow(BY_CODE[self.code].title, resource, fault, identity)
+        return Finding(self.code, self.severity, f"denied: {self.loss}", fault.error, fix)

@@ -10,7 +10,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from email_processor.metrics import PREFIX
-from email_processor.tools.demo.process import DemoError, Service
+from email_processor.tools.demo.process import DemoError, ServiceProcess
 
 EVERY_SECONDS = 0.15
 ANSWER_SECONDS = 5.0
@@ -71,7 +71,7 @@ def read(text: str) -> Figures:
 class Watch:
     """Follows the figures. `now` is what was read last."""
 
-    def __init__(self, service: Service, on_change: Callable[[Figures], None]) -> None:
+    def __init__(self, service: ServiceProcess, on_change: Callable[[Figures], None]) -> None:
         """`on_change` hears of every reading."""
         self._service = service
         self._on_change = on_change
@@ -123,7 +123,7 @@ class Watch:
 
 @asynccontextmanager
 async def watching(
-    background: asyncio.TaskGroup, service: Service, on_change: Callable[[Figures], None]
+    background: asyncio.TaskGroup, service: ServiceProcess, on_change: Callable[[Figures], None]
 ) -> AsyncIterator[Watch]:
     """Follow the service's figures for as long as the context lasts."""
     watch = Watch(service, on_change)

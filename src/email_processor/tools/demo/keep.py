@@ -1,22 +1,53 @@
 """After the tour, if asked for: everything stays up, and a key opens and closes an S3 outage."""
 
 import asyncio
+import os
 import shlex
+import sys
+import termios
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 
-from email_processor.tools.demo.account import BUCKET
-from email_processor.tools.demo.environment import for_service
-from email_processor.tools.demo.keyboard import keys
-from email_processor.tools.demo.tour import Stage
+from email_processor.tools.demo.cloud import BUCKET
+from email_processor.tools.demo.process import for_service
+from email_processor.tools.demo.tour import Demo
 from email_processor.tools.send.samples.generate import Recipe, samples
 
 MORE = 50
 
 
+@contextmanager
+def keys(pressed: Callable[[str], None]) -> Iterator[bool]:
+    """Call `pressed` with every key for as long as the context lasts; the value is whether there is a keyboard."""
+    if not _has_keyboard():
+        yield False
+        return
+    keyboard = sys.stdin.fileno()
+    before = termios.tcgetattr(keyboard)
+    loop = asyncio.get_running_loop()
+    tty.setcbreak(keyboard)
+    loop.add_reader(keyboard, lambda: pressed(os.read(keyboard, 1).decode(errors="replace").lower()))
+    try:
+        yield True
+    finally:
+        loop.remove_reader(keyboard)
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+
+
+def _has_keyboard() -> bool:
+    """In the background we would be stopped for touching the terminal."""
+    try:
+        return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return False
+
+
 class Keeper:
     """Keeps the stage until told otherwise."""
 
-    def __init__(self, stage: Stage, program: str, service_url: str, endpoint: str) -> None:
+    def __init__(self, stage: Demo, program: str, service_url: str, endpoint: str) -> None:
         """`program` is how the reader can call us."""
         self._stage = stage
         self._screen = stage.screen

@@ -1,28 +1,77 @@
-"""`email-processor run` as a process of its own, its log and its metrics read from outside."""
+"""The service as a process of its own, in an environment that leads to no account; its log is read from outside."""
 
 import asyncio
 import json
+import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from email_processor.domain.errors import EmailProcessorError
+from email_processor.settings import Settings
 
+_FOREIGN = ("AWS_", "MOTO_", "S3_", "SQS_")
+_PROXIES = frozenset({"ALL_PROXY", "FTP_PROXY", "HTTP_PROXY", "HTTPS_PROXY"})
+_SETTINGS = frozenset(name.upper() for name in Settings.model_fields)
+
+REGION = "us-east-1"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "demo",
+    "AWS_SECRET_ACCESS_KEY": "no-account-knows-this",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 START_SECONDS = 20.0
 HURRY_SECONDS = 1.0
 LOG_LINES_KEPT = 200
 LOG_LINE_MAX = 1024 * 1024  # bytes
 
 
+def isolated(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without AWS, moto, proxies and every setting of ours; credentials that open nothing instead."""
+    kept = {name: value for name, value in environ.items() if not _is_foreign(name.upper())}
+    return kept | CREDENTIALS | {"NO_PROXY": "*"}
+
+
+def for_service(endpoint: str, queue_url: str, bucket: str) -> dict[str, str]:
+    """The settings that the service runs with, as one could paste them into a shell."""
+    return {
+        "SQS_QUEUE_URL": queue_url,
+        "S3_BUCKET_NAME": bucket,
+        "AWS_REGION": REGION,
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        "AWS_SECRET_ACCESS_KEY": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    }
+
+
+@contextmanager
+def isolation() -> Iterator[None]:
+    """Isolate this process for as long as the context lasts."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(isolated(before))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _is_foreign(name: str) -> bool:
+    return name.startswith(_FOREIGN) or name in _PROXIES or name in _SETTINGS
+
+
 class DemoError(EmailProcessorError):
     """The demo failed."""
 
 
-class Service:
+class ServiceProcess:
     """The running service. `log` keeps what it logged last, as dicts."""
 
     def __init__(self, process: Process, on_log: Callable[[Mapping[str, Any]], None]) -> None:
@@ -100,7 +149,7 @@ class Service:
 @asynccontextmanager
 async def running_service(
     background: asyncio.TaskGroup, environ: Mapping[str, str], on_log: Callable[[Mapping[str, Any]], None]
-) -> AsyncIterator[Service]:
+) -> AsyncIterator[ServiceProcess]:
     """Run the service for as long as the context lasts. It may still be starting when the context begins."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -114,7 +163,7 @@ async def running_service(
         limit=LOG_LINE_MAX,
         start_new_session=True,  # Ctrl-C is ours to handle
     )
-    service = Service(process, on_log)
+    service = ServiceProcess(process, on_log)
     following = background.create_task(service.follow(), name="log")
     try:
         yield service

@@ -15,19 +15,17 @@ from rich.console import Console
 
 from email_processor import __version__
 from email_processor.domain.errors import EmailProcessorError
+from email_processor.tools.command import EXIT_FAILED
 from email_processor.tools.demo import proof
-from email_processor.tools.demo.account import BUCKET, QUEUE, opened_account
-from email_processor.tools.demo.environment import for_service, isolation
-from email_processor.tools.demo.feeder import Feeder
+from email_processor.tools.demo.cloud import BUCKET, QUEUE, opened_account, running_cloud
 from email_processor.tools.demo.figures import watching
 from email_processor.tools.demo.keep import Keeper
-from email_processor.tools.demo.process import Service, running_service
-from email_processor.tools.demo.proof import Verdict
+from email_processor.tools.demo.process import ServiceProcess, for_service, isolation, running_service
+from email_processor.tools.demo.proof import Claim
 from email_processor.tools.demo.screen import Screen
-from email_processor.tools.demo.tour import Options, Stage, Tour
+from email_processor.tools.demo.tour import Demo, Feeder, Options, Tour
 from email_processor.tools.send.sender import Sender
 
-EXIT_FAILED = 1
 STOP_SECONDS = 10.0
 PLAIN_WIDTH = 160  # columns where there is no terminal that has any
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -106,8 +104,6 @@ class Ending:
 
 
 async def _play(options: Options, screen: Screen, ending: Ending) -> int:
-    from email_processor.tools.demo.cloud import running_cloud  # needs moto
-
     screen.title(__version__)
     # Each needs the ones before it: without AWS the service could not even drain.
     with running_cloud() as (switch, endpoint):
@@ -120,7 +116,7 @@ async def _play(options: Options, screen: Screen, ending: Ending) -> int:
                     await service.started()
                     screen.event(f"[bold]email-processor run[/] is up at [cyan]{service.url}/metrics[/]")
                     feeder = Feeder(Sender(account.sqs, account.queue_url, run_id="demo"), watch)
-                    stage = Stage(screen, switch, account, watch, feeder)
+                    stage = Demo(screen, switch, account, watch, feeder)
                     verdicts = await _tour(stage, options)
                     if options.keep:
                         keeper = Keeper(stage, program(), service.url, endpoint)
@@ -135,7 +131,7 @@ async def _play(options: Options, screen: Screen, ending: Ending) -> int:
     return 0 if all(verdict.is_good for verdict in (*verdicts, end)) else EXIT_FAILED
 
 
-async def _tour(stage: Stage, options: Options) -> list[Verdict]:
+async def _tour(stage: Demo, options: Options) -> list[Claim]:
     tour = Tour(stage, options)
     await tour.emails_flow()
     await tour.show_bucket()
@@ -145,7 +141,7 @@ async def _tour(stage: Stage, options: Options) -> list[Verdict]:
     return tour.verdicts
 
 
-async def _stop(service: Service) -> tuple[Verdict, Mapping[str, Any]]:
+async def _stop(service: ServiceProcess) -> tuple[Claim, Mapping[str, Any]]:
     """Stop the service; how that went, and the last line of its log."""
     loop = asyncio.get_running_loop()
     began = loop.time()

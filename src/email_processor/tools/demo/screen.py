@@ -15,9 +15,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from email_processor.metrics import PREFIX
-from email_processor.tools.demo.account import BUCKET, Version
+from email_processor.tools.demo.cloud import BUCKET, Version
 from email_processor.tools.demo.figures import Figures
-from email_processor.tools.demo.proof import Verdict
+from email_processor.tools.demo.proof import Claim
 
 SENDERS_SHOWN = 8
 TEXT_SHOWN = 96  # characters of a long text in a document
@@ -162,7 +162,7 @@ class Screen:
         self.heading("What the service counted")
         self._block(table)
 
-    def verdicts(self, verdicts: Sequence[Verdict]) -> None:
+    def verdicts(self, verdicts: Sequence[Claim]) -> None:
         """Show what was checked."""
         for verdict in verdicts:
             mark = Text("  ✓", style="bold green") if verdict.is_good else Text("  ✗", style="bold red")

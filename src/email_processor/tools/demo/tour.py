@@ -2,26 +2,50 @@
 
 import asyncio
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import islice
 
 from email_processor.domain.errors import Reason
+from email_processor.ports import BATCH
 from email_processor.tools.demo import proof
-from email_processor.tools.demo.account import Account, Version
-from email_processor.tools.demo.feeder import Feeder
+from email_processor.tools.demo.cloud import DemoAccount, FaultSwitch, Version
 from email_processor.tools.demo.figures import Figures, Watch
 from email_processor.tools.demo.screen import Screen
-from email_processor.tools.send.samples.generate import Recipe, samples
+from email_processor.tools.send.samples.generate import Recipe, Sample, samples
+from email_processor.tools.send.sender import Sender
 
-if TYPE_CHECKING:
-    from email_processor.tools.demo.cloud import FaultSwitch
-
+BACKLOG = 60  # messages: what moto takes for one grows with all that are on its queue
+RECEIVE_SECONDS = 60.0
 PATIENCE_SECONDS = 30.0
 DELETES_FORGOTTEN = 10
 COMPARED_MAX = 500  # objects that are read back
 READABLE_BYTES = 6000
 TELLING_BYTES = 700
+
+
+class Feeder:
+    """Sends samples; `sent` holds those that SQS has taken, by message id."""
+
+    def __init__(self, sender: Sender, watch: Watch) -> None:
+        """`watch` tells how many the service has received."""
+        self._sender = sender
+        self._watch = watch
+        self.sent: dict[str, Sample] = {}
+
+    async def feed(self, samples: Iterator[Sample], count: int) -> None:
+        """Send the next `count` samples."""
+        while count > 0 and (batch := list(islice(samples, min(count, BATCH)))):
+            await self._watch.until(
+                lambda now: len(self.sent) - now.seen_once <= BACKLOG - BATCH,
+                RECEIVE_SECONDS,
+                "the service to receive",
+            )
+            await self._sender.send(batch, self._note)
+            count -= len(batch)
+
+    def _note(self, sample: Sample, message_id: str) -> None:
+        self.sent[message_id] = sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +60,12 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Demo:
     """Everything that the tour plays with."""
 
     screen: Screen
-    switch: "FaultSwitch"
-    account: Account
+    switch: FaultSwitch
+    account: DemoAccount
     watch: Watch
     feeder: Feeder
 
@@ -49,14 +73,14 @@ class Stage:
 class Tour:
     """One tour; `verdicts` are gathered on the way."""
 
-    def __init__(self, stage: Stage, options: Options) -> None:
+    def __init__(self, stage: Demo, options: Options) -> None:
         """Nothing happens yet."""
         self._stage = stage
         self._options = options
         self._screen = stage.screen
         self._account = stage.account
         self._samples = samples(options.messages, Recipe(seed=options.seed, broken=options.broken))
-        self.verdicts: list[proof.Verdict] = []
+        self.verdicts: list[proof.Claim] = []
 
     async def emails_flow(self) -> None:
         """Send everything, with an outage and a second delivery on the way."""

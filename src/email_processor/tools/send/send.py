@@ -1,6 +1,5 @@
 """`email-processor send`: sample messages onto the queue, to test a deployment with."""
 
-import asyncio
 import os
 import time
 import uuid
@@ -12,84 +11,98 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from email_processor import __version__
-from email_processor.domain.errors import EmailProcessorError
-from email_processor.settings import Settings, load
-from email_processor.tools.send.samples.generate import Recipe, Sample, samples
-from email_processor.tools.send.sender import open_sender
+from email_processor.settings import Settings
+from email_processor.tools.command import run_command
+from email_processor.tools.send.samples.generate import Recipe, Sample, Shape, samples
+from email_processor.tools.send.samples.sizes import TypicalSizes, parse
+from email_processor.tools.send.sender import Repeats, open_sender
 
 NEEDED = ("SQS_QUEUE_URL", "AWS_REGION")
-EXIT_FAILED = 1
 KIB = 1024
 
 
-class Tally:
+class SendTally:
     """What has been sent so far."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Start the clock: nothing has been sent yet."""
         self._began = time.monotonic()
         self.count = 0
         self.bytes = 0
         self.broken = 0
+        self.repeats = Repeats()
 
     def add(self, sample: Sample) -> None:
-        """One more."""
+        """Count one more sample."""
         self.count += 1
         self.bytes += len(sample.body.encode())
         self.broken += sample.flaw is not None
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Say in one line how many messages it is, and by how many the queue may have more."""
         seconds = time.monotonic() - self._began
         rate = f", {self.count / seconds:,.0f} a second" if seconds >= 1 else ""
         broken = f"; {self.broken:,} of them broken, for the quarantine" if self.broken else ""
-        return f"{self.count:,} messages, {_size(self.bytes)}, in {seconds:.1f} s{rate}{broken}."
+        return f"{self.count:,} messages, {_size(self.bytes)}, in {seconds:.1f} s{rate}{broken}{self._doubts()}."
+
+    def _doubts(self) -> str:
+        repeats, doubts = self.repeats, ""
+        if repeats.requests:
+            were = "request was" if repeats.requests == 1 else "requests were"
+            doubts = f" ({repeats.requests:,} {were} repeated, so up to {repeats.messages:,} of the messages may be on "
+            doubts += "the queue twice)"
+        if repeats.unanswered:
+            doubts += f"; up to {repeats.unanswered:,} more may be on the queue, as nobody answered"
+        return doubts
 
 
-def send(count: int, recipe: Recipe) -> int:
-    """Send `count` samples to SQS_QUEUE_URL; the exit code.
+def recipe_of(size: str | None, shape: str, *, broken: float, seed: int) -> Recipe:
+    """Read the options that say what samples to make.
 
     Raises:
-        SettingsError: SQS_QUEUE_URL or AWS_REGION is wrong; no other setting is looked at.
+        BadParameter: `size` is no size.
     """
-    settings = load(needed=NEEDED)
-    tally = Tally()
     try:
+        sizes = parse(size) if size else TypicalSizes()
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--size") from error
+    return Recipe(seed=seed, shape=Shape(shape), sizes=sizes, broken=broken)
+
+
+def send(count: int, recipe: Recipe, queue_url: str | None) -> int:
+    """Send `count` samples to `queue_url`, or else to SQS_QUEUE_URL; the exit code."""
+    if queue_url:
+        os.environ["SQS_QUEUE_URL"] = queue_url
+    tally = SendTally()
+
+    async def work(settings: Settings) -> None:
+        url, agent = settings.sqs_queue_url, f"email-processor/{__version__}"
         with _progress(count) as advance:
 
             def sent(sample: Sample, _message_id: str) -> None:
                 tally.add(sample)
                 advance()
 
-            asyncio.run(_send(settings.aws_region, settings.sqs_queue_url, samples(count, recipe), sent))
-    except KeyboardInterrupt:
-        click.echo(f"Interrupted. Until then: {tally}", err=True)
-        return EXIT_FAILED
-    except EmailProcessorError as error:
-        click.echo(f"error: {error.detail}", err=True)
-        if error.fix:
-            click.echo(f"  fix: {error.fix}", err=True)
-        if tally.count:
-            click.echo(f"Until then: {tally}", err=True)
-        return EXIT_FAILED
-    click.echo(f"Sent {tally}")
-    click.echo(_where_to_look(settings, tally))
-    return 0
+            async with open_sender(settings.aws_region, url, agent, run_id=uuid.uuid4().hex) as sender:
+                tally.repeats = sender.repeats
+                await sender.send(samples(count, recipe), sent)
+        click.echo(f"Sent {tally}")
+        click.echo(_where_to_look(settings, tally))
+
+    def so_far() -> str:
+        return str(tally) if tally.count or tally.repeats.unanswered else ""
+
+    return run_command(work, needed=NEEDED, so_far=so_far)
 
 
 def preview(count: int, recipe: Recipe) -> int:
     """Print the bodies of `count` samples, one a line, and send nothing; the exit code."""
-    tally = Tally()
+    tally = SendTally()
     for sample in samples(count, recipe):
         tally.add(sample)
         click.echo(sample.body)
     click.echo(f"Nothing was sent. These were {tally}", err=True)
     return 0
-
-
-async def _send(region: str, queue_url: str, letters: Iterator[Sample], sent: Callable[[Sample, str], None]) -> None:
-    async with open_sender(region, queue_url, f"email-processor/{__version__}", run_id=uuid.uuid4().hex) as sender:
-        await sender.send(letters, sent)
 
 
 @contextmanager
@@ -103,7 +116,7 @@ def _progress(total: int) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-def _where_to_look(settings: Settings, tally: Tally) -> str:
+def _where_to_look(settings: Settings, tally: SendTally) -> str:
     prefixes = [settings.s3_key_prefix, *([settings.s3_quarantine_prefix] if tally.broken else [])]
     bucket = os.environ.get("S3_BUCKET_NAME")  # in the settings an example may stand in for it
     if bucket:

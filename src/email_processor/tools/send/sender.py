@@ -3,18 +3,16 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from aiobotocore.config import AioConfig
-from botocore.exceptions import BotoCoreError
-
-from email_processor.aws.connect import client_config, open_session
+from email_processor.aws.connect import client_config
 from email_processor.aws.faults import cause_of, explain, fix_for
-from email_processor.domain.errors import Cause, QueueFaultError, StartError
+from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.domain.message import Attribute
 from email_processor.ports import BATCH
+from email_processor.tools.command import open_client
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
@@ -22,10 +20,12 @@ if TYPE_CHECKING:
 BATCH_MAX_BYTES = 1024 * 1024  # SQS's limit on the messages of one request together, since August 2025
 IN_FLIGHT = 8  # requests
 TIMEOUT_SECONDS = 10.0  # for one answer
-REQUEST_TRIES = 4  # the SDK's own, with backoff: about ten seconds without a network until it gives up
-ENTRY_TRIES = 7
+TRIES = 7  # of a request; the pauses between them add up to some seven seconds
 BACKOFF_SECONDS = 0.1
-GROUPS = 16  # of a FIFO queue: that many messages can be in hand side by side
+GROUPS = 16  # of a FIFO queue: that many messages can be in flight side by side
+
+# After these nobody knows whether SQS has taken the messages of a request.
+UNCLEAR = frozenset({Cause.NETWORK, Cause.SERVER, Cause.TIMEOUT})
 
 
 class Letter(Protocol):
@@ -46,7 +46,7 @@ L = TypeVar("L", bound=Letter)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(Generic[L]):
+class BatchEntry(Generic[L]):
     """A letter and its place among all that are sent."""
 
     letter: L
@@ -61,8 +61,31 @@ class Entry(Generic[L]):
         )
 
 
+@dataclass(slots=True)
+class Repeats:
+    """How far the count of what was sent can be wrong.
+
+    So many `requests` were repeated because nobody knew what had become of them: each of their `messages` may be on the
+    queue more than once. The messages that are `unanswered` were in requests that were given up without an answer: they
+    may be on the queue, and do not count as sent.
+    """
+
+    requests: int = 0
+    messages: int = 0
+    unanswered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried(Generic[L]):
+    """What came of one request: what is still to be sent, why, and which of it (by number) SQS may have taken."""
+
+    rest: Sequence[BatchEntry[L]]
+    unclear: frozenset[int]
+    fault: QueueFaultError
+
+
 class Sender:
-    """Sends letters to one queue, FIFO or not."""
+    """Sends letters to one queue, FIFO or not. `repeats` tells what the queue may have taken twice."""
 
     def __init__(self, client: "SQSClient", queue_url: str, run_id: str) -> None:
         """`run_id` makes this run's deduplication ids its own: the same letters can be sent again in another run."""
@@ -70,11 +93,13 @@ class Sender:
         self._queue_url = queue_url
         self._run_id = run_id
         self._is_fifo = queue_url.endswith(".fifo")
+        self.repeats = Repeats()
 
     async def send(self, letters: Iterable[L], sent: Callable[[L, str], None]) -> None:
         """Send all letters, several batches in flight; `sent` hears of each, with its message id, once SQS has it.
 
-        A request whose answer was lost is made again, so a queue that is not FIFO may get some letters twice.
+        A request whose answer was lost is made again, so a standard queue may take some letters twice. A FIFO queue
+        knows them by their deduplication ids.
 
         Raises:
             QueueFaultError: SQS refuses them, or keeps failing. What `sent` has heard of stays sent.
@@ -95,34 +120,52 @@ class Sender:
         if fault is not None:
             raise fault
 
-    async def _deliver(self, batch: Sequence[Entry[L]], sent: Callable[[L, str], None]) -> None:
-        refusal: tuple[Cause, str] = (Cause.SERVER, "an answer that does not mention all entries")
-        for attempt in range(ENTRY_TRIES):
-            if attempt:
-                await asyncio.sleep(random.uniform(0.1, 1) * BACKOFF_SECONDS * 2**attempt)  # noqa: S311 - nothing secret
-            answer = await self._request(batch)
-            for success in answer.get("Successful", ()):
-                sent(batch[int(success["Id"])].letter, success["MessageId"])
-            done = {int(success["Id"]) for success in answer.get("Successful", ())}
-            batch = [entry for index, entry in enumerate(batch) if index not in done]
-            if not batch:
+    async def _deliver(self, batch: Sequence[BatchEntry[L]], sent: Callable[[L, str], None]) -> None:
+        doubted: set[int] = set()
+        tried = await self._try(batch, sent)
+        for attempt in range(1, TRIES):
+            if not tried.rest:
                 return
-            for failure in answer.get("Failed", ()):
-                code, message = str(failure.get("Code", "")), str(failure.get("Message", ""))
-                refusal = cause_of((code,), None, message), f"{code}: {message}"
-                if failure.get("SenderFault") and refusal[0] is not Cause.THROTTLED:
-                    raise self._fault(*refusal)  # the letter itself, or our permissions: another try changes nothing
-        raise self._fault(*refusal)
+            await asyncio.sleep(random.uniform(0.1, 1) * BACKOFF_SECONDS * 2**attempt)  # noqa: S311 - nothing secret
+            self.repeats.unanswered -= len(tried.unclear)  # they are asked about again
+            if tried.unclear and not self._is_fifo:  # which takes a message once, however often it is sent
+                self.repeats.requests += 1
+                self.repeats.messages += len(tried.unclear - doubted)
+                doubted |= tried.unclear
+            tried = await self._try(tried.rest, sent)
+        if tried.rest:
+            raise tried.fault
 
-    async def _request(self, batch: Sequence[Entry[L]]) -> Any:  # noqa: ANN401 - the answer, as botocore parsed it
+    async def _try(self, batch: Sequence[BatchEntry[L]], sent: Callable[[L, str], None]) -> _Tried[L]:
+        """Make one request. Raises `QueueFaultError` where another one would change nothing."""
         entries = [self._wire(entry) | {"Id": str(index)} for index, entry in enumerate(batch)]
+        self.repeats.unanswered += len(batch)
         try:
-            return await self._client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
+            answer: Any = await self._client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
         except Exception as error:
             cause, detail, fix = explain(error)
-            raise self._fault(cause, detail, fix) from error
+            fault = self._fault(cause, detail, fix)
+            if cause in UNCLEAR:
+                return _Tried(batch, frozenset(entry.number for entry in batch), fault)
+            self.repeats.unanswered -= len(batch)
+            if cause.needs_a_person:
+                raise fault from error
+            return _Tried(batch, frozenset(), fault)
+        done = {int(success["Id"]): success["MessageId"] for success in answer.get("Successful", ())}
+        for index, message_id in done.items():
+            sent(batch[index].letter, message_id)
+        refused = {int(failure["Id"]): failure for failure in answer.get("Failed", ())}
+        unclear = frozenset(entry.number for index, entry in enumerate(batch) if index not in {*done, *refused})
+        self.repeats.unanswered -= len(batch) - len(unclear)
+        fault = self._fault(Cause.SERVER, "an answer that does not mention all entries")
+        for failure in refused.values():
+            code, message = str(failure.get("Code", "")), str(failure.get("Message", ""))
+            fault = self._fault(cause_of((code,), None, message), f"{code}: {message}")
+            if failure.get("SenderFault") and fault.cause is not Cause.THROTTLED:
+                raise fault  # the letter itself, or our permissions: another try changes nothing
+        return _Tried([entry for index, entry in enumerate(batch) if index not in done], unclear, fault)
 
-    def _wire(self, entry: Entry[L]) -> Any:  # noqa: ANN401 - a request's entry, as botocore takes it
+    def _wire(self, entry: BatchEntry[L]) -> Any:  # noqa: ANN401 - a request's entry, as botocore takes it
         wire: dict[str, object] = {"MessageBody": entry.letter.body}
         if entry.letter.attributes:
             wire["MessageAttributes"] = {name: _attribute(it) for name, it in entry.letter.attributes.items()}
@@ -144,32 +187,19 @@ class Sender:
 
 @asynccontextmanager
 async def open_sender(region: str, queue_url: str, user_agent: str, run_id: str) -> AsyncIterator[Sender]:
-    """A sender with credentials and endpoints from where every AWS SDK looks for them.
-
-    Raises:
-        StartError: the AWS configuration itself is wrong (an unknown profile, a CA bundle that is not there).
-    """
-    config = client_config(user_agent, timeout=TIMEOUT_SECONDS, connections=IN_FLIGHT).merge(
-        AioConfig(retries={"total_max_attempts": REQUEST_TRIES, "mode": "standard"})
-    )
-    async with AsyncExitStack() as stack:
-        try:
-            session, _ = open_session(region)
-            client = await stack.enter_async_context(session.client("sqs", config=config))
-        except (BotoCoreError, OSError, ValueError) as error:
-            raise StartError(
-                f"The AWS configuration cannot be used: {error}.",
-                fix="Correct the AWS_* variables or the AWS config file that the message is about.",
-            ) from error
+    """A sender to a queue. Raises `StartError` if the AWS configuration cannot be used."""
+    # One try a request: were the SDK to repeat them, nobody would know how often.
+    config = client_config(user_agent, timeout=TIMEOUT_SECONDS, connections=IN_FLIGHT)
+    async with open_client("sqs", region, config) as client:
         yield Sender(client, queue_url, run_id)
 
 
-def batches(letters: Iterable[L]) -> Iterator[list[Entry[L]]]:
+def batches(letters: Iterable[L]) -> Iterator[list[BatchEntry[L]]]:
     """Split letters into requests, in order, each within SQS's limits of ten messages and 1 MiB."""
-    batch: list[Entry[L]] = []
+    batch: list[BatchEntry[L]] = []
     room = BATCH_MAX_BYTES
     for number, letter in enumerate(letters):
-        entry = Entry(letter, number)
+        entry = BatchEntry(letter, number)
         size = entry.size
         if batch and (len(batch) == BATCH or size > room):
             yield batch

@@ -35,7 +35,7 @@ SUBRESOURCES = {
 
 
 @dataclass
-class Aws:
+class PermittedAws:
     """A script for a `Fake`: all is well, except for `instead`, by operation.
 
     `objects` is what is stored, by path; `waiting` how many messages are; `skew` is how far its clock is ahead of ours,

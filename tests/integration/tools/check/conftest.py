@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from botocore.loaders import create_loader
 
-from tests.integration.tools.check.aws import ACCOUNT, Aws
+from tests.integration.tools.check.aws import ACCOUNT, PermittedAws
 from tests.support.emulators import aws_environment
 from tests.support.scripted_server import faking
 
@@ -27,9 +27,9 @@ def _models_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def permitted(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
+async def permitted(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PermittedAws]:
     """A scripted AWS where all is well and allowed, and an environment that points at it."""
-    script = Aws()
+    script = PermittedAws()
     async with faking() as fake:
         fake.script = script
         settings = {"SQS_QUEUE_URL": f"{fake.url}/{ACCOUNT}/emails", "S3_BUCKET_NAME": "archive"}

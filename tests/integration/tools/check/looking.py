@@ -5,10 +5,10 @@ from email_processor.tools.check.check import check, judge
 from email_processor.tools.check.examine import examine
 from email_processor.tools.check.findings import Status
 from email_processor.tools.check.inspect.asking import Asker
-from email_processor.tools.check.report import Report
+from email_processor.tools.check.report import CheckReport
 
 
-async def look(*, write: bool = False) -> Report:
+async def look(*, write: bool = False) -> CheckReport:
     """Everything, as the command does it."""
     return await check(write=write, offline=False)
 
@@ -20,7 +20,7 @@ async def look_briefly(*, per_question: float = 0.3, in_all: float = 60.0) -> di
     return {finding.code: (finding.status.value, finding.evidence) for finding in judge(facts)}
 
 
-def bad(report: Report) -> dict[str, str]:
+def bad(report: CheckReport) -> dict[str, str]:
     """The status of every check that is neither well nor skipped."""
     return {
         finding.code: finding.status.value
@@ -29,13 +29,13 @@ def bad(report: Report) -> dict[str, str]:
     }
 
 
-def told(report: Report, code: str) -> tuple[str, str]:
+def told(report: CheckReport, code: str) -> tuple[str, str]:
     """Status and evidence of one check."""
     (finding,) = (finding for finding in report.findings if finding.code == code)
     return finding.status.value, finding.evidence
 
 
-def error_of(report: Report, code: str) -> str:
+def error_of(report: CheckReport, code: str) -> str:
     """What AWS said to one check."""
     (finding,) = (finding for finding in report.findings if finding.code == code)
     return finding.error

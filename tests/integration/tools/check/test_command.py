@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from email_processor.tools.check.codes import CHECKS, Group
-from tests.integration.tools.check.aws import ROLE, Aws
+from tests.integration.tools.check.aws import ROLE, PermittedAws
 from tests.support.emulators import BIN, SECRET_KEY
 from tests.support.scripted_server import Fault
 
@@ -42,7 +42,7 @@ async def run(*options: str, **variables: str) -> Ran:
     return Ran(process.returncode, output.decode(), errors.decode())
 
 
-async def test_all_well(permitted: Aws) -> None:
+async def test_all_well(permitted: PermittedAws) -> None:
     """Exit code 0, lines that can be pasted, nothing beside them, no colour and no secret."""
     ran = await run("--strict")
 
@@ -53,14 +53,14 @@ async def test_all_well(permitted: Aws) -> None:
     assert SECRET_KEY not in ran.output
 
 
-async def test_warning(permitted: Aws) -> None:
+async def test_warning(permitted: PermittedAws) -> None:
     """A warning is no failure unless asked for."""
     permitted.deny("ChangeMessageVisibilityBatch")
 
     assert (0, 1) == ((await run()).code, (await run("--strict")).code)
 
 
-async def test_failure(permitted: Aws) -> None:
+async def test_failure(permitted: PermittedAws) -> None:
     """A failure is exit code 1, with its fix."""
     permitted.deny("DeleteMessageBatch")
 
@@ -71,7 +71,7 @@ async def test_failure(permitted: Aws) -> None:
     assert "Add to the policy of the role archiver:" in ran.output
 
 
-async def test_wrong_settings(permitted: Aws) -> None:
+async def test_wrong_settings(permitted: PermittedAws) -> None:
     """Wrong settings are exit code 2, after everything else was looked at."""
     ran = await run(HTTP_PORT="many")
 
@@ -80,7 +80,7 @@ async def test_wrong_settings(permitted: Aws) -> None:
     assert "ok   EP306 sqs:DeleteMessage" in ran.output
 
 
-async def test_json(permitted: Aws) -> None:
+async def test_json(permitted: PermittedAws) -> None:
     """One document, with a finding for each check."""
     ran = await run("--json", "--write")
 
@@ -98,7 +98,7 @@ async def test_json_with_wrong_settings() -> None:
     assert (None, None) == (ran.json["queue"], ran.json["bucket"])
 
 
-async def test_offline(permitted: Aws) -> None:
+async def test_offline(permitted: PermittedAws) -> None:
     """Only the settings are looked at: nobody is asked."""
     ran = await run("--offline")
 
@@ -109,12 +109,12 @@ async def test_offline(permitted: Aws) -> None:
     ]
 
 
-async def test_colour(permitted: Aws) -> None:
+async def test_colour(permitted: PermittedAws) -> None:
     """Who asks for colour gets it."""
     assert "\x1b[" in (await run("--offline", FORCE_COLOR="1")).output
 
 
-async def test_trouble_is_quiet(permitted: Aws) -> None:
+async def test_trouble_is_quiet(permitted: PermittedAws) -> None:
     """What goes wrong is in the report, and not on stderr as well."""
     permitted.instead |= {"GetQueueAttributes": Fault.RESET, "ListObjectsV2": Fault.CLOSE}
 

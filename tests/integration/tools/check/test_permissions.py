@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.integration.tools.check.aws import ATTRIBUTES, KEY_ARN, QUEUE_ARN, Aws, xml
+from tests.integration.tools.check.aws import ATTRIBUTES, KEY_ARN, QUEUE_ARN, PermittedAws, xml
 from tests.integration.tools.check.looking import bad, error_of, look, told
 from tests.support.scripted_server import s3_error, sqs, sqs_error
 
@@ -25,7 +25,7 @@ HARMLESS = {
 }
 
 
-async def test_all_allowed(permitted: Aws) -> None:
+async def test_all_allowed(permitted: PermittedAws) -> None:
     """All is well, and shown without a receive, a PUT, or anything else that could change something."""
     report = await look()
 
@@ -34,7 +34,7 @@ async def test_all_allowed(permitted: Aws) -> None:
     assert set(permitted.operations) == HARMLESS
 
 
-async def test_write(permitted: Aws) -> None:
+async def test_write(permitted: PermittedAws) -> None:
     """With --write, one receive and two PUTs of one key are made."""
     permitted.waiting = 12
 
@@ -57,7 +57,7 @@ async def test_write(permitted: Aws) -> None:
         ("ListObjectsV2", "EP407", "warning"),
     ],
 )
-async def test_one_denial(permitted: Aws, operation: str, code: str, status: str) -> None:
+async def test_one_denial(permitted: PermittedAws, operation: str, code: str, status: str) -> None:
     """A denied operation is one finding, in AWS's words."""
     permitted.deny(operation)
 
@@ -68,7 +68,7 @@ async def test_one_denial(permitted: Aws, operation: str, code: str, status: str
 
 
 @pytest.mark.parametrize("client", ["signed", "aioboto3"])
-async def test_receive_is_denied(permitted: Aws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_receive_is_denied(permitted: PermittedAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --write a denied receive is found, through either client."""
     monkeypatch.setenv("SQS_CLIENT", client)
     permitted.deny("ReceiveMessage")
@@ -76,14 +76,14 @@ async def test_receive_is_denied(permitted: Aws, client: str, monkeypatch: pytes
     assert {"EP305": "failed"} == bad(await look(write=True))
 
 
-async def test_put_is_denied(permitted: Aws) -> None:
+async def test_put_is_denied(permitted: PermittedAws) -> None:
     """A PUT that is denied though the harmless question was not (a condition on encryption, say) is found."""
     permitted.deny("PutObject")
 
     assert {"EP408": "failed"} == bad(await look(write=True))
 
 
-async def test_what_is_not_needed(permitted: Aws) -> None:
+async def test_what_is_not_needed(permitted: PermittedAws) -> None:
     """What the service does not need may be denied without a finding."""
     permitted.deny(
         "GetBucketEncryption",
@@ -99,7 +99,7 @@ async def test_what_is_not_needed(permitted: Aws) -> None:
     assert {"skipped"} == {told(report, code)[0] for code in ("EP203", "EP411", "EP412", "EP413", "EP414")}
 
 
-async def test_write_without_attributes(permitted: Aws) -> None:
+async def test_write_without_attributes(permitted: PermittedAws) -> None:
     """Where the redrive policy is not known, no receive is risked."""
     permitted.deny("GetQueueAttributes")
 
@@ -109,7 +109,7 @@ async def test_write_without_attributes(permitted: Aws) -> None:
     assert "ReceiveMessage" not in permitted.operations
 
 
-async def test_batch_that_is_refused_entry_by_entry(permitted: Aws) -> None:
+async def test_batch_that_is_refused_entry_by_entry(permitted: PermittedAws) -> None:
     """A denial inside a batch's answer is a denial."""
     failed = {"Id": "0", "SenderFault": True, "Code": "AccessDenied", "Message": "No."}
     permitted.instead["DeleteMessageBatch"] = sqs({"Successful": [], "Failed": [failed]})
@@ -119,7 +119,7 @@ async def test_batch_that_is_refused_entry_by_entry(permitted: Aws) -> None:
     assert {"EP306": "failed"} == bad(report)
 
 
-async def test_refused_credentials(permitted: Aws) -> None:
+async def test_refused_credentials(permitted: PermittedAws) -> None:
     """Credentials that AWS does not accept are one failure."""
     strangers = {"unsigned GetQueueAttributes", "unsigned HeadBucket"}
     for operation in {*HARMLESS, "PutObject"} - strangers - {"GetCallerIdentity"}:
@@ -135,7 +135,7 @@ async def test_refused_credentials(permitted: Aws) -> None:
     assert ("skipped", "needs credentials that AWS accepts") == told(report, "EP303")
 
 
-async def test_clock(permitted: Aws) -> None:
+async def test_clock(permitted: PermittedAws) -> None:
     """A clock that is two minutes slow is noticed by AWS's own time."""
     permitted.skew = 120
 
@@ -145,7 +145,7 @@ async def test_clock(permitted: Aws) -> None:
     assert told(report, "EP601")[1] in {"119 s behind", "120 s behind", "121 s behind"}
 
 
-async def test_clock_that_aws_refuses(permitted: Aws) -> None:
+async def test_clock_that_aws_refuses(permitted: PermittedAws) -> None:
     """A clock that is so wrong that AWS refuses requests is the failure; what hangs on it is skipped."""
     permitted.skew = 1200
     late = sqs_error("InvalidSignatureException", 403, message="Signature expired: 2024 is now earlier than 2025")
@@ -158,7 +158,7 @@ async def test_clock_that_aws_refuses(permitted: Aws) -> None:
     assert ("skipped", "needs the right time on this host") == told(report, "EP306")
 
 
-async def test_key_is_denied(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_key_is_denied(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that only S3 may use warns until --write has shown it at work."""
     monkeypatch.setenv("S3_SSE", "aws:kms")
     monkeypatch.setenv("S3_KMS_KEY_ID", KEY_ARN)
@@ -167,7 +167,7 @@ async def test_key_is_denied(permitted: Aws, monkeypatch: pytest.MonkeyPatch) ->
     assert {"EP501": "warning"} == bad(await look())
 
 
-async def test_decrypt_is_denied(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_decrypt_is_denied(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """Encrypting without decrypting is half a permission."""
     monkeypatch.setenv("S3_SSE", "aws:kms")
     monkeypatch.setenv("S3_KMS_KEY_ID", KEY_ARN)
@@ -176,7 +176,7 @@ async def test_decrypt_is_denied(permitted: Aws, monkeypatch: pytest.MonkeyPatch
     assert {"EP502": "warning"} == bad(await look())
 
 
-async def test_key_of_the_queue_is_denied(permitted: Aws) -> None:
+async def test_key_of_the_queue_is_denied(permitted: PermittedAws) -> None:
     """A receive that fails for the queue's key is the key's fault."""
     permitted.attributes = {**ATTRIBUTES, "KmsMasterKeyId": "alias/mail"}
     permitted.instead["ReceiveMessage"] = sqs_error("KmsAccessDenied", message="No.")
@@ -187,7 +187,7 @@ async def test_key_of_the_queue_is_denied(permitted: Aws) -> None:
     assert ("skipped", "needs the queue's key") == told(report, "EP305")
 
 
-async def test_default_key_of_the_bucket(permitted: Aws) -> None:
+async def test_default_key_of_the_bucket(permitted: PermittedAws) -> None:
     """Where the bucket names the key, that one is tried."""
     permitted.instead["GetBucketEncryption"] = xml(
         "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms"
@@ -201,7 +201,7 @@ async def test_default_key_of_the_bucket(permitted: Aws) -> None:
     assert ("ok", f"aws:kms {KEY_ARN}") == told(report, "EP411")
 
 
-async def test_key_that_nobody_names(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_key_that_nobody_names(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """The account's own key cannot be asked after."""
     monkeypatch.setenv("S3_SSE", "aws:kms")
 
@@ -211,7 +211,7 @@ async def test_key_that_nobody_names(permitted: Aws, monkeypatch: pytest.MonkeyP
     assert "GenerateDataKey" not in permitted.operations
 
 
-async def test_no_secret_and_no_body_is_told(permitted: Aws) -> None:
+async def test_no_secret_and_no_body_is_told(permitted: PermittedAws) -> None:
     """Neither the secret key nor a message's body is in the report."""
     permitted.waiting = 1
 

@@ -10,7 +10,7 @@ from email_processor.domain.errors import Cause
 from email_processor.tools.check.check import check
 from email_processor.tools.check.inspect.asking import Asker, Unasked, config
 from email_processor.tools.check.inspect.queue import may_receive
-from tests.integration.tools.check.aws import ACTIONS, QUEUE_ARN, Aws
+from tests.integration.tools.check.aws import ACTIONS, QUEUE_ARN, PermittedAws
 from tests.integration.tools.check.looking import bad, error_of, look, look_briefly, told
 from tests.support.emulators import REGION, free_port
 from tests.support.scripted_server import Fault, Reply, s3_error, sqs_error
@@ -18,7 +18,7 @@ from tests.support.scripted_server import Fault, Reply, s3_error, sqs_error
 EVERYTHING = (*ACTIONS, "unsigned GetQueueAttributes", "unsigned HeadBucket")
 
 
-async def test_nobody_listens(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_listens(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no connection is to be had, each service is one failure; STS is none."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
 
@@ -31,7 +31,7 @@ async def test_nobody_listens(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -
     assert ("skipped", "needs an answer of AWS") == told(report, "EP601")
 
 
-async def test_one_service_is_unreachable(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_service_is_unreachable(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other is looked at all the same."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_port()}")
 
@@ -41,7 +41,7 @@ async def test_one_service_is_unreachable(permitted: Aws, monkeypatch: pytest.Mo
     assert ("ok", "allowed") == told(report, "EP306")
 
 
-async def test_nobody_answers(permitted: Aws) -> None:
+async def test_nobody_answers(permitted: PermittedAws) -> None:
     """Where connections are taken and nothing comes back, the questions end by themselves."""
     permitted.instead = dict.fromkeys(EVERYTHING, Fault.HANG)
 
@@ -50,7 +50,7 @@ async def test_nobody_answers(permitted: Aws) -> None:
     assert ["EP301", "EP401"] == [code for code, (status, _) in found.items() if status == "failed"]
 
 
-async def test_answers_stop_coming(permitted: Aws) -> None:
+async def test_answers_stop_coming(permitted: PermittedAws) -> None:
     """Where strangers are answered and we are not, each question says so."""
     permitted.instead = dict.fromkeys(ACTIONS, Fault.HANG)
 
@@ -61,7 +61,7 @@ async def test_answers_stop_coming(permitted: Aws) -> None:
     )
 
 
-async def test_all_together_take_a_bounded_time(permitted: Aws) -> None:
+async def test_all_together_take_a_bounded_time(permitted: PermittedAws) -> None:
     """When the time for all is over, nothing more is waited for."""
     permitted.instead = dict.fromkeys(EVERYTHING, Fault.HANG)
 
@@ -70,7 +70,7 @@ async def test_all_together_take_a_bounded_time(permitted: Aws) -> None:
     assert ("failed", "failed") == (found["EP301"][0], found["EP401"][0])
 
 
-async def test_profile_that_does_not_exist(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_profile_that_does_not_exist(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """An AWS configuration that cannot be used is the one failure."""
     monkeypatch.setenv("AWS_PROFILE", "nobody")
 
@@ -81,7 +81,7 @@ async def test_profile_that_does_not_exist(permitted: Aws, monkeypatch: pytest.M
     assert ("skipped", "needs a usable AWS configuration") == told(report, "EP301")
 
 
-async def test_ca_bundle_that_does_not_exist(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ca_bundle_that_does_not_exist(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CA bundle that is not there is told by its path."""
     monkeypatch.setenv("AWS_CA_BUNDLE", "/nonexistent/ca.pem")
 
@@ -92,7 +92,7 @@ async def test_ca_bundle_that_does_not_exist(permitted: Aws, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("service", ["SQS", "S3"])
-async def test_endpoint_that_is_none(permitted: Aws, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endpoint_that_is_none(permitted: PermittedAws, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With an endpoint that no client takes, the service does not start: that is told as it would tell it."""
     monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", "nonsense")
 
@@ -102,7 +102,7 @@ async def test_endpoint_that_is_none(permitted: Aws, service: str, monkeypatch: 
     assert "Invalid endpoint: nonsense" in error_of(report, "EP201")
 
 
-async def test_endpoint_that_is_none_and_not_needed(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endpoint_that_is_none_and_not_needed(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service asks neither STS nor KMS, so it can do without their endpoints."""
     monkeypatch.setenv("S3_SSE", "aws:kms")
     monkeypatch.setenv("S3_KMS_KEY_ID", "alias/mail")
@@ -112,7 +112,7 @@ async def test_endpoint_that_is_none_and_not_needed(permitted: Aws, monkeypatch:
     assert {} == bad(await look())
 
 
-async def test_answers_that_are_not_s3s(permitted: Aws) -> None:
+async def test_answers_that_are_not_s3s(permitted: PermittedAws) -> None:
     """A proxy's error page in place of an answer is told as it is."""
     permitted.instead["ListObjectsV2"] = Reply(502, b"<html>Bad gateway</html>")
 
@@ -121,7 +121,7 @@ async def test_answers_that_are_not_s3s(permitted: Aws) -> None:
     assert {"EP407": "failed"} == bad(report)
 
 
-async def test_bucket_in_another_region(permitted: Aws) -> None:
+async def test_bucket_in_another_region(permitted: PermittedAws) -> None:
     """A redirect to another region tells the region."""
     permitted.instead["unsigned HeadBucket"] = Reply(301, headers={"x-amz-bucket-region": "eu-west-1"})
 
@@ -130,7 +130,7 @@ async def test_bucket_in_another_region(permitted: Aws) -> None:
     assert ("warning", "eu-west-1, but AWS_REGION is us-east-1") == told(report, "EP404")
 
 
-async def test_store_without_conditional_writes(permitted: Aws) -> None:
+async def test_store_without_conditional_writes(permitted: PermittedAws) -> None:
     """A store that says it lacks them is told apart from one that is broken."""
     permitted.instead["PutObject"] = s3_error("NotImplemented", 501)
 
@@ -140,7 +140,7 @@ async def test_store_without_conditional_writes(permitted: Aws) -> None:
     assert "If this store knows no conditional writes:\nS3_CONDITIONAL_WRITES=false" == finding.fix
 
 
-async def test_store_that_ignores_conditions(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_store_that_ignores_conditions(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that takes the second PUT is found out."""
     permitted.instead["PutObject"] = Reply(headers={"ETag": '"0"'})
     permitted.objects["/archive/quarantine/check/probe-none.json"] = b"{}"
@@ -151,7 +151,7 @@ async def test_store_that_ignores_conditions(permitted: Aws, monkeypatch: pytest
     assert told(report, "EP408")[1].endswith("holds something else")
 
 
-async def test_wrong_settings(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_wrong_settings(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not hang on the wrong setting is looked at."""
     monkeypatch.setenv("S3_BUCKET_NAME", "Not_A_Bucket")
     monkeypatch.setenv("HTTP_PORT", "many")
@@ -164,7 +164,7 @@ async def test_wrong_settings(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -
     assert permitted.objects == {}
 
 
-async def test_wrong_region(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_wrong_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a region there is nowhere to ask."""
     monkeypatch.setenv("AWS_REGION", "here")
 
@@ -175,7 +175,7 @@ async def test_wrong_region(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> 
     assert permitted.operations == []
 
 
-async def test_rule_between_queue_and_region(permitted: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rule_between_queue_and_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue in another region is not asked after in this one."""
     monkeypatch.setenv("SQS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/emails")
 
@@ -186,7 +186,7 @@ async def test_rule_between_queue_and_region(permitted: Aws, monkeypatch: pytest
     assert ("ok", "archive") == told(report, "EP403")
 
 
-async def test_offline(permitted: Aws) -> None:
+async def test_offline(permitted: PermittedAws) -> None:
     """Offline, only the settings are looked at."""
     report = await check(write=True, offline=True)
 
@@ -204,7 +204,7 @@ async def test_settings_that_cannot_be_read(tmp_path: Path) -> None:
     assert report.settings_are_wrong
 
 
-async def test_receive_at_aws_without_write(permitted: Aws) -> None:
+async def test_receive_at_aws_without_write(permitted: PermittedAws) -> None:
     """Asked for more messages than it ever gives, AWS can deny a receive, and hands nothing out."""
     session, _ = open_session(REGION)
     url = "https://sqs.us-east-1.amazonaws.com/123456789012/emails"

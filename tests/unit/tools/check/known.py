@@ -1,4 +1,4 @@
-"""Facts of an AWS where all is well, to be changed by the tests, and the findings that follow."""
+"""AwsFacts of an AWS where all is well, to be changed by the tests, and the findings that follow."""
 
 import json
 from dataclasses import replace
@@ -7,10 +7,10 @@ from typing import Any
 from email_processor.domain.errors import Cause
 from email_processor.settings import Settings
 from email_processor.tools.check.check import judge
-from email_processor.tools.check.facts import Facts
+from email_processor.tools.check.examine import AwsFacts
 from email_processor.tools.check.findings import Finding
-from email_processor.tools.check.inspect.asking import Fault, Unasked
-from email_processor.tools.check.inspect.bucket import BucketFacts, Seen
+from email_processor.tools.check.inspect.asking import Failure, Unasked
+from email_processor.tools.check.inspect.bucket import BucketFacts, HeadAnswer
 from email_processor.tools.check.inspect.identity import Identity, IdentityFacts
 from email_processor.tools.check.inspect.queue import QueueFacts
 
@@ -36,11 +36,11 @@ AES256 = {
 }
 NO_WRITE = Unasked("--write")
 
-DENIED = Fault(Cause.DENIED, "AccessDenied: No.", "Allow it.", "AccessDenied")
-MISSING = Fault(Cause.MISSING, "NonExistentQueue: No.", "Make it.", "NonExistentQueue")
-TIMEOUT = Fault(Cause.TIMEOUT, "no answer within 10 s", "Check the network.")
-REFUSED = Fault(Cause.CREDENTIALS, "InvalidClientTokenId: No.", "Give valid ones.", "InvalidClientTokenId")
-LATE = Fault(Cause.CLOCK, "RequestTimeTooSkewed: No.", "Set the clock.", "RequestTimeTooSkewed")
+DENIED = Failure(Cause.DENIED, "AccessDenied: No.", "Allow it.", "AccessDenied")
+MISSING = Failure(Cause.MISSING, "NonExistentQueue: No.", "Make it.", "NonExistentQueue")
+TIMEOUT = Failure(Cause.TIMEOUT, "no answer within 10 s", "Check the network.")
+REFUSED = Failure(Cause.CREDENTIALS, "InvalidClientTokenId: No.", "Give valid ones.", "InvalidClientTokenId")
+LATE = Failure(Cause.CLOCK, "RequestTimeTooSkewed: No.", "Set the clock.", "RequestTimeTooSkewed")
 
 
 def settings(**changed: Any) -> Settings:  # noqa: ANN401 - any setting
@@ -60,7 +60,7 @@ QUEUE = QueueFacts(
 BUCKET = BucketFacts(
     endpoint=S3,
     put_endpoint=S3,
-    seen=Seen(403, "us-east-1"),
+    seen=HeadAnswer(403, "us-east-1"),
     may_list=True,
     may_get=True,
     may_put=True,
@@ -74,9 +74,9 @@ BUCKET = BucketFacts(
 )
 
 
-def facts(**changed: Any) -> Facts:  # noqa: ANN401 - any fact
+def facts(**changed: Any) -> AwsFacts:  # noqa: ANN401 - any fact
     """All is well, but for what is changed."""
-    well = Facts(
+    well = AwsFacts(
         settings=settings(),
         configuration=None,
         provider="assume-role-with-web-identity",
@@ -88,28 +88,28 @@ def facts(**changed: Any) -> Facts:  # noqa: ANN401 - any fact
     return replace(well, **changed)
 
 
-def queue(**changed: Any) -> Facts:  # noqa: ANN401 - any fact of the queue
+def queue(**changed: Any) -> AwsFacts:  # noqa: ANN401 - any fact of the queue
     """All is well, but for what is changed of the queue."""
     return facts(queue=replace(QUEUE, **changed))
 
 
-def attributes(**changed: str) -> Facts:
+def attributes(**changed: str) -> AwsFacts:
     """All is well, but for these attributes of the queue; an empty one is not there."""
     return queue(attributes={name: value for name, value in {**ATTRIBUTES, **changed}.items() if value})
 
 
-def bucket(**changed: Any) -> Facts:  # noqa: ANN401 - any fact of the bucket
+def bucket(**changed: Any) -> AwsFacts:  # noqa: ANN401 - any fact of the bucket
     """All is well, but for what is changed of the bucket."""
     return facts(bucket=replace(BUCKET, **changed))
 
 
-def found(code: str, known: Facts) -> Finding:
+def found(code: str, known: AwsFacts) -> Finding:
     """What the check of this code finds."""
     (finding,) = (finding for finding in judge(known) if finding.code == code)
     return finding
 
 
-def told(code: str, known: Facts) -> tuple[str, str]:
+def told(code: str, known: AwsFacts) -> tuple[str, str]:
     """Status and evidence of the check of this code."""
     finding = found(code, known)
     return finding.status.value, finding.evidence

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from botocore.hooks import HierarchicalEmitter
 
-from email_processor.tools.check.inspect.asking import Tap
-from email_processor.tools.check.inspect.places import is_aws, origin_of
+from email_processor.tools.check.inspect.asking import Tap, is_aws, origin_of
 
 
 class Client:

@@ -1,23 +1,25 @@
-"""Findings about the bucket and what may be done with it."""
+"""Findings about the bucket: what may be done with it, the write probe, and its configuration."""
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from email_processor.domain.errors import Cause
 from email_processor.ports import Stored
-from email_processor.tools.check.inspect.asking import Fault, Unasked
-from email_processor.tools.check.inspect.bucket import Seen
-from email_processor.tools.check.inspect.write import PROBE, Written
-from tests.unit.tools.check.known import BUCKET, DENIED, S3, TIMEOUT, bucket, facts, found, settings, told
+from email_processor.tools.check.inspect.asking import Failure, Unasked
+from email_processor.tools.check.inspect.bucket import PROBE, HeadAnswer, Written
+from tests.unit.tools.check.known import BUCKET, DENIED, LATE, S3, TIMEOUT, bucket, facts, found, settings, told
 
 ELSEWHERE = "https://archive.s3.eu-west-1.amazonaws.com"
-NO_BUCKET = Fault(Cause.MISSING, "NoSuchBucket: No.", "", "NoSuchBucket")
-BROKEN = Fault(Cause.SERVER, "500: Internal Server Error", "", "500")
+NO_BUCKET = Failure(Cause.MISSING, "NoSuchBucket: No.", "", "NoSuchBucket")
+BROKEN = Failure(Cause.SERVER, "500: Internal Server Error", "", "500")
 KEY = "quarantine/check/probe-none.json"
 WRITTEN = Written(KEY, Stored.CREATED, Stored.ALREADY_THERE, PROBE)
+WHERE = f"s3://archive/{KEY}"
+NO = Unasked("a PUT that succeeds")
 
 
 def test_all_well() -> None:
@@ -69,15 +71,15 @@ def test_two_addresses() -> None:
 @pytest.mark.parametrize(
     ("seen", "may_list", "expected"),
     [
-        (Seen(404, None), NO_BUCKET, ("failed", "there is no bucket of the name archive")),
-        (Seen(403, None), NO_BUCKET, ("failed", "there is no bucket of the name archive")),
-        (Seen(404, None), Unasked("credentials"), ("failed", "there is no bucket of the name archive")),
-        (Seen(404, None), True, ("ok", "archive")),
-        (Seen(403, None), DENIED, ("ok", "archive (an unsigned request is answered with HTTP 403)")),
-        (Seen(503, None), DENIED, ("skipped", "S3 does not say (HTTP 503)")),
+        (HeadAnswer(404, None), NO_BUCKET, ("failed", "there is no bucket of the name archive")),
+        (HeadAnswer(403, None), NO_BUCKET, ("failed", "there is no bucket of the name archive")),
+        (HeadAnswer(404, None), Unasked("credentials"), ("failed", "there is no bucket of the name archive")),
+        (HeadAnswer(404, None), True, ("ok", "archive")),
+        (HeadAnswer(403, None), DENIED, ("ok", "archive (an unsigned request is answered with HTTP 403)")),
+        (HeadAnswer(503, None), DENIED, ("skipped", "S3 does not say (HTTP 503)")),
     ],
 )
-def test_existence(seen: Seen, may_list: bool | Fault | Unasked, expected: tuple[str, str]) -> None:
+def test_existence(seen: HeadAnswer, may_list: bool | Failure | Unasked, expected: tuple[str, str]) -> None:
     """A bucket exists if it can be listed, or if S3 answers anything but 404 to a stranger."""
     assert expected == told("EP403", bucket(seen=seen, may_list=may_list))
 
@@ -86,7 +88,7 @@ def test_missing() -> None:
     """A bucket that does not exist fails once, with the command that makes it; all else about it is skipped."""
     no = Written(KEY, NO_BUCKET, Unasked("a PUT that succeeds"), Unasked("a PUT that succeeds"))
     known = bucket(
-        seen=Seen(404, None),
+        seen=HeadAnswer(404, None),
         may_list=NO_BUCKET,
         may_get=NO_BUCKET,
         may_put=NO_BUCKET,
@@ -114,7 +116,7 @@ def test_missing() -> None:
 )
 def test_region(endpoint: str, region: str | None, expected: tuple[str, str]) -> None:
     """A bucket in another region cannot be written to at AWS; elsewhere it may be only a name."""
-    assert expected == told("EP404", bucket(endpoint=endpoint, put_endpoint=endpoint, seen=Seen(301, region)))
+    assert expected == told("EP404", bucket(endpoint=endpoint, put_endpoint=endpoint, seen=HeadAnswer(301, region)))
 
 
 @pytest.mark.parametrize(
@@ -210,3 +212,187 @@ def test_arns_of_other_partitions() -> None:
         known = facts(settings=settings(aws_region=region), bucket=replace(BUCKET, may_list=DENIED))
 
         assert f'"Resource": "arn:{partition}:s3:::archive"' in found("EP407", known).fix
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (WRITTEN, ("ok", f"{WHERE}: stored, and read back; it stays there")),
+        (
+            replace(WRITTEN, encryption="aws:kms arn:key"),
+            ("ok", f"{WHERE}: stored, and read back, encrypted with aws:kms arn:key; it stays there"),
+        ),
+        (
+            replace(WRITTEN, first=Stored.ALREADY_THERE),
+            ("ok", f"{WHERE}: was there already, from an earlier check, and read back; it stays there"),
+        ),
+        (replace(WRITTEN, back=DENIED), ("ok", f"{WHERE}: stored; to read it back is denied; it stays there")),
+        (replace(WRITTEN, back=TIMEOUT), ("failed", f"{WHERE}: stored, but not read back")),
+        (replace(WRITTEN, back=b"{}"), ("failed", f"{WHERE} holds something else")),
+        (Written(KEY, TIMEOUT, NO, NO), ("failed", "not stored")),
+        (Written(KEY, LATE, NO, NO), ("skipped", "needs the right time on this host")),
+    ],
+)
+def test_write_probe(written: Written, expected: tuple[str, str]) -> None:
+    """What became of the probe object."""
+    assert expected == told("EP408", bucket(written=written))
+
+
+@pytest.mark.parametrize(
+    ("again", "expected"),
+    [
+        (Stored.ALREADY_THERE, ("ok", "the second PUT left the first alone")),
+        (Stored.CREATED, ("warning", "this store ignores If-None-Match: the second PUT overwrote the first")),
+        (TIMEOUT, ("failed", "the second PUT failed")),
+        (NO, ("skipped", "needs a PUT that succeeds")),
+    ],
+)
+def test_conditional_writes(again: Stored | Failure | Unasked, expected: tuple[str, str]) -> None:
+    """A store that takes the second PUT would overwrite emails with their duplicates."""
+    assert expected == told("EP409", bucket(written=replace(WRITTEN, again=again)))
+
+
+def test_conditional_writes_are_off() -> None:
+    """Who has switched them off knows."""
+    known = facts(
+        settings=settings(s3_conditional_writes=False),
+        bucket=replace(BUCKET, written=replace(WRITTEN, again=Stored.CREATED)),
+    )
+
+    assert ("skipped", "not used: S3_CONDITIONAL_WRITES is false") == told("EP409", known)
+
+
+def test_denied() -> None:
+    """A denied PUT is one failure if the harmless question found it as well, else its own."""
+    written = Written(KEY, DENIED, NO, NO)
+
+    assert ("skipped", "needs s3:PutObject") == told("EP408", bucket(written=written, may_quarantine=DENIED))
+    assert ("failed", "not stored") == told("EP408", bucket(written=written))
+
+
+def test_denied_with_a_key() -> None:
+    """With KMS, a denied PUT may be about the key."""
+    known = facts(settings=settings(s3_sse="aws:kms"), bucket=replace(BUCKET, written=Written(KEY, DENIED, NO, NO)))
+
+    assert "kms:GenerateDataKey" in found("EP408", known).fix
+
+
+def test_store_without_conditional_writes() -> None:
+    """A store that says it lacks them has a setting for it."""
+    fault = Failure(Cause.SERVER, "PutObject s3://archive/k: 501 NotImplemented", "")
+
+    assert "S3_CONDITIONAL_WRITES=false" in found("EP408", bucket(written=Written(KEY, fault, NO, NO))).fix
+
+
+def test_bucket_with_default_retention() -> None:
+    """A PUT that a locked bucket refuses is explained."""
+    fault = Failure(Cause.CONFIGURATION, "PutObject s3://archive/k: 400 InvalidRequest", "Check.")
+    known = bucket(written=Written(KEY, fault, NO, NO), object_lock=locked(Mode="GOVERNANCE", Days=30))
+
+    assert "checksum" in found("EP408", known).fix
+
+
+def encrypted(**default: str) -> dict[str, Any]:
+    """A default encryption."""
+    rule = {"ApplyServerSideEncryptionByDefault": default}
+    return {"ServerSideEncryptionConfiguration": {"Rules": [{"BucketKeyEnabled": True}, rule]}}
+
+
+def locked(**retention: object) -> dict[str, Any]:
+    """An object lock with a default retention."""
+    return {"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": retention}}}
+
+
+def expiring(**rule: object) -> dict[str, Any]:
+    """A lifecycle of one rule."""
+    return {"Rules": [{"ID": "tidy", "Status": "Enabled", "Expiration": {"Days": 30}, **rule}]}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "evidence"),
+    [
+        ({}, "no default of its own"),
+        (encrypted(SSEAlgorithm="AES256"), "AES256"),
+        (encrypted(SSEAlgorithm="aws:kms", KMSMasterKeyID="arn:key"), "aws:kms arn:key"),
+    ],
+)
+def test_encryption(configuration: dict[str, Any], evidence: str) -> None:
+    """The default encryption is shown."""
+    assert ("ok", evidence) == told("EP411", bucket(encryption=configuration))
+
+
+@pytest.mark.parametrize(("configuration", "evidence"), [({}, "off"), ({"Status": "Suspended"}, "suspended")])
+def test_versioning(configuration: dict[str, Any], evidence: str) -> None:
+    """Versioning is shown."""
+    assert ("ok", evidence) == told("EP412", bucket(versioning=configuration))
+
+
+def test_object_lock_without_retention() -> None:
+    """Object lock alone asks nothing of a PUT."""
+    lock = {"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled"}}
+
+    assert ("ok", "on, without a default retention") == told("EP413", bucket(object_lock=lock))
+
+
+@pytest.mark.parametrize(
+    ("retention", "words"),
+    [
+        ({"Mode": "GOVERNANCE", "Days": 30}, "GOVERNANCE 30 days"),
+        ({"Mode": "COMPLIANCE", "Years": 7}, "COMPLIANCE 7 years"),
+    ],
+)
+def test_default_retention(retention: dict[str, object], words: str) -> None:
+    """A default retention is no obstacle: every PUT carries a checksum."""
+    lock = locked(**retention)
+
+    assert ("ok", f"on, {words} by default: it holds for every email, and for the probe of --write") == told(
+        "EP413", bucket(object_lock=lock)
+    )
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "expected"),
+    [
+        (expiring(), ("warning", "the rule tidy deletes objects under any prefix after 30 days")),
+        (
+            expiring(Filter={"Prefix": "emails/2024/"}),
+            ("warning", "the rule tidy deletes objects under emails/2024/ after 30 days"),
+        ),
+        (expiring(Prefix="em"), ("warning", "the rule tidy deletes objects under em after 30 days")),
+        (
+            expiring(ID="", Filter={"And": {"Prefix": "emails/", "ObjectSizeLessThan": 1000}}),
+            ("warning", "the rule without a name deletes objects under emails/ after 30 days"),
+        ),
+        (
+            expiring(Expiration={"Date": datetime(2030, 1, 2, tzinfo=UTC)}),
+            ("warning", "the rule tidy deletes objects under any prefix on 2030-01-02"),
+        ),
+        (expiring(Filter={"Prefix": "quarantine/"}), ("ok", "nothing under emails/ is deleted by it")),
+        (expiring(Filter={"Tag": {"Key": "k", "Value": "v"}}), ("ok", "nothing under emails/ is deleted by it")),
+        (expiring(Filter={"And": {"Tags": [{"Key": "k"}]}}), ("ok", "nothing under emails/ is deleted by it")),
+        (expiring(Status="Disabled"), ("ok", "nothing under emails/ is deleted by it")),
+        (expiring(Expiration={"ExpiredObjectDeleteMarker": True}), ("ok", "nothing under emails/ is deleted by it")),
+    ],
+)
+def test_lifecycle(lifecycle: dict[str, Any], expected: tuple[str, str]) -> None:
+    """A rule that deletes archived emails is a warning."""
+    assert expected == told("EP414", bucket(lifecycle=lifecycle))
+
+
+@pytest.mark.parametrize(
+    ("fact", "code", "action"),
+    [
+        ("encryption", "EP411", "s3:GetEncryptionConfiguration"),
+        ("versioning", "EP412", "s3:GetBucketVersioning"),
+        ("object_lock", "EP413", "s3:GetBucketObjectLockConfiguration"),
+        ("lifecycle", "EP414", "s3:GetLifecycleConfiguration"),
+    ],
+)
+def test_not_readable(fact: str, code: str, action: str) -> None:
+    """What the service need not read may be denied without a warning."""
+    faults: list[tuple[Failure, str]] = [
+        (DENIED, f"not readable without {action}, which the service does not need"),
+        (TIMEOUT, f"not readable ({TIMEOUT.error})"),
+    ]
+    for fault, evidence in faults:
+        assert ("skipped", evidence) == told(code, bucket(**{fact: fault}))

@@ -1,11 +1,11 @@
-"""Findings about credentials."""
+"""Findings about credentials and the clock."""
 
 import pytest
 
 from email_processor.domain.errors import Cause
-from email_processor.tools.check.inspect.asking import Fault, Unasked
+from email_processor.tools.check.inspect.asking import Failure, Unasked
 from email_processor.tools.check.inspect.identity import IdentityFacts
-from tests.unit.tools.check.known import DENIED, IDENTITY, LATE, REFUSED, TIMEOUT, facts, found, queue, told
+from tests.unit.tools.check.known import DENIED, IDENTITY, LATE, REFUSED, TIMEOUT, bucket, facts, found, queue, told
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_provider(provider: str, evidence: str) -> None:
 
 def test_no_credentials() -> None:
     """Without credentials the identity is not known, and neither is anything that has to be signed."""
-    none = Fault(Cause.CREDENTIALS, "NoCredentialsError: none", "Give some.")
+    none = Failure(Cause.CREDENTIALS, "NoCredentialsError: none", "Give some.")
 
     known = facts(provider=none, who=Unasked("credentials"))
 
@@ -39,7 +39,7 @@ def test_identity() -> None:
 
 
 @pytest.mark.parametrize("fault", [DENIED, TIMEOUT])
-def test_sts_is_not_needed(fault: Fault) -> None:
+def test_sts_is_not_needed(fault: Failure) -> None:
     """An STS that denies or cannot be reached is no failure: the service never asks it."""
     known = facts(who=IdentityFacts(fault))
 
@@ -67,7 +67,7 @@ def test_clock_and_identity() -> None:
 def test_configuration_that_cannot_be_used() -> None:
     """A profile that does not exist is the one failure, and all else is skipped."""
     no = Unasked("a usable AWS configuration")
-    fault = Fault(Cause.CREDENTIALS, "ProfileNotFound: nope", "")
+    fault = Failure(Cause.CREDENTIALS, "ProfileNotFound: nope", "")
     known = facts(configuration=fault, provider=no, who=no, queue=no, bucket=no, key=no)
 
     assert ("failed", "cannot be used") == told("EP201", known)
@@ -83,3 +83,43 @@ def test_no_region() -> None:
 
     for code in ("EP201", "EP202", "EP203", "EP301", "EP414", "EP501", "EP601"):
         assert ("skipped", "needs a valid AWS_REGION") == told(code, known)
+
+
+@pytest.mark.parametrize(
+    ("skew", "expected"),
+    [
+        (0.9, ("ok", "none to speak of")),
+        (-30.2, ("ok", "30 s behind")),
+        (60.0, ("ok", "60 s ahead")),
+        (61.0, ("warning", "61 s ahead")),
+        (-600.0, ("warning", "600 s behind")),
+    ],
+)
+def test_difference(skew: float, expected: tuple[str, str]) -> None:
+    """More than a minute is a warning, in either direction."""
+    no = queue(skew=None).queue
+    known = facts(who=IdentityFacts(IDENTITY, skew), queue=no, bucket=bucket(skew=None).bucket)
+
+    assert expected == told("EP601", known)
+
+
+def test_best_of_all_answers() -> None:
+    """An answer that was long on its way does not make the clock wrong."""
+    assert ("ok", "none to speak of") == told("EP601", facts(who=IdentityFacts(IDENTITY, 90.0)))
+
+
+def test_refused_for_the_time() -> None:
+    """Requests that were refused for their time make it a failure, in AWS's words."""
+    known = queue(attributes=LATE, delete=LATE, change_visibility=LATE, skew=400.0)
+    known = facts(queue=known.queue, who=IdentityFacts(LATE, 400.0), bucket=bucket(skew=400.0).bucket)
+
+    assert ("failed", "400 s ahead") == told("EP601", known)
+    assert LATE.error == found("EP601", known).error
+    assert ("skipped", "needs the right time on this host") == told("EP304", known)
+
+
+def test_nobody_says_the_time() -> None:
+    """Without any answer the clock is not known."""
+    known = facts(who=IdentityFacts(IDENTITY), queue=queue(skew=None).queue, bucket=bucket(skew=None).bucket)
+
+    assert ("skipped", "needs an answer of AWS") == told("EP601", known)

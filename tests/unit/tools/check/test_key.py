@@ -8,9 +8,9 @@ import pytest
 
 from email_processor.domain.errors import Cause
 from email_processor.ports import Stored
-from email_processor.tools.check.inspect.asking import Answer, Fault, Unasked
+from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked
+from email_processor.tools.check.inspect.bucket import PROBE, Written
 from email_processor.tools.check.inspect.key import KeyFacts
-from email_processor.tools.check.inspect.write import PROBE, Written
 from tests.unit.tools.check.known import (
     ATTRIBUTES,
     BUCKET,
@@ -27,14 +27,14 @@ from tests.unit.tools.check.known import (
 )
 
 KMS = settings(s3_sse="aws:kms", s3_kms_key_id=KEY_ARN)
-GONE = Fault(Cause.CONFIGURATION, "NotFoundException: Invalid keyId", "", "NotFoundException")
+GONE = Failure(Cause.CONFIGURATION, "NotFoundException: Invalid keyId", "", "NotFoundException")
 WRITTEN = Written("k", Stored.CREATED, Stored.ALREADY_THERE, PROBE, f"aws:kms {KEY_ARN}")
 THE_KEY = ("EP501", "EP502")
 VIA_S3 = "denied when asked directly; all right if the key's policy leaves it to S3 (kms:ViaService): --write shows"
 
 
 def key(generate: Answer[bool] = True, decrypt: Answer[bool] = True, **changed: Any) -> Any:  # noqa: ANN401 - facts
-    """Facts with a key."""
+    """AwsFacts with a key."""
     return facts(**{"settings": KMS, "key": KeyFacts(KEY_ARN, generate, decrypt), **changed})
 
 
@@ -147,7 +147,7 @@ def test_resource_of_a_key(key_id: str, resource: str) -> None:
         ({"attributes": MISSING}, ("skipped", "needs the queue")),
         ({"attributes": DENIED}, ("skipped", "needs sqs:GetQueueAttributes")),
         (
-            {"receive": Fault(Cause.ENCRYPTION, "KMS.AccessDeniedException: No.", "")},
+            {"receive": Failure(Cause.ENCRYPTION, "KMS.AccessDeniedException: No.", "")},
             ("failed", "messages cannot be decrypted"),
         ),
     ],

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from email_processor.domain.errors import Cause
-from email_processor.tools.check.inspect.asking import Fault, Unasked
+from email_processor.tools.check.inspect.asking import Failure, Unasked
 from email_processor.tools.check.judge.queue import CHANGE_VISIBILITY
 from tests.unit.tools.check.known import (
     ATTRIBUTES,
@@ -63,7 +63,7 @@ def test_unreachable() -> None:
 
 def test_answer_that_cannot_be_understood() -> None:
     """What has no fix of its own is about the endpoint."""
-    known = queue(unreachable=Fault(Cause.SERVER, "ResponseParserError: No.", ""))
+    known = queue(unreachable=Failure(Cause.SERVER, "ResponseParserError: No.", ""))
 
     assert ("failed", f"no answer from {SQS}") == told("EP301", known)
     assert "AWS_ENDPOINT_URL" in found("EP301", known).fix
@@ -105,7 +105,7 @@ def test_missing() -> None:
 
 def test_missing_where_there_is_no_sqs() -> None:
     """A bare 404 is not what SQS says of a queue."""
-    known = queue(attributes=Fault(Cause.MISSING, "404", "", "404"), delete=MISSING, change_visibility=MISSING)
+    known = queue(attributes=Failure(Cause.MISSING, "404", "", "404"), delete=MISSING, change_visibility=MISSING)
 
     assert ("failed", f"{SQS} does not look like SQS") == told("EP303", known)
 
@@ -177,10 +177,10 @@ def test_neither_allowed_nor_denied() -> None:
             ("skipped", "needs --write: only a receive can show it, and that counts against maxReceiveCount"),
         ),
         (Unasked("an empty queue"), ("skipped", "needs an empty queue")),
-        (Fault(Cause.ENCRYPTION, "KMS.AccessDeniedException: No.", ""), ("skipped", "needs the queue's key")),
+        (Failure(Cause.ENCRYPTION, "KMS.AccessDeniedException: No.", ""), ("skipped", "needs the queue's key")),
     ],
 )
-def test_receive(receive: int | Unasked | Fault, expected: tuple[str, str]) -> None:
+def test_receive(receive: int | Unasked | Failure, expected: tuple[str, str]) -> None:
     """A receive that was made says what it did; one that was not says why."""
     assert expected == told("EP305", queue(receive=receive))
 

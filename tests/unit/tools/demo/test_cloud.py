@@ -70,7 +70,7 @@ def test_in_an_outage_s3_answers_503_and_sqs_goes_on(switch: FaultSwitch, cloud:
     """Nothing of it reaches the bucket, and it ends."""
     switch.s3_is_down = True
     status, answer = ask(switch, b"an object")
-    assert status == "503 Service Unavailable"
+    assert status == "503 ServiceProcess Unavailable"
     assert b"<Code>ServiceUnavailable</Code>" in answer
     assert ask(switch, b"{}", "AmazonSQS.ReceiveMessage")[0] == "200 OK"
     switch.s3_is_down = False

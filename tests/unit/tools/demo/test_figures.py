@@ -13,7 +13,7 @@ from email_processor.domain.errors import Cause, Reason
 from email_processor.metrics import Metrics, Operation
 from email_processor.tools.demo import figures as module
 from email_processor.tools.demo.figures import Figures, Watch, read, watching
-from email_processor.tools.demo.process import DemoError, Service
+from email_processor.tools.demo.process import DemoError, ServiceProcess
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ async def following(answer: Callable[[], str], seen: list[Figures]) -> AsyncIter
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    service = Service(cast("asyncio.subprocess.Process", None), lambda _entry: None)
+    service = ServiceProcess(cast("asyncio.subprocess.Process", None), lambda _entry: None)
     service._note(b'{"event":"started","port":%d}' % runner.addresses[0][1])
     ends: list[asyncio.Task[None]] = []
     try:

@@ -6,7 +6,7 @@ import pytest
 
 from email_processor.domain.errors import Reason
 from email_processor.tools.demo import proof
-from email_processor.tools.demo.account import Version
+from email_processor.tools.demo.cloud import Version
 from email_processor.tools.send.samples.generate import Sample
 
 BODY = json.dumps(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from email_processor.tools.demo.keyboard import keys
+from email_processor.tools.demo.keep import keys
 from email_processor.tools.demo.run import Ending, program
 from email_processor.tools.demo.tour import Options
 

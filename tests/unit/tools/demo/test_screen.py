@@ -7,9 +7,9 @@ import re
 import pytest
 from rich.console import Console
 
-from email_processor.tools.demo.account import Version
+from email_processor.tools.demo.cloud import Version
 from email_processor.tools.demo.figures import Figures
-from email_processor.tools.demo.proof import Verdict
+from email_processor.tools.demo.proof import Claim
 from email_processor.tools.demo.screen import Screen
 
 ESCAPE = "\x1b"
@@ -163,7 +163,7 @@ def test_a_line_of_the_log_is_cut_on_a_terminal(live: Screen, output: io.StringI
 
 def test_verdicts_are_marked(plain: Screen, output: io.StringIO) -> None:
     """So that a failed one cannot be missed."""
-    plain.verdicts([Verdict("this holds", is_good=True), Verdict("this does not", is_good=False)])
+    plain.verdicts([Claim("this holds", is_good=True), Claim("this does not", is_good=False)])
     assert output.getvalue().splitlines() == ["  ✓ this holds", "  ✗ this does not"]
 
 

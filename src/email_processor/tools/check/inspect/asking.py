@@ -3,29 +3,45 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
+import aioboto3
 from aiobotocore.config import AioConfig
 from botocore import UNSIGNED
 from botocore.exceptions import BotoCoreError, ClientError
 
 from email_processor import __version__
-from email_processor.aws.connect import client_config
+from email_processor.aws.archive import StoreOptions
+from email_processor.aws.connect import Aws, QueueOptions, ca_bundle, client_config, connect, open_session
+from email_processor.aws.credentials import Credentials
 from email_processor.aws.faults import explain, fix_for
 from email_processor.domain.errors import Cause, ServiceFaultError, StartError
-from email_processor.tools.check.inspect.places import origin_of
 
+AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 SECONDS_PER_QUESTION = 10.0
 SECONDS_IN_ALL = 50.0
 
 T = TypeVar("T")
+PAYLOAD_MAX_BYTES = 0  # none is read here
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL, without the user and password that may stand in it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def is_aws(url: str) -> bool:
+    """Whether `url` is at AWS itself."""
+    return (urlsplit(url).hostname or "").endswith(AWS_DOMAINS)
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Failure:
     """A question that was answered with no, or not at all. `code` is AWS's own, empty if it did not answer."""
 
     cause: Cause
@@ -34,7 +50,7 @@ class Fault:
     code: str = ""
 
     @classmethod
-    def of(cls, error: Exception) -> "Fault":
+    def of(cls, error: Exception) -> "Failure":
         """What a client or one of our ports raised."""
         if isinstance(error, StartError):
             return cls(Cause.CONFIGURATION, error.detail, error.fix)
@@ -53,7 +69,7 @@ class Unasked:
     needs: str
 
 
-Answer: TypeAlias = T | Fault | Unasked
+Answer: TypeAlias = T | Failure | Unasked
 
 
 class Asker:
@@ -65,16 +81,16 @@ class Asker:
         self._per_question = per_question
         self._end = self._now() + in_all
 
-    async def __call__(self, question: Awaitable[T]) -> T | Fault:
+    async def __call__(self, question: Awaitable[T]) -> T | Failure:
         """The answer, or why there is none."""
         start = self._now()
         try:
             async with asyncio.timeout_at(min(start + self._per_question, self._end)):
                 return await question
         except TimeoutError:
-            return Fault(Cause.TIMEOUT, f"no answer within {self._now() - start:.0f} s", fix_for(Cause.TIMEOUT))
+            return Failure(Cause.TIMEOUT, f"no answer within {self._now() - start:.0f} s", fix_for(Cause.TIMEOUT))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the reader has to be told
-            return Fault.of(error)
+            return Failure.of(error)
 
 
 class Tap:
@@ -127,3 +143,27 @@ def config() -> AioConfig:
         timeout=SECONDS_PER_QUESTION,
         request_checksum_calculation="when_required",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An AWS configuration that can be used."""
+
+    session: aioboto3.Session
+    credentials: Credentials
+    ports: Aws
+
+
+async def open_aws(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions) -> Opened:
+    """Open it for as long as `stack` lasts. Nothing is sent.
+
+    Raises:
+        StartError: nothing works with this AWS configuration.
+    """
+    ports = await stack.enter_async_context(connect(queue, store, PAYLOAD_MAX_BYTES))
+    session, credentials = open_session(store.region)
+    try:
+        ca_bundle(session)
+    except OSError as error:
+        raise StartError(f"The CA bundle cannot be read: {error}.", fix="Correct AWS_CA_BUNDLE.") from error
+    return Opened(session, credentials, ports)

@@ -9,16 +9,24 @@ from botocore.exceptions import ClientError
 
 from email_processor.aws.archive import StoreOptions
 from email_processor.aws.endpoints import bucket_address
-from email_processor.tools.check.inspect.asking import Answer, Asker, Fault, Tap, Unasked, config, unsigned
-from email_processor.tools.check.inspect.opening import Opened
-from email_processor.tools.check.inspect.places import origin_of
-from email_processor.tools.check.inspect.write import Written, write
+from email_processor.ports import Archive, Stored
+from email_processor.tools.check.inspect.asking import (
+    Answer,
+    Asker,
+    Failure,
+    Opened,
+    Tap,
+    Unasked,
+    config,
+    origin_of,
+    unsigned,
+)
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
+PROBE = b'{"check":"email-processor","note":"Written by `email-processor check --write`. It can be deleted."}'
 NO_UPLOAD = "email-processor-check"  # no bucket ever gives out such an upload id
-MISSING = 404
 
 ABSENT = frozenset(
     {
@@ -30,7 +38,21 @@ ABSENT = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Written:
+    """A real PUT through the service's own archive, the same once more, and a GET of the key.
+
+    `back` is the object's bytes and `encryption` what S3 said of it, as in `aws:kms arn:aws:kms:...`.
+    """
+
+    key: str
+    first: Stored | Failure
+    again: Answer[Stored]
+    back: Answer[bytes]
+    encryption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadAnswer:
     """The answer to an unsigned HEAD of the bucket: S3 gives status and region even where it allows nothing."""
 
     status: int
@@ -46,7 +68,7 @@ class BucketFacts:
 
     endpoint: str
     put_endpoint: str
-    seen: Seen | Fault
+    seen: HeadAnswer | Failure
     may_list: Answer[bool]
     may_get: Answer[bool]
     may_put: Answer[bool]
@@ -69,7 +91,7 @@ class DefaultEncryption:
 
 def default_encryption(facts: BucketFacts) -> DefaultEncryption | None:
     """The bucket's default encryption; None if it has none, or it could not be read."""
-    if isinstance(facts.encryption, Fault | Unasked):
+    if isinstance(facts.encryption, Failure | Unasked):
         return None
     rules = facts.encryption.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
     defaults = [
@@ -101,9 +123,9 @@ async def inspect_bucket(ask: Asker, opened: Opened, plan: BucketPlan, *, signed
         tap = Tap(client)
         put_origin = origin_of((await bucket_address(client, plan.store.bucket))[0])
         seen = await ask(_seen(client, plan.store.bucket))
-        if signed and isinstance(seen, Seen):
+        if signed and isinstance(seen, HeadAnswer):
             return await _with_credentials(ask, opened, plan, client, tap, put_origin, seen)
-    no = Unasked("credentials" if isinstance(seen, Seen) else "an answer of S3")
+    no = Unasked("credentials" if isinstance(seen, HeadAnswer) else "an answer of S3")
     return BucketFacts(
         endpoint=tap.origin or put_origin,
         put_endpoint=put_origin,
@@ -122,7 +144,7 @@ async def inspect_bucket(ask: Asker, opened: Opened, plan: BucketPlan, *, signed
 
 
 async def _with_credentials(
-    ask: Asker, opened: Opened, plan: BucketPlan, client: "S3Client", tap: Tap, put_origin: str, seen: Seen
+    ask: Asker, opened: Opened, plan: BucketPlan, client: "S3Client", tap: Tap, put_origin: str, seen: HeadAnswer
 ) -> BucketFacts:
     bucket = plan.store.bucket
     async with asyncio.TaskGroup() as tasks:
@@ -136,7 +158,7 @@ async def _with_credentials(
         lifecycle = tasks.create_task(ask(_unless_absent(client.get_bucket_lifecycle_configuration(Bucket=bucket))))
     written: Written | Unasked = Unasked("--write")
     if plan.write:
-        written = await write(ask, opened.ports.archive, client, bucket, plan.probe_key)
+        written = await _write(ask, opened.ports.archive, client, bucket, plan.probe_key)
     return BucketFacts(
         endpoint=tap.origin or put_origin,
         put_endpoint=put_origin,
@@ -154,7 +176,7 @@ async def _with_credentials(
     )
 
 
-async def _seen(client: "S3Client", bucket: str) -> Seen:
+async def _seen(client: "S3Client", bucket: str) -> HeadAnswer:
     """S3 tells anyone whether a bucket exists (404 or not) and in which region."""
     try:
         with unsigned(client, "s3.HeadBucket"):
@@ -162,7 +184,7 @@ async def _seen(client: "S3Client", bucket: str) -> Seen:
     except ClientError as error:
         answer = error.response
     facts = answer["ResponseMetadata"]
-    return Seen(facts["HTTPStatusCode"], facts["HTTPHeaders"].get("x-amz-bucket-region"))
+    return HeadAnswer(facts["HTTPStatusCode"], facts["HTTPHeaders"].get("x-amz-bucket-region"))
 
 
 async def _lists(client: "S3Client", bucket: str, prefix: str) -> bool:
@@ -205,3 +227,21 @@ async def _unless_absent(configuration: Awaitable[Any]) -> Mapping[str, Any]:
             raise
         return {}
     return answer
+
+
+async def _write(ask: Asker, archive: Archive, client: "S3Client", bucket: str, key: str) -> Written:
+    """Store the probe as the service stores an email, see whether a second PUT leaves it alone, and read it back."""
+    first = await ask(archive.put(key, PROBE))
+    if isinstance(first, Failure):
+        no = Unasked("a PUT that succeeds")
+        return Written(key, first, no, no)
+    again = await ask(archive.put(key, PROBE))
+    back = await ask(_read(client, bucket, key))
+    return Written(key, first, again, back) if isinstance(back, Failure) else Written(key, first, again, *back)
+
+
+async def _read(client: "S3Client", bucket: str, key: str) -> tuple[bytes, str]:
+    answer = await client.get_object(Bucket=bucket, Key=key)
+    async with answer["Body"]:
+        body = await answer["Body"].read(len(PROBE) + 1)
+    return body, f"{answer.get('ServerSideEncryption', '')} {answer.get('SSEKMSKeyId', '')}".strip()

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError
 
 from email_processor.aws.credentials import Credentials
-from email_processor.tools.check.inspect.asking import Asker, Fault, Tap, config
-from email_processor.tools.check.inspect.opening import Opened
+from email_processor.tools.check.inspect.asking import Asker, Failure, Opened, Tap, config
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +20,14 @@ class Identity:
 class IdentityFacts:
     """What STS says, and how far this host's clock is ahead of it (seconds)."""
 
-    identity: Identity | Fault
+    identity: Identity | Failure
     skew: float | None = None
 
 
-async def find_provider(ask: Asker, credentials: Credentials) -> str | Fault:
+async def find_provider(ask: Asker, credentials: Credentials) -> str | Failure:
     """What gives the credentials, as botocore names it."""
     found = await ask(credentials.get_frozen_credentials())
-    return found if isinstance(found, Fault) else credentials.provider
+    return found if isinstance(found, Failure) else credentials.provider
 
 
 async def inspect_identity(ask: Asker, opened: Opened) -> IdentityFacts:
@@ -37,8 +36,8 @@ async def inspect_identity(ask: Asker, opened: Opened) -> IdentityFacts:
         async with opened.session.client("sts", config=config()) as sts:
             tap = Tap(sts)
             answer = await ask(sts.get_caller_identity())
-            if isinstance(answer, Fault):
+            if isinstance(answer, Failure):
                 return IdentityFacts(answer, tap.skew)
             return IdentityFacts(Identity(answer["Account"], answer["Arn"]), tap.skew)
     except (BotoCoreError, OSError, ValueError) as error:
-        return IdentityFacts(Fault.of(error))
+        return IdentityFacts(Failure.of(error))

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError
 
-from email_processor.tools.check.inspect.asking import Answer, Asker, Fault, Unasked, config
-from email_processor.tools.check.inspect.opening import Opened
+from email_processor.tools.check.inspect.asking import Answer, Asker, Failure, Opened, Unasked, config
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +21,10 @@ async def inspect_key(ask: Asker, opened: Opened, key_id: str) -> KeyFacts:
     try:
         async with opened.session.client("kms", config=config()) as kms:
             made = await ask(kms.generate_data_key(KeyId=key_id, KeySpec="AES_256"))
-            if isinstance(made, Fault):
+            if isinstance(made, Failure):
                 return KeyFacts(key_id, made, Unasked("kms:GenerateDataKey"))
             read = await ask(kms.decrypt(KeyId=key_id, CiphertextBlob=made["CiphertextBlob"]))
-            return KeyFacts(key_id, generate=True, decrypt=read if isinstance(read, Fault) else True)
+            return KeyFacts(key_id, generate=True, decrypt=read if isinstance(read, Failure) else True)
     except (BotoCoreError, OSError, ValueError) as error:
-        fault = Fault.of(error)
+        fault = Failure.of(error)
         return KeyFacts(key_id, fault, fault)

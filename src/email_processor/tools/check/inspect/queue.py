@@ -11,9 +11,17 @@ from botocore.exceptions import ClientError
 
 from email_processor.aws.inbox import SqsInbox
 from email_processor.domain.errors import Cause
-from email_processor.tools.check.inspect.asking import Answer, Asker, Fault, Tap, Unasked, config, unsigned
-from email_processor.tools.check.inspect.opening import Opened
-from email_processor.tools.check.inspect.places import is_aws
+from email_processor.tools.check.inspect.asking import (
+    Answer,
+    Asker,
+    Failure,
+    Opened,
+    Tap,
+    Unasked,
+    config,
+    is_aws,
+    unsigned,
+)
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
@@ -24,7 +32,7 @@ RECEIVES_TO_SPARE = 3  # maxReceiveCount from which on one receive more does no 
 
 
 @dataclass(frozen=True, slots=True)
-class Redrive:
+class RedrivePolicy:
     """After how many receives the queue moves a message, and to which queue (its ARN)."""
 
     limit: int
@@ -40,7 +48,7 @@ class QueueFacts:
     """
 
     endpoint: str
-    unreachable: Fault | None
+    unreachable: Failure | None
     attributes: Answer[Mapping[str, str]]
     delete: Answer[bool]
     change_visibility: Answer[bool]
@@ -53,7 +61,7 @@ async def inspect_queue(ask: Asker, opened: Opened, url: str, *, signed: bool, w
     async with opened.session.client("sqs", config=config()) as client:
         endpoint, tap = client.meta.endpoint_url, Tap(client)
         answered = await ask(_any_answer(client, url))
-        if isinstance(answered, Fault):
+        if isinstance(answered, Failure):
             return _nothing(endpoint, answered, "an answer of SQS", tap.skew)
         if not signed:
             return _nothing(endpoint, None, "credentials", tap.skew)
@@ -66,7 +74,7 @@ async def inspect_queue(ask: Asker, opened: Opened, url: str, *, signed: bool, w
     return QueueFacts(endpoint, None, attributes.result(), delete.result(), change.result(), receive, tap.skew)
 
 
-def _nothing(endpoint: str, unreachable: Fault | None, needs: str, skew: float | None) -> QueueFacts:
+def _nothing(endpoint: str, unreachable: Failure | None, needs: str, skew: float | None) -> QueueFacts:
     no = Unasked(needs)
     return QueueFacts(endpoint, unreachable, no, no, no, no, skew)
 
@@ -90,7 +98,7 @@ async def _is_allowed(probe: Awaitable[object]) -> bool:
 
 
 async def _receive(
-    ask: Asker, client: "SQSClient", inbox: SqsInbox, url: str, attributes: Mapping[str, str] | Fault, *, write: bool
+    ask: Asker, client: "SQSClient", inbox: SqsInbox, url: str, attributes: Mapping[str, str] | Failure, *, write: bool
 ) -> Answer[int]:
     """Receive one message at the most, and only if `write` allows it: a receive counts for the dead-letter policy.
 
@@ -98,31 +106,31 @@ async def _receive(
     """
     if not write:
         return await may_receive(ask, client, url) if is_aws(client.meta.endpoint_url) else Unasked("--write")
-    if isinstance(attributes, Fault):
+    if isinstance(attributes, Failure):
         return Unasked("sqs:GetQueueAttributes, to know that a receive does no harm")
     redrive = redrive_of(attributes)
     waiting = attributes.get("ApproximateNumberOfMessages", "0") != "0"
     if waiting and redrive is not None and redrive.limit < RECEIVES_TO_SPARE:
         return Unasked(f"an empty queue: with a maxReceiveCount of {redrive.limit} a receive more would do harm")
     messages = await ask(inbox.receive(1, 0))
-    return messages if isinstance(messages, Fault) else len(messages)
+    return messages if isinstance(messages, Failure) else len(messages)
 
 
-async def may_receive(ask: Asker, client: "SQSClient", url: str) -> Fault | Unasked:
+async def may_receive(ask: Asker, client: "SQSClient", url: str) -> Failure | Unasked:
     """Ask AWS for more messages than it ever gives: a denial is an answer, the error about the number is none.
 
     For AWS only: an emulator may be generous and hand messages out.
     """
     answer = await ask(client.receive_message(QueueUrl=url, MaxNumberOfMessages=TOO_MANY))
-    if isinstance(answer, Fault) and answer.cause is Cause.DENIED:
+    if isinstance(answer, Failure) and answer.cause is Cause.DENIED:
         return answer
     return Unasked("--write")
 
 
-def redrive_of(attributes: Mapping[str, str]) -> Redrive | None:
+def redrive_of(attributes: Mapping[str, str]) -> RedrivePolicy | None:
     """The queue's redrive policy; None if it has none that can be read."""
     try:
         policy = json.loads(attributes.get("RedrivePolicy") or "{}")
-        return Redrive(int(policy["maxReceiveCount"]), str(policy["deadLetterTargetArn"]))
+        return RedrivePolicy(int(policy["maxReceiveCount"]), str(policy["deadLetterTargetArn"]))
     except (KeyError, TypeError, ValueError):
         return None

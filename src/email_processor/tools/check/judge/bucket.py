@@ -1,19 +1,32 @@
-"""The bucket: reaching it, and what we may do with it."""
+"""The bucket: reaching it, what we may do with it, the write probe, and how it is configured."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from email_processor.domain.errors import Cause
+from email_processor.ports import Stored
+from email_processor.settings import Settings
 from email_processor.tools.check.codes import Group
-from email_processor.tools.check.facts import Facts, is_denied
-from email_processor.tools.check.findings import Finding, Status, blocked, failed, ok, skip_group, skipped, warning
-from email_processor.tools.check.fixes import ENDPOINT_FIX, bucket_arn, command, object_arn
-from email_processor.tools.check.inspect.asking import Fault, Unasked
-from email_processor.tools.check.inspect.bucket import BucketFacts
-from email_processor.tools.check.inspect.places import is_aws
-from email_processor.tools.check.inspect.write import Written
-from email_processor.tools.check.judge.configuration import judge_configuration
-from email_processor.tools.check.judge.probe import judge_probe
-from email_processor.tools.check.permissions import Permission
+from email_processor.tools.check.examine import AwsFacts, is_denied
+from email_processor.tools.check.findings import (
+    ENDPOINT_FIX,
+    Finding,
+    Permission,
+    Status,
+    allow,
+    blocked,
+    bucket_arn,
+    command,
+    failed,
+    object_arn,
+    ok,
+    skip_group,
+    skipped,
+    warning,
+)
+from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked, is_aws
+from email_processor.tools.check.inspect.bucket import PROBE, BucketFacts, Written, default_encryption
 
 GET = Permission("EP406", Status.WARNING, "bodies that the SQS extended client put into a bucket cannot be fetched")
 LIST = Permission("EP407", Status.WARNING, "a missing object looks like a denied one")
@@ -21,7 +34,7 @@ NOT_FOUND = 404
 SERVER_ERROR = 500
 
 
-def judge_bucket(facts: Facts) -> Iterator[Finding]:
+def judge_bucket(facts: AwsFacts) -> Iterator[Finding]:
     """From the way there to the finer points."""
     bucket = facts.bucket
     if isinstance(bucket, Unasked):
@@ -34,12 +47,12 @@ def judge_bucket(facts: Facts) -> Iterator[Finding]:
     yield _put(facts, bucket)
     yield _get(facts, bucket)
     yield _list(facts, bucket)
-    yield from judge_probe(facts, bucket)
-    yield from judge_configuration(bucket, facts.settings)
+    yield from _write_probe(facts, bucket)
+    yield from _configuration(bucket, facts.settings)
 
 
 def _endpoint(bucket: BucketFacts) -> Finding:
-    if isinstance(bucket.seen, Fault):
+    if isinstance(bucket.seen, Failure):
         where = f"no answer from {bucket.endpoint}"
         return failed("EP401", where, error=bucket.seen.error, fix=bucket.seen.fix or ENDPOINT_FIX)
     return ok("EP401", f"{bucket.endpoint} answers")
@@ -55,19 +68,19 @@ def _one_address(bucket: BucketFacts) -> Finding:
     return ok("EP402", f"PUTs and all other requests go to {bucket.put_endpoint}")
 
 
-def _exists(facts: Facts, bucket: BucketFacts) -> Finding:
+def _exists(facts: AwsFacts, bucket: BucketFacts) -> Finding:
     name, region = facts.settings.s3_bucket_name, facts.settings.aws_region
     if bucket.may_list is True:
         return ok("EP403", name)
-    if isinstance(bucket.seen, Fault):
+    if isinstance(bucket.seen, Failure):
         return skipped("EP403", "needs an answer of S3")
     if bucket.seen.status == NOT_FOUND or (
-        isinstance(bucket.may_list, Fault) and bucket.may_list.cause is Cause.MISSING
+        isinstance(bucket.may_list, Failure) and bucket.may_list.cause is Cause.MISSING
     ):
         return failed(
             "EP403",
             f"there is no bucket of the name {name}",
-            error=bucket.may_list.error if isinstance(bucket.may_list, Fault) else f"HTTP {bucket.seen.status}",
+            error=bucket.may_list.error if isinstance(bucket.may_list, Failure) else f"HTTP {bucket.seen.status}",
             fix="Correct S3_BUCKET_NAME, or make it:\n"
             + command("aws", "s3", "mb", f"s3://{name}", "--region", region),
         )
@@ -76,8 +89,8 @@ def _exists(facts: Facts, bucket: BucketFacts) -> Finding:
     return ok("EP403", f"{name} (an unsigned request is answered with HTTP {bucket.seen.status})")
 
 
-def _region(facts: Facts, bucket: BucketFacts) -> Finding:
-    if isinstance(bucket.seen, Fault):
+def _region(facts: AwsFacts, bucket: BucketFacts) -> Finding:
+    if isinstance(bucket.seen, Failure):
         return skipped("EP404", "needs an answer of S3")
     ours, theirs = facts.settings.aws_region, bucket.seen.region
     if bucket.seen.status == NOT_FOUND:
@@ -94,12 +107,12 @@ def _region(facts: Facts, bucket: BucketFacts) -> Finding:
     return warning("EP404", f"{theirs}, but AWS_REGION is {ours}", fix=fix)
 
 
-def _put(facts: Facts, bucket: BucketFacts) -> Finding:
+def _put(facts: AwsFacts, bucket: BucketFacts) -> Finding:
     settings = facts.settings
-    if isinstance(bucket.written, Written) and not isinstance(bucket.written.first, Fault):
+    if isinstance(bucket.written, Written) and not isinstance(bucket.written.first, Failure):
         return ok("EP405", "allowed (a real PUT)")
     answers = {settings.s3_key_prefix: bucket.may_put, settings.s3_quarantine_prefix: bucket.may_quarantine}
-    refusals = {prefix: answer for prefix, answer in answers.items() if isinstance(answer, Fault | Unasked)}
+    refusals = {prefix: answer for prefix, answer in answers.items() if isinstance(answer, Failure | Unasked)}
     denials = {prefix: answer for prefix, answer in refusals.items() if is_denied(answer)}
     if denials:
         resources = [object_arn(settings.s3_bucket_name, prefix, settings.aws_region) for prefix in denials]
@@ -117,21 +130,171 @@ def _under(prefixes: Iterable[str]) -> str:
     return " and ".join(f"{prefix}/" for prefix in prefixes)
 
 
-def _get(facts: Facts, bucket: BucketFacts) -> Finding:
+def _get(facts: AwsFacts, bucket: BucketFacts) -> Finding:
     back = bucket.written.back if isinstance(bucket.written, Written) else None
     answer = bucket.may_get
     if back is not None and not isinstance(back, Unasked):
-        answer = back if isinstance(back, Fault) else True  # of an object that is there for sure
+        answer = back if isinstance(back, Failure) else True  # of an object that is there for sure
     elif is_denied(answer) and bucket.may_list is not True and "s3:GetObject" not in answer.error:
         return skipped("EP406", "needs s3:ListBucket: without it, S3 denies a GET of what is not there")
-    if isinstance(answer, Fault | Unasked):
+    if isinstance(answer, Failure | Unasked):
         everything = f"{bucket_arn(facts.settings.s3_bucket_name, facts.settings.aws_region)}/*"
         return GET.refused(answer, everything, facts.identity, missing="the bucket")
     return ok("EP406", "allowed")
 
 
-def _list(facts: Facts, bucket: BucketFacts) -> Finding:
-    if isinstance(bucket.may_list, Fault | Unasked):
+def _list(facts: AwsFacts, bucket: BucketFacts) -> Finding:
+    if isinstance(bucket.may_list, Failure | Unasked):
         arn = bucket_arn(facts.settings.s3_bucket_name, facts.settings.aws_region)
         return LIST.refused(bucket.may_list, arn, facts.identity, missing="the bucket")
     return ok("EP407", "allowed")
+
+
+def _write_probe(facts: AwsFacts, bucket: BucketFacts) -> Iterator[Finding]:
+    """A real PUT, a second one, and a GET."""
+    written = bucket.written
+    if isinstance(written, Unasked):
+        yield skipped("EP408", f"needs {written.needs}")
+        yield skipped("EP409", f"needs {written.needs}")
+        return
+    yield _not_stored(facts, bucket, written.first) if isinstance(written.first, Failure) else _stored(facts, written)
+    yield _conditional(facts, written)
+
+
+def _not_stored(facts: AwsFacts, bucket: BucketFacts, answer: Failure) -> Finding:
+    fault = blocked("EP408", answer, missing="the bucket")
+    if isinstance(fault, Finding):
+        return fault
+    settings = facts.settings
+    fix = fault.fix
+    if is_denied(fault) and is_denied(bucket.may_quarantine):
+        return skipped("EP408", "needs s3:PutObject")
+    if fault.cause is Cause.DENIED:
+        where = object_arn(settings.s3_bucket_name, settings.s3_quarantine_prefix, settings.aws_region)
+        fix = allow("s3:PutObject", where, fault, facts.identity)
+        if settings.s3_sse == "aws:kms":
+            fix += "\nIf that is allowed already, it is the KMS key: kms:GenerateDataKey and kms:Decrypt."
+    elif "501" in fault.error and settings.s3_conditional_writes:
+        fix = "If this store knows no conditional writes:\nS3_CONDITIONAL_WRITES=false"
+    elif _default_retention(bucket) is not None:
+        fix = "Take the default retention off the bucket: with it, S3 refuses PUTs without a checksum."
+    return failed("EP408", "not stored", error=fault.error, fix=fix)
+
+
+def _stored(facts: AwsFacts, written: Written) -> Finding:
+    where = f"s3://{facts.settings.s3_bucket_name}/{written.key}"
+    how = "stored" if written.first is Stored.CREATED else "was there already, from an earlier check"
+    if isinstance(written.back, bytes):
+        if written.back != PROBE:
+            return failed("EP408", f"{where} holds something else", fix="Look who writes there, and delete it.")
+        under = f", encrypted with {written.encryption}" if written.encryption else ""
+        return ok("EP408", f"{where}: {how}, and read back{under}; it stays there")
+    if isinstance(written.back, Failure) and not is_denied(written.back):
+        return failed("EP408", f"{where}: {how}, but not read back", error=written.back.error, fix=written.back.fix)
+    return ok("EP408", f"{where}: {how}; to read it back is denied; it stays there")
+
+
+def _conditional(facts: AwsFacts, written: Written) -> Finding:
+    if not facts.settings.s3_conditional_writes:
+        return skipped("EP409", "not used: S3_CONDITIONAL_WRITES is false")
+    if isinstance(written.again, Unasked):
+        return skipped("EP409", f"needs {written.again.needs}")
+    if isinstance(written.again, Failure):
+        return failed("EP409", "the second PUT failed", error=written.again.error, fix=written.again.fix)
+    if written.again is Stored.CREATED:
+        return warning(
+            "EP409",
+            "this store ignores If-None-Match: the second PUT overwrote the first",
+            fix="Duplicates will overwrite their object with the same bytes. To say that this is known:\n"
+            "S3_CONDITIONAL_WRITES=false",
+        )
+    return ok("EP409", "the second PUT left the first alone")
+
+
+def _configuration(bucket: BucketFacts, settings: Settings) -> Iterator[Finding]:
+    """Nothing that the service needs to read."""
+    yield _unreadable("EP411", bucket.encryption, "s3:GetEncryptionConfiguration") or _encryption(bucket)
+    yield _unreadable("EP412", bucket.versioning, "s3:GetBucketVersioning") or _versioning(bucket.versioning)
+    yield _unreadable("EP413", bucket.object_lock, "s3:GetBucketObjectLockConfiguration") or _object_lock(bucket)
+    yield _unreadable("EP414", bucket.lifecycle, "s3:GetLifecycleConfiguration") or _lifecycle(
+        bucket.lifecycle, settings
+    )
+
+
+def _unreadable(code: str, answer: Answer[Mapping[str, Any]], action: str) -> Finding | None:
+    if not isinstance(answer, Failure | Unasked):
+        return None
+    fault = blocked(code, answer, missing="the bucket")
+    if isinstance(fault, Finding):
+        return fault
+    if fault.cause is Cause.DENIED:
+        return skipped(code, f"not readable without {action}, which the service does not need")
+    return skipped(code, f"not readable ({fault.error})")
+
+
+def _encryption(bucket: BucketFacts) -> Finding:
+    default = default_encryption(bucket)
+    if default is None:
+        return ok("EP411", "no default of its own")
+    return ok("EP411", " ".join(part for part in (default.algorithm, default.key_id) if part))
+
+
+def _versioning(answer: Answer[Mapping[str, Any]]) -> Finding:
+    status = answer.get("Status") if isinstance(answer, Mapping) else None
+    return ok("EP412", str(status or "off").lower())
+
+
+def _object_lock(bucket: BucketFacts) -> Finding:
+    if isinstance(bucket.object_lock, Mapping) and not bucket.object_lock:
+        return ok("EP413", "off")
+    retention = _default_retention(bucket)
+    if retention is None:
+        return ok("EP413", "on, without a default retention")
+    return ok("EP413", f"on, {retention} by default: it holds for every email, and for the probe of --write")
+
+
+def _default_retention(bucket: BucketFacts) -> str | None:
+    """How long a new object is locked, as in `GOVERNANCE 30 days`; None if it is not, or if that cannot be read."""
+    if not isinstance(bucket.object_lock, Mapping):
+        return None
+    rule = bucket.object_lock.get("ObjectLockConfiguration", {}).get("Rule", {})
+    retention = rule.get("DefaultRetention")
+    if not retention:
+        return None
+    days, years = retention.get("Days"), retention.get("Years")
+    return f"{retention.get('Mode', '')} {f'{days} days' if days else f'{years} years'}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Expiry:
+    """A lifecycle rule that deletes objects whose keys begin with `prefix`."""
+
+    name: str
+    prefix: str
+    when: str
+
+    @classmethod
+    def of(cls, rule: Mapping[str, Any]) -> "_Expiry | None":
+        expiration = rule.get("Expiration", {})
+        when = expiration.get("Days") or expiration.get("Date")
+        chosen = rule.get("Filter", {})
+        both = chosen.get("And", {})
+        if rule.get("Status") != "Enabled" or not when or chosen.get("Tag") or both.get("Tags"):
+            return None  # our objects carry no tags
+        prefix = rule.get("Prefix") or chosen.get("Prefix") or both.get("Prefix") or ""
+        return cls(rule.get("ID", ""), prefix, f"after {when} days" if "Days" in expiration else f"on {when:%Y-%m-%d}")
+
+
+def _lifecycle(answer: Answer[Mapping[str, Any]], settings: Settings) -> Finding:
+    rules = answer.get("Rules", []) if isinstance(answer, Mapping) else []
+    ours = f"{settings.s3_key_prefix}/"
+    expiries = [expiry for rule in rules if (expiry := _Expiry.of(rule)) is not None]
+    hit = next((each for each in expiries if ours.startswith(each.prefix) or each.prefix.startswith(ours)), None)
+    if hit is None:
+        return ok("EP414", f"nothing under {ours} is deleted by it")
+    show = command("aws", "s3api", "get-bucket-lifecycle-configuration", "--bucket", settings.s3_bucket_name)
+    return warning(
+        "EP414",
+        f"the rule {hit.name or 'without a name'} deletes objects under {hit.prefix or 'any prefix'} {hit.when}",
+        fix=f"If the archive is to be kept, restrict or remove the rule:\n{show}",
+    )

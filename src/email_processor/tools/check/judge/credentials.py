@@ -1,12 +1,12 @@
-"""The AWS configuration, the credentials, and whose they are."""
+"""The AWS configuration, the credentials, whose they are, and this host's clock."""
 
 from collections.abc import Iterator
 
 from email_processor.domain.errors import Cause
 from email_processor.tools.check.codes import Group
-from email_processor.tools.check.facts import Facts
-from email_processor.tools.check.findings import Finding, blocked, failed, ok, skip_group, skipped
-from email_processor.tools.check.inspect.asking import Fault, Unasked
+from email_processor.tools.check.examine import AwsFacts
+from email_processor.tools.check.findings import Finding, blocked, failed, ok, skip_group, skipped, warning
+from email_processor.tools.check.inspect.asking import Failure, Unasked
 from email_processor.tools.check.inspect.identity import Identity, IdentityFacts
 
 # botocore's names for its providers
@@ -21,9 +21,11 @@ PROVIDERS = {
     "shared-credentials-file": "the AWS credentials file",
     "sso": "IAM Identity Center (SSO)",
 }
+SECONDS_TO_WARN = 60
+CLOCK_FIX = "Set the clock of this host, and keep it by NTP (chrony, systemd-timesyncd)."
 
 
-def judge_credentials(facts: Facts) -> Iterator[Finding]:
+def judge_credentials(facts: AwsFacts) -> Iterator[Finding]:
     """The first of these that fails makes the others moot."""
     if isinstance(facts.configuration, Unasked):
         yield from skip_group(Group.CREDENTIALS, f"needs {facts.configuration.needs}")
@@ -41,15 +43,15 @@ def judge_credentials(facts: Facts) -> Iterator[Finding]:
     yield _identity(facts)
 
 
-def _found(provider: str | Fault | Unasked) -> Finding:
-    if isinstance(provider, Fault):
+def _found(provider: str | Failure | Unasked) -> Finding:
+    if isinstance(provider, Failure):
         return failed("EP202", "none that can be used", error=provider.error, fix=provider.fix)
     if isinstance(provider, Unasked):
         return skipped("EP202", f"needs {provider.needs}")
     return ok("EP202", f"from {PROVIDERS.get(provider, provider)}")
 
 
-def _identity(facts: Facts) -> Finding:
+def _identity(facts: AwsFacts) -> Finding:
     if isinstance(facts.who, Unasked):
         return skipped("EP203", f"needs {facts.who.needs}")
     refused = [fault for fault in facts.faults() if fault.cause is Cause.CREDENTIALS]
@@ -65,3 +67,26 @@ def _what_sts_says(who: IdentityFacts) -> Finding:
     if isinstance(finding, Finding):
         return finding
     return skipped("EP203", "STS does not say; the service does not need it to", error=finding.error)
+
+
+def judge_clock(facts: AwsFacts) -> Iterator[Finding]:
+    """AWS refuses requests that were signed too long ago, or too early."""
+    refused = [fault for fault in facts.faults() if fault.cause is Cause.CLOCK]
+    if facts.skew is None and not refused:
+        offline = facts.configuration if isinstance(facts.configuration, Unasked) else Unasked("an answer of AWS")
+        yield skipped("EP601", f"needs {offline.needs}")
+        return
+    difference = "too much" if facts.skew is None else _words(facts.skew)
+    if refused:
+        yield failed("EP601", difference, error=refused[0].error, fix=CLOCK_FIX)
+    elif facts.skew is not None and abs(facts.skew) > SECONDS_TO_WARN:
+        yield warning("EP601", difference, fix=CLOCK_FIX)
+    else:
+        yield ok("EP601", difference)
+
+
+def _words(skew: float) -> str:
+    seconds = round(abs(skew))
+    if seconds <= 1:
+        return "none to speak of"
+    return f"{seconds} s {'ahead' if skew > 0 else 'behind'}"

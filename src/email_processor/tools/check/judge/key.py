@@ -4,19 +4,17 @@ from collections.abc import Iterator
 
 from email_processor.domain.errors import Cause
 from email_processor.ports import Stored
-from email_processor.tools.check.facts import Facts
-from email_processor.tools.check.findings import Finding, blocked, failed, ok, skipped, warning
-from email_processor.tools.check.fixes import allow, partition
-from email_processor.tools.check.inspect.asking import Answer, Fault, Unasked
-from email_processor.tools.check.inspect.bucket import BucketFacts
+from email_processor.tools.check.examine import AwsFacts
+from email_processor.tools.check.findings import Finding, allow, blocked, failed, ok, partition, skipped, warning
+from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked
+from email_processor.tools.check.inspect.bucket import BucketFacts, Written
 from email_processor.tools.check.inspect.key import KeyFacts
-from email_processor.tools.check.inspect.write import Written
 
 # what KMS says of a key that is not there, or not in use: docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html
 UNUSABLE = frozenset({"DisabledException", "InvalidKeyUsageException", "KMSInvalidStateException", "NotFoundException"})
 
 
-def judge_key(facts: Facts) -> Iterator[Finding]:
+def judge_key(facts: AwsFacts) -> Iterator[Finding]:
     """The key of the objects, and that of the queue."""
     if facts.key is None:
         why = _why_none(facts)
@@ -31,32 +29,32 @@ def judge_key(facts: Facts) -> Iterator[Finding]:
     yield _queue_key(facts)
 
 
-def _why_none(facts: Facts) -> str:
+def _why_none(facts: AwsFacts) -> str:
     sse = facts.settings.s3_sse
     if sse == "AES256":
         return "not used: S3_SSE is AES256"
     bucket = facts.bucket
-    if isinstance(bucket, BucketFacts) and isinstance(bucket.encryption, Fault | Unasked):
+    if isinstance(bucket, BucketFacts) and isinstance(bucket.encryption, Failure | Unasked):
         return f"S3_SSE is {sse}; whether the bucket has a key of its own cannot be read"
     return f"not used: S3_SSE is {sse}, and the bucket names no key"
 
 
-def _generate(facts: Facts, key: KeyFacts) -> Finding:
+def _generate(facts: AwsFacts, key: KeyFacts) -> Finding:
     written = _written(facts)
     if written and written.first is Stored.CREATED and written.encryption.startswith("aws:kms"):
         return ok("EP501", f"S3 encrypted the probe with {written.encryption.removeprefix('aws:kms').strip() or 'it'}")
     return _usage("EP501", "kms:GenerateDataKey", key.generate, facts, key)
 
 
-def _decrypt(facts: Facts, key: KeyFacts) -> Finding:
+def _decrypt(facts: AwsFacts, key: KeyFacts) -> Finding:
     written = _written(facts)
     if written and isinstance(written.back, bytes) and written.encryption.startswith("aws:kms"):
         return ok("EP502", "the probe was read back")
     return _usage("EP502", "kms:Decrypt", key.decrypt, facts, key)
 
 
-def _usage(code: str, action: str, answer: Answer[bool], facts: Facts, key: KeyFacts) -> Finding:
-    if not isinstance(answer, Fault):
+def _usage(code: str, action: str, answer: Answer[bool], facts: AwsFacts, key: KeyFacts) -> Finding:
+    if not isinstance(answer, Failure):
         return skipped(code, f"needs {answer.needs}") if isinstance(answer, Unasked) else ok(code, key.key_id)
     fault = blocked(code, answer, missing="the key")
     if isinstance(fault, Finding):
@@ -78,7 +76,7 @@ def _usage(code: str, action: str, answer: Answer[bool], facts: Facts, key: KeyF
     )
 
 
-def _key_arn(facts: Facts, key_id: str) -> str:
+def _key_arn(facts: AwsFacts, key_id: str) -> str:
     """As policies name it: an alias they do not take."""
     if key_id.startswith("arn:") and ":alias/" not in key_id:
         return key_id
@@ -88,15 +86,15 @@ def _key_arn(facts: Facts, key_id: str) -> str:
     return f"arn:{partition(region)}:kms:{region}:{account}:key/{name}"
 
 
-def _queue_key(facts: Facts) -> Finding:
+def _queue_key(facts: AwsFacts) -> Finding:
     queue = facts.queue
     attributes = queue if isinstance(queue, Unasked) else queue.attributes
     received = None if isinstance(queue, Unasked) else queue.receive
-    key = "" if isinstance(attributes, Fault | Unasked) else attributes.get("KmsMasterKeyId", "")
-    if isinstance(received, Fault) and received.cause is Cause.ENCRYPTION:
+    key = "" if isinstance(attributes, Failure | Unasked) else attributes.get("KmsMasterKeyId", "")
+    if isinstance(received, Failure) and received.cause is Cause.ENCRYPTION:
         fix = allow("kms:Decrypt", _key_arn(facts, key or "ID"), received, facts.identity)
         return failed("EP503", "messages cannot be decrypted", error=received.error, fix=fix)
-    if isinstance(attributes, Fault | Unasked):
+    if isinstance(attributes, Failure | Unasked):
         finding = blocked("EP503", attributes, missing="the queue")
         return finding if isinstance(finding, Finding) else skipped("EP503", "needs sqs:GetQueueAttributes")
     if not key:
@@ -106,6 +104,6 @@ def _queue_key(facts: Facts) -> Finding:
     return skipped("EP503", f"{key}: kms:Decrypt shows with --write when a message waits")
 
 
-def _written(facts: Facts) -> Written | None:
+def _written(facts: AwsFacts) -> Written | None:
     written = facts.bucket.written if isinstance(facts.bucket, BucketFacts) else None
     return written if isinstance(written, Written) else None

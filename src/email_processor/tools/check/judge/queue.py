@@ -1,17 +1,28 @@
-"""The queue: reaching it, and what we may do with it."""
+"""The queue: reaching it, what we may do with it, and what an operator will wish to have known before."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from email_processor.domain.errors import Cause
+from email_processor.settings import MESSAGE_MAX_BYTES, Settings
 from email_processor.tools.check.codes import Group
-from email_processor.tools.check.facts import Facts
-from email_processor.tools.check.findings import Finding, Status, blocked, failed, ok, skip_group, skipped, warning
-from email_processor.tools.check.fixes import ENDPOINT_FIX, command, queue_arn
-from email_processor.tools.check.inspect.asking import Fault, Unasked
-from email_processor.tools.check.inspect.places import is_aws, origin_of
-from email_processor.tools.check.inspect.queue import QueueFacts
-from email_processor.tools.check.judge.attributes import judge_attributes
-from email_processor.tools.check.permissions import Permission
+from email_processor.tools.check.examine import AwsFacts
+from email_processor.tools.check.findings import (
+    ENDPOINT_FIX,
+    Finding,
+    Permission,
+    Status,
+    blocked,
+    command,
+    failed,
+    ok,
+    queue_arn,
+    set_queue_attributes,
+    skip_group,
+    skipped,
+    warning,
+)
+from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked, is_aws, origin_of
+from email_processor.tools.check.inspect.queue import RECEIVES_TO_SPARE, QueueFacts, redrive_of
 
 GET_ATTRIBUTES = Permission(
     "EP304", Status.WARNING, "no metrics of the queue's depth, and no quarantine on a message's last receive"
@@ -23,9 +34,15 @@ CHANGE_VISIBILITY = Permission(
     Status.WARNING,
     "leases are not renewed, so what is in hand for longer than VISIBILITY_TIMEOUT_SECONDS is received again",
 )
+ATTRIBUTE_CODES = ("EP311", "EP312", "EP313", "EP314")
+HOUR = 3_600
+DAY = 24 * HOUR
+RETENTION_MIN = 4 * DAY
+RETENTION_MAX = 14 * DAY
+KIB = 1024
 
 
-def judge_queue(facts: Facts) -> Iterator[Finding]:
+def judge_queue(facts: AwsFacts) -> Iterator[Finding]:
     """From the way there to the finer points."""
     queue = facts.queue
     if isinstance(queue, Unasked):
@@ -43,13 +60,13 @@ def judge_queue(facts: Facts) -> Iterator[Finding]:
     for permission, answer in ((DELETE, queue.delete), (CHANGE_VISIBILITY, queue.change_visibility)):
         yield (
             _refused(permission, answer, facts)
-            if isinstance(answer, Fault | Unasked)
+            if isinstance(answer, Failure | Unasked)
             else ok(permission.code, "allowed")
         )
-    yield from judge_attributes(queue.attributes, facts.settings)
+    yield from _attributes(queue.attributes, facts.settings)
 
 
-def _same_place(facts: Facts, queue: QueueFacts) -> Finding:
+def _same_place(facts: AwsFacts, queue: QueueFacts) -> Finding:
     url = facts.settings.sqs_queue_url
     if is_aws(url) == is_aws(queue.endpoint):
         return ok("EP302", url)
@@ -60,9 +77,9 @@ def _same_place(facts: Facts, queue: QueueFacts) -> Finding:
     )
 
 
-def _exists(facts: Facts, queue: QueueFacts) -> Finding:
+def _exists(facts: AwsFacts, queue: QueueFacts) -> Finding:
     answers = (queue.attributes, queue.delete, queue.change_visibility, queue.receive)
-    faults = [answer for answer in answers if isinstance(answer, Fault)]
+    faults = [answer for answer in answers if isinstance(answer, Failure)]
     gone = [fault for fault in faults if fault.cause is Cause.MISSING]
     if gone:
         url, region = facts.settings.sqs_queue_url, facts.settings.aws_region
@@ -75,16 +92,16 @@ def _exists(facts: Facts, queue: QueueFacts) -> Finding:
             fix="Correct SQS_QUEUE_URL or AWS_REGION; these are there:\n"
             + command("aws", "sqs", "list-queues", "--region", region, "--queue-name-prefix", name[:4]),
         )
-    if any(not isinstance(answer, Fault | Unasked) for answer in answers):
+    if any(not isinstance(answer, Failure | Unasked) for answer in answers):
         return ok("EP303", queue_arn(facts.settings.sqs_queue_url, facts.settings.aws_region))
-    unsure = next(answer for answer in answers if isinstance(answer, Fault | Unasked))
+    unsure = next(answer for answer in answers if isinstance(answer, Failure | Unasked))
     finding = blocked("EP303", unsure, missing="the queue")
     return finding if isinstance(finding, Finding) else skipped("EP303", "SQS does not say", error=finding.error)
 
 
-def _readable(facts: Facts, queue: QueueFacts) -> Finding:
+def _readable(facts: AwsFacts, queue: QueueFacts) -> Finding:
     answer = queue.attributes
-    if isinstance(answer, Fault | Unasked):
+    if isinstance(answer, Failure | Unasked):
         return _refused(GET_ATTRIBUTES, answer, facts)
     visible, in_flight, delayed = (
         answer.get(f"ApproximateNumberOfMessages{kind}", "?") for kind in ("", "NotVisible", "Delayed")
@@ -93,21 +110,122 @@ def _readable(facts: Facts, queue: QueueFacts) -> Finding:
     return ok("EP304", f"{kind} queue (visible {visible}, in flight {in_flight}, delayed {delayed})")
 
 
-def _receive(facts: Facts, queue: QueueFacts) -> Finding:
+def _receive(facts: AwsFacts, queue: QueueFacts) -> Finding:
     answer = queue.receive
-    if isinstance(queue.attributes, Fault) and queue.attributes.cause is Cause.MISSING:
+    if isinstance(queue.attributes, Failure) and queue.attributes.cause is Cause.MISSING:
         return skipped("EP305", "needs the queue")
     if isinstance(answer, Unasked) and answer.needs == "--write":
         return skipped("EP305", "needs --write: only a receive can show it, and that counts against maxReceiveCount")
-    if isinstance(answer, Fault) and answer.cause is Cause.ENCRYPTION:
+    if isinstance(answer, Failure) and answer.cause is Cause.ENCRYPTION:
         return skipped("EP305", "needs the queue's key")
-    if isinstance(answer, Fault | Unasked):
+    if isinstance(answer, Failure | Unasked):
         return _refused(RECEIVE, answer, facts)
     if answer:
         return ok("EP305", "allowed (one message was received and given back at once, which counts as a receive)")
     return ok("EP305", "allowed (no message was waiting)")
 
 
-def _refused(permission: Permission, answer: Fault | Unasked, facts: Facts) -> Finding:
+def _refused(permission: Permission, answer: Failure | Unasked, facts: AwsFacts) -> Finding:
     arn = queue_arn(facts.settings.sqs_queue_url, facts.settings.aws_region)
     return permission.refused(answer, arn, facts.identity, missing="the queue")
+
+
+def _attributes(attributes: Answer[Mapping[str, str]], settings: Settings) -> Iterator[Finding]:
+    """Nothing here stops the service."""
+    if isinstance(attributes, Failure | Unasked):
+        for code in ATTRIBUTE_CODES:
+            finding = blocked(code, attributes, missing="the queue")
+            yield finding if isinstance(finding, Finding) else skipped(code, "needs sqs:GetQueueAttributes")
+        return
+    yield _dead_letters(attributes, settings)
+    yield _retention(attributes, settings)
+    yield _encryption(attributes, settings)
+    yield _size(attributes, settings)
+
+
+def _dead_letters(attributes: Mapping[str, str], settings: Settings) -> Finding:
+    url, region = settings.sqs_queue_url, settings.aws_region
+    redrive = redrive_of(attributes)
+    if redrive is None:
+        name = url.rpartition("/")[2]
+        fifo = name.endswith(".fifo")
+        dead = f"{name.removesuffix('.fifo')}-dead{'.fifo' if fifo else ''}"
+        kind = ",FifoQueue=true" if fifo else ""
+        return warning(
+            "EP311",
+            "none: what cannot be handled comes back until it expires",
+            fix="Give it one:\n"
+            + command("aws", "sqs", "create-queue", "--region", region, "--queue-name", dead)
+            + f" --attributes MessageRetentionPeriod={RETENTION_MAX}{kind}\n"
+            + set_queue_attributes(url, region, RedrivePolicy=_policy(url, region, dead, 5)),
+        )
+    dead = redrive.target.rpartition(":")[2]
+    if redrive.limit < RECEIVES_TO_SPARE:
+        policy = _policy(url, region, dead, 5)
+        return warning(
+            "EP311",
+            f"maxReceiveCount {redrive.limit} is low: a restart of pods moves good emails to {dead}",
+            fix=f"Allow more receives:\n{set_queue_attributes(url, region, RedrivePolicy=policy)}",
+        )
+    return ok("EP311", f"{dead} (maxReceiveCount {redrive.limit})")
+
+
+def _policy(url: str, region: str, dead: str, limit: int) -> str:
+    target = queue_arn(f"{url.rpartition('/')[0]}/{dead}", region)
+    return f'{{"deadLetterTargetArn":"{target}","maxReceiveCount":"{limit}"}}'
+
+
+def _retention(attributes: Mapping[str, str], settings: Settings) -> Finding:
+    seconds = _number(attributes, "MessageRetentionPeriod")
+    if seconds is None:
+        return skipped("EP312", "the queue does not say")
+    if seconds < RETENTION_MIN:
+        change = set_queue_attributes(
+            settings.sqs_queue_url, settings.aws_region, MessageRetentionPeriod=str(RETENTION_MAX)
+        )
+        return warning(
+            "EP312",
+            f"{_days(seconds)}: an outage of that length loses emails",
+            fix=f"Keep messages for the 14 days that SQS allows:\n{change}",
+        )
+    return ok("EP312", _days(seconds))
+
+
+def _days(seconds: int) -> str:
+    for name, unit in (("days", DAY), ("h", HOUR)):
+        if seconds >= unit:
+            return f"{seconds / unit:g} {name}"
+    return f"{seconds} s"
+
+
+def _encryption(attributes: Mapping[str, str], settings: Settings) -> Finding:
+    key = attributes.get("KmsMasterKeyId")
+    if key:
+        return ok("EP313", f"KMS, with {key}")
+    if attributes.get("SqsManagedSseEnabled") == "true":
+        return ok("EP313", "SSE-SQS")
+    change = set_queue_attributes(settings.sqs_queue_url, settings.aws_region, SqsManagedSseEnabled="true")
+    return warning(
+        "EP313", "none at rest", fix=f"Switch SSE-SQS on; it costs nothing and needs no permission:\n{change}"
+    )
+
+
+def _size(attributes: Mapping[str, str], settings: Settings) -> Finding:
+    size = _number(attributes, "MaximumMessageSize")
+    if size is None:
+        return skipped("EP314", "the queue does not say")
+    if size > MESSAGE_MAX_BYTES:
+        return warning(
+            "EP314",
+            f"up to {size // KIB} KiB, more than the {MESSAGE_MAX_BYTES // KIB} KiB that memory is reckoned with",
+            fix="Lower the queue's MaximumMessageSize, or raise IN_FLIGHT_MAX_BYTES and the memory limit with it:\n"
+            + set_queue_attributes(
+                settings.sqs_queue_url, settings.aws_region, MaximumMessageSize=str(MESSAGE_MAX_BYTES)
+            ),
+        )
+    return ok("EP314", f"up to {size // KIB} KiB")
+
+
+def _number(attributes: Mapping[str, str], name: str) -> int | None:
+    text = attributes.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() else None

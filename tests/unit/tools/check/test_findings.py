@@ -3,15 +3,15 @@
 import json
 
 from email_processor.domain.errors import Cause
-from email_processor.tools.check.fixes import allow, queue_arn
-from email_processor.tools.check.inspect.asking import Fault
+from email_processor.tools.check.findings import allow, queue_arn
+from email_processor.tools.check.inspect.asking import Failure
 from email_processor.tools.check.inspect.identity import Identity
 from tests.unit.tools.check.known import ACCOUNT, IDENTITY, KEY_ARN, QUEUE_ARN, QUEUE_URL
 
 
-def denial(words: str) -> Fault:
+def denial(words: str) -> Failure:
     """A denial in these words."""
-    return Fault(Cause.DENIED, f"AccessDenied: {words}", "")
+    return Failure(Cause.DENIED, f"AccessDenied: {words}", "")
 
 
 def test_another_action_is_meant() -> None:

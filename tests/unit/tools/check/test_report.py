@@ -12,8 +12,15 @@ from email_processor.settings import Problem
 from email_processor.tools.check.check import exit_code, judge
 from email_processor.tools.check.findings import Finding, failed, ok, skipped, warning
 from email_processor.tools.check.inspect.asking import Unasked
-from email_processor.tools.check.report import Report, report_of, unreadable
-from email_processor.tools.check.writing import tell, to_json, to_text, wants_colour
+from email_processor.tools.check.report import (
+    CheckReport,
+    print_report,
+    report_of,
+    to_json,
+    to_text,
+    unreadable,
+    wants_colour,
+)
 from tests.unit.tools.check.known import IDENTITY, QUEUE_URL, S3, SQS, bucket, facts, settings
 
 GOOD = ok("EP303", "there")
@@ -22,12 +29,12 @@ BAD = failed("EP405", "denied", error="AccessDenied: No.", fix="Allow it.")
 WRONG = failed("EP101", "is required and not set", fix="For example:\nHTTP_PORT=1", about="HTTP_PORT")
 
 
-def report(*findings: Finding) -> Report:
+def report(*findings: Finding) -> CheckReport:
     """A report of these findings."""
     return report_of(settings(), [], facts(), findings)
 
 
-class Terminal(io.StringIO):
+class TerminalStream(io.StringIO):
     """A stream that is a terminal."""
 
     def isatty(self) -> bool:
@@ -217,14 +224,14 @@ def test_nothing_foreign_reaches_the_terminal() -> None:
 @pytest.mark.parametrize(
     ("stream", "environment", "expected"),
     [
-        (Terminal(), {"TERM": "xterm"}, True),
-        (Terminal(), {"TERM": "dumb"}, False),
-        (Terminal(), {"NO_COLOR": "1"}, False),
-        (Terminal(), {"NO_COLOR": ""}, True),
+        (TerminalStream(), {"TERM": "xterm"}, True),
+        (TerminalStream(), {"TERM": "dumb"}, False),
+        (TerminalStream(), {"NO_COLOR": "1"}, False),
+        (TerminalStream(), {"NO_COLOR": ""}, True),
         (io.StringIO(), {}, False),
         (io.StringIO(), {"FORCE_COLOR": "1"}, True),
         (io.StringIO(), {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
-        (Terminal(), {"FORCE_COLOR": "0"}, False),
+        (TerminalStream(), {"FORCE_COLOR": "0"}, False),
     ],
 )
 def test_colour(stream: io.StringIO, environment: Mapping[str, str], expected: bool) -> None:
@@ -244,7 +251,7 @@ def test_stream_that_holds_only_ascii() -> None:
     """An old terminal gets escapes in place of what it cannot show."""
     raw = io.BytesIO()
     with io.TextIOWrapper(raw, "ascii") as stream:
-        tell(report(ok("EP303", "Grüße")), stream, as_json=False)
+        print_report(report(ok("EP303", "Grüße")), stream, as_json=False)
         stream.flush()
         shown = raw.getvalue().decode("ascii")
 

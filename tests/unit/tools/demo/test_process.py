@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from email_processor.settings import Settings, load
-from email_processor.tools.demo.environment import CREDENTIALS, for_service, isolated, isolation
+from email_processor.tools.demo.process import CREDENTIALS, for_service, isolated, isolation
 
 FOREIGN = [
     "AWS_PROFILE",

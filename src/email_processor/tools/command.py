@@ -1,0 +1,75 @@
+"""What every one-off command is made of: the settings that it needs, an event loop, a client of AWS, and its end.
+
+The work of a command is a coroutine. What goes wrong in it is told on stderr with its fix, never as a stack trace.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Literal, TypeVar
+
+import click
+from aiobotocore.config import AioConfig
+
+from email_processor.aws.connect import open_session, usable_configuration
+from email_processor.domain.errors import EmailProcessorError, SettingsError
+from email_processor.event_loop import loop_factory
+from email_processor.settings import Settings, load
+
+T = TypeVar("T")
+
+EXIT_FAILED = 1
+EXIT_SETTINGS = 2
+
+
+def run_command(
+    work: Callable[[Settings], Coroutine[Any, Any, None]],
+    *,
+    needed: Collection[str],
+    so_far: Callable[[], str] = lambda: "",
+) -> int:
+    """Run `work` with the settings, and return the exit code.
+
+    Only the settings that are `needed` are looked at; of the others, an example stands in for a wrong one. `so_far`
+    says what has been done by the time that `work` fails or is interrupted; it is empty if that is nothing.
+    """
+    try:
+        settings = load(needed=needed)
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        return EXIT_SETTINGS
+    try:
+        run_coroutine(work(settings))
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted. Until then: {so_far() or 'nothing.'}", err=True)
+        return EXIT_FAILED
+    except EmailProcessorError as error:
+        click.echo(f"error: {error.detail}", err=True)
+        if error.fix:
+            click.echo(f"  fix: {error.fix}", err=True)
+        if done := so_far():
+            click.echo(f"Until then: {done}", err=True)
+        return EXIT_FAILED
+    return 0
+
+
+def run_coroutine(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` on an event loop of its own, with logging off: a command says what its reader has to know."""
+    logging.disable(logging.CRITICAL)
+    runner = asyncio.Runner(loop_factory=loop_factory())  # not closed: that would wait for DNS servers that are silent
+    return runner.run(work)
+
+
+@asynccontextmanager
+async def open_client(service: Literal["s3", "sqs"], region: str, config: AioConfig) -> AsyncIterator[Any]:
+    """A client of an AWS service, with credentials and endpoints from where every AWS SDK looks for them.
+
+    Raises:
+        StartError: the AWS configuration itself is wrong (an unknown profile, a CA bundle that is not there).
+    """
+    async with AsyncExitStack() as stack:
+        with usable_configuration():
+            session, _ = open_session(region)
+            client = await stack.enter_async_context(session.client(service, config=config))
+        yield client
