@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -20,12 +21,12 @@ from email_processor.domain.message import Attribute
 from email_processor.tools.send import sender as module
 from email_processor.tools.send.samples.generate import Recipe, samples
 from email_processor.tools.send.samples.sizes import Sizes
-from email_processor.tools.send.sender import BATCH_MAX_BYTES, batches, open_sender
+from email_processor.tools.send.sender import BATCH_MAX_BYTES, Repeats, batches, open_sender
 from tests.integration.opening import point_at
 from tests.support import overheard
 from tests.support.emulators import BIN, REGION, Emulator, Queue, aws_environment
 from tests.support.environment import clean_environment
-from tests.support.scripted_server import Asked, Fake, Reply, sqs, sqs_error
+from tests.support.scripted_server import Asked, Fake, Fault, Reply, sqs, sqs_error
 from tests.support.waiting import eventually
 
 QUEUE_URL = "http://127.0.0.1/123456789012/emails"
@@ -80,7 +81,7 @@ async def test_everything_arrives_once_as_it_was_made(emulator: Emulator, monkey
 async def test_a_fifo_queue_gets_groups_and_takes_the_same_letters_in_another_run(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Deduplication ids are those of a run, and several groups can be in hand side by side."""
+    """Deduplication ids are those of a run, and several groups can be in flight side by side."""
     point_at(emulator.url, monkeypatch)
     queue = emulator.new_queue(fifo=True)
     letters = [Note(f"letter {number}") for number in range(20)]
@@ -188,6 +189,106 @@ async def test_it_gives_up_on_a_queue_that_keeps_failing(fake: Fake, monkeypatch
         await send([Note("x")])
     assert fault.value.cause is Cause.SERVER
     assert queue.tries == {"x": module.TRIES}
+
+
+@dataclass
+class Forgetful:
+    """A queue that takes everything, and answers only when `answers` says so, by how often it was asked."""
+
+    answers: Callable[[int], bool]
+    instead: Reply | Fault = Fault.CLOSE
+    taken: list[str] = field(default_factory=list)
+    asked: int = 0
+
+    def __call__(self, asked: Asked) -> Reply | Fault:
+        """Answer a SendMessageBatch."""
+        self.asked += 1
+        entries = asked.json["Entries"]
+        self.taken += [entry["MessageBody"] for entry in entries]
+        if not self.answers(self.asked):
+            return self.instead
+        return sqs({"Successful": [{"Id": entry["Id"], "MessageId": entry["MessageBody"]} for entry in entries]})
+
+
+async def repeats_of(count: int, queue_url: str = QUEUE_URL) -> Repeats:
+    """Send so many letters as far as that goes; what the sender says of its repeats."""
+    async with open_sender(REGION, queue_url, "email-processor/test", "run") as sender:
+        with suppress(QueueFaultError):
+            await sender.send([Note(str(number)) for number in range(count)], lambda _note, _id: None)
+    return sender.repeats
+
+
+@pytest.mark.usefixtures("_no_backoff")
+@pytest.mark.parametrize(
+    "instead",
+    [Fault.CLOSE, Fault.RESET, sqs_error("InternalFailure", 500), Reply(503, b"<html>busy</html>")],
+    ids=["closed", "reset", "failed", "not an answer of SQS"],
+)
+async def test_messages_whose_answer_was_lost_may_be_there_twice(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, instead: Reply | Fault
+) -> None:
+    """Their requests are repeated and counted, and each of their messages counts once."""
+    point_at(fake.url, monkeypatch)
+    queue = Forgetful(lambda asked: asked > 2, instead)
+    fake.script = queue
+    repeats = await repeats_of(10)
+    assert repeats == Repeats(requests=2, messages=10, unanswered=0)
+    assert len(queue.taken) == 30
+
+
+@pytest.mark.usefixtures("_no_backoff")
+async def test_only_the_messages_of_repeated_requests_are_in_doubt(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request of five loses its answer."""
+    point_at(fake.url, monkeypatch)
+    queue = Forgetful(lambda asked: asked != 2)
+    fake.script = queue
+    assert await repeats_of(50) == Repeats(requests=1, messages=10, unanswered=0)
+    assert len(queue.taken) == 60
+
+
+@pytest.mark.usefixtures("_no_backoff")
+async def test_messages_that_an_answer_does_not_mention_are_in_doubt(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others of their request are not."""
+    point_at(fake.url, monkeypatch)
+    fake.script = Picky(lambda body, tries: {} if body == "3" and tries == 1 else None)
+    assert await repeats_of(10) == Repeats(requests=1, messages=1, unanswered=0)
+
+
+@pytest.mark.usefixtures("_no_backoff")
+async def test_messages_that_sqs_refused_are_not_in_doubt(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A throttled request, or one that failed by its own word, was not taken."""
+    point_at(fake.url, monkeypatch)
+    replies = [sqs_error("ThrottlingException"), sqs_error("RequestThrottled", 403)]
+    queue = Picky(lambda _body, tries: {"Code": "InternalError"} if tries == 1 else None)
+    fake.script = lambda asked: replies.pop() if replies else queue(asked)
+    assert await repeats_of(10) == Repeats()
+
+
+@pytest.mark.usefixtures("_no_backoff")
+async def test_a_fifo_queue_takes_nothing_twice(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows a message that is sent again by its deduplication id."""
+    point_at(fake.url, monkeypatch)
+    fake.script = Forgetful(lambda asked: asked > 2)
+    assert await repeats_of(10, f"{QUEUE_URL}.fifo") == Repeats()
+
+
+@pytest.mark.usefixtures("_no_backoff")
+async def test_messages_that_were_given_up_may_be_there_all_the_same(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They do not count as sent, but the last request may have been taken."""
+    point_at(fake.url, monkeypatch)
+    fake.script = Fault.CLOSE
+    assert await repeats_of(10) == Repeats(requests=module.TRIES - 1, messages=10, unanswered=10)
+
+
+async def test_messages_that_were_denied_are_not_there(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer is an answer."""
+    point_at(fake.url, monkeypatch)
+    fake.script = sqs_error("AccessDeniedException", 403)
+    assert await repeats_of(10) == Repeats()
 
 
 @pytest.mark.parametrize(
