@@ -1,14 +1,14 @@
-"""Limiters side by side: `python -m tests.simulation.limiters` plays each in every scenario and prints a table."""
+"""The limiters that are compared: ours, and three that are known."""
 
 import math
-import sys
 from collections.abc import Callable, Mapping
-from functools import cache
 
+from bench.limiters.model import Policy
 from email_processor.pipeline.adaptive_limit import AdaptiveLimit
-from tests.simulation.store import Policy, Run, Scenario
 
 Clock = Callable[[], float]
+
+LOWEST_SECONDS = 120.0  # for which the lowest latency is remembered
 
 
 class ThrottlesOnly:
@@ -50,7 +50,7 @@ class LatencyToo(ThrottlesOnly):
         now = self._now()
         latency = now - started_at
         self._smooth = latency if math.isinf(self._smooth) else self._smooth + (latency - self._smooth) / 50
-        if now - self._since > 60:
+        if now - self._since > LOWEST_SECONDS / 2:
             self._low, self._lower_low, self._since = self._smooth, self._low, now
         self._low = min(self._low, self._smooth)
         if self._smooth <= 2 * min(self._low, self._lower_low):
@@ -96,63 +96,3 @@ POLICIES: Mapping[str, Callable[[Clock, int, int], Policy]] = {
     "Gradient2": Gradient,
     "ours": ours,
 }
-
-NEAR = Scenario("0 ms", latency=0.0002)
-USUAL = Scenario("40 ms")
-FAR = Scenario("100 ms", latency=0.1)
-POD = Scenario("40 ms, 200 millicores", quota=0.2, windows=(("", 5, 40),))
-NOISY = Scenario("40 ms, noisy", tail=0.05, spread=0.6)
-SLOWER = Scenario(
-    "40 ms, four times that for a minute",
-    windows=(("before", 5, 15), ("meanwhile", 15, 75), ("after", 75, 85)),
-    slow=(15, 75),
-    slower=4,
-)
-SPLITTING = Scenario(
-    "throttles at 3,500/s, doubles",
-    windows=(("start", 0, 3), ("before", 3, 10), ("after", 16, 21)),
-    rate=3500,
-    cpu=0.0002,
-    processes=2,
-)
-HEALED = Scenario(
-    "400 ms, four times that for a while",
-    windows=(("before", 50, 100), ("soon after", 220, 300), ("long after", 1200, 1500)),
-    latency=0.4,
-    slow=(100, 200),
-    slower=4,
-    cpu=0.01,
-)
-QUEUEING = Scenario("queues at 500/s", rate=500, queue=10)
-SCENARIOS = (NEAR, USUAL, FAR, POD, NOISY, SLOWER, SPLITTING, QUEUEING)
-
-
-@cache
-def play(scenario: Scenario, policy: str) -> Run:
-    """One scenario with one policy; the same run each time."""
-    return Run(scenario, lambda now: POLICIES[policy](now, scenario.least, scenario.most))
-
-
-def rows(scenario: Scenario) -> list[str]:
-    """What was seen, as lines of a Markdown table: one for each window."""
-    lines = []
-    for index, (window, _, _) in enumerate(scenario.windows):
-        cells = [f"{scenario.name}: {window}" if window else scenario.name]
-        for policy in POLICIES:
-            seen = play(scenario, policy).seen(index)
-            cells.append(f"{seen.rate:,.0f}; {100 * seen.throttled:.2g} %; {seen.p99 * 1000:,.0f}; {seen.limit:,.0f}")
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def main() -> int:
-    """Play all and print."""
-    sys.stdout.write(f"| | {' | '.join(POLICIES)} |\n| --- |{' ---: |' * len(POLICIES)}\n")
-    for scenario in SCENARIOS:
-        sys.stdout.write("".join(f"{line}\n" for line in rows(scenario)))
-        sys.stdout.flush()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,29 +2,31 @@
 
 import pytest
 
-from tests.simulation.limiters import FAR, HEALED, NEAR, NOISY, POD, QUEUEING, SLOWER, SPLITTING, USUAL, play
-from tests.simulation.store import Scenario, Seen
+from bench.limiters.conditions import FAR, HEALED, NEAR, NOISY, POD, QUEUEING, SLOWER, SPLITTING, USUAL, play
+from bench.limiters.model import Conditions, Observed
+
+pytestmark = pytest.mark.timeout(900)  # it plays in virtual time, and a busy machine only makes it slow
 
 CORE = 1 / USUAL.cpu  # PUTs a second that fill it
 
 
-def ours(scenario: Scenario, window: int = 0) -> Seen:
-    """What was seen of a scenario with the limiter that is in use."""
-    return play(scenario, "ours").seen(window)
+def ours(conditions: Conditions, window: int = 0) -> Observed:
+    """What was seen under these conditions with the limiter that is in use."""
+    return play(conditions, "ours").observed(window)
 
 
-@pytest.mark.parametrize("scenario", [NEAR, USUAL, FAR], ids=str)
-def test_a_core_is_filled_at_any_latency_with_few_uploads_more_than_that_takes(scenario: Scenario) -> None:
+@pytest.mark.parametrize("conditions", [NEAR, USUAL, FAR], ids=str)
+def test_a_core_is_filled_at_any_latency_with_few_uploads_more_than_that_takes(conditions: Conditions) -> None:
     """A hundred times the latency makes a hundred times the uploads, not more: those would only wait for the core."""
-    seen = ours(scenario)
-    needed = scenario.latency / scenario.cpu
+    seen = ours(conditions)
+    needed = conditions.latency / conditions.cpu
     assert seen.rate >= 0.99 * CORE
     assert needed < seen.limit < 2.5 * needed + 20
 
 
 def test_only_a_throttle_as_a_sign_lets_a_busy_core_hold_all_it_may() -> None:
     """What was before: the same throughput with four times as many under way, and four times the latency."""
-    before, now = play(USUAL, "AIMD, throttles").seen(), ours(USUAL)
+    before, now = play(USUAL, "AIMD, throttles").observed(), ours(USUAL)
     assert USUAL.most == before.limit
     assert now.limit * 4 < before.limit
     assert now.p50 * 4 < before.p50
@@ -34,7 +36,7 @@ def test_only_a_throttle_as_a_sign_lets_a_busy_core_hold_all_it_may() -> None:
 @pytest.mark.parametrize("policy", ["AIMD, latency", "Gradient2"])
 def test_the_known_limiters_collapse_when_latency_is_noisy_and_ours_does_not(policy: str) -> None:
     """One PUT in twenty takes five to fifty times as long."""
-    assert play(NOISY, policy).seen().rate < 0.3 * CORE
+    assert play(NOISY, policy).observed().rate < 0.3 * CORE
     assert ours(NOISY).rate >= 0.9 * CORE
 
 
@@ -51,15 +53,15 @@ def test_throttling_is_kept_rare_and_the_capacity_used_before_and_after_it_doubl
     seen = ours(SPLITTING, window)
     assert seen.rate >= 0.9 * rate
     assert seen.throttled < 0.01
-    assert play(SPLITTING, "AIMD, latency").seen(window).rate < 0.5 * rate
-    assert play(SPLITTING, "Gradient2").seen(window).throttled > 0.02
+    assert play(SPLITTING, "AIMD, latency").observed(window).rate < 0.5 * rate
+    assert play(SPLITTING, "Gradient2").observed(window).throttled > 0.02
 
 
 @pytest.mark.parametrize("window", range(3), ids=["before", "meanwhile", "after"])
 def test_a_store_four_times_slower_for_a_minute_costs_no_throughput(window: int) -> None:
     """The limit grows to what that latency takes, where latency as the only sign makes it collapse."""
     assert ours(SLOWER, window).rate >= 0.97 * CORE
-    assert play(SLOWER, "AIMD, latency").seen(window).rate < 0.2 * CORE
+    assert play(SLOWER, "AIMD, latency").observed(window).rate < 0.2 * CORE
 
 
 def test_a_slow_spell_is_forgotten() -> None:
@@ -75,9 +77,9 @@ def test_a_store_that_queues_without_throttling_is_given_what_it_can_do() -> Non
     seen = ours(QUEUEING)
     assert seen.rate >= 0.98 * QUEUEING.rate
     assert seen.p50 <= 3 * QUEUEING.latency
-    assert play(QUEUEING, "AIMD, throttles").seen().p50 > 10 * QUEUEING.latency
+    assert play(QUEUEING, "AIMD, throttles").observed().p50 > 10 * QUEUEING.latency
 
 
 def test_a_run_can_be_repeated() -> None:
-    """Chance is seeded by the scenario's name: what is compared is the limiters, not their luck."""
-    assert play.__wrapped__(QUEUEING, "ours").seen() == ours(QUEUEING)
+    """Chance is seeded by the name of the conditions: what is compared is the limiters, not their luck."""
+    assert play.__wrapped__(QUEUEING, "ours").observed() == ours(QUEUEING)

@@ -36,8 +36,8 @@ class Policy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Scenario:
-    """The world of one run. Times in seconds, rates in PUTs a second.
+class Conditions:
+    """What S3 and the processes are like in one run. Times in seconds, rates in PUTs a second.
 
     A PUT takes `latency` at the median, spread log-normally by `spread`; a share `tail` takes five to fifty times that.
     From `slow[0]` to `slow[1]` it takes `slower` times as long. Beyond `rate` PUTs queue for at most `queue`, and are
@@ -62,7 +62,7 @@ class Scenario:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observed:
     """What was seen in a window: PUTs stored a second, the share of PUTs throttled, seconds a PUT, the mean limit.
 
     A throttled PUT takes from its first try to its last.
@@ -122,19 +122,19 @@ class _Store:
             self._throttled_since = now
 
 
-class Run:
-    """One scenario with one kind of policy, played to its end."""
+class LimiterRun:
+    """One set of conditions with one kind of policy, played to its end."""
 
-    def __init__(self, scenario: Scenario, policy: Callable[[Callable[[], float]], Policy], seed: int = 1) -> None:
+    def __init__(self, conditions: Conditions, policy: Callable[[Callable[[], float]], Policy], seed: int = 1) -> None:
         """`policy(clock)` makes a policy for a process."""
-        self._scenario = scenario
+        self._conditions = conditions
         self._now = 0.0
         self._stored: list[tuple[float, float]] = []  # when, how long it took
         self._throttled: list[float] = []  # when
-        self._limits = [(0.0, scenario.least)]  # of the first process: since when, how many
-        self._random = Random(f"{scenario.name} {seed}")
-        self._store = _Store(scenario.rate, scenario.queue)
-        self._processes = [_Process(policy(lambda: self._now), scenario.most) for _ in range(scenario.processes)]
+        self._limits = [(0.0, conditions.least)]  # of the first process: since when, how many
+        self._random = Random(f"{conditions.name} {seed}")  # noqa: S311 - nothing secret
+        self._store = _Store(conditions.rate, conditions.queue)
+        self._processes = [_Process(policy(lambda: self._now), conditions.most) for _ in range(conditions.processes)]
         self._events: list[tuple[float, int, Callable[[_Put], None], _Put]] = []
         self._sequence = count()
         self._play()
@@ -142,7 +142,7 @@ class Run:
     def _play(self) -> None:
         for process in self._processes:
             self._start(process)
-        end = self._scenario.windows[-1][2]
+        end = self._conditions.windows[-1][2]
         while self._events[0][0] < end:
             self._now, _, handle, put = heappop(self._events)
             handle(put)
@@ -161,23 +161,23 @@ class Run:
             self._send(put)
 
     def _send(self, put: _Put) -> None:
-        random, scenario, now = self._random, self._scenario, self._now
+        random, conditions, now = self._random, self._conditions, self._now
         put.started_at = now
         wait = self._store.wait(now)
         put.is_throttled = wait is None
-        seconds = scenario.latency * math.exp(random.gauss(0.0, scenario.spread))
-        if random.random() < scenario.tail:
+        seconds = conditions.latency * math.exp(random.gauss(0.0, conditions.spread))
+        if random.random() < conditions.tail:
             seconds *= random.uniform(5, 50)
-        if scenario.slow[0] <= now < scenario.slow[1]:
-            seconds *= scenario.slower
+        if conditions.slow[0] <= now < conditions.slow[1]:
+            seconds *= conditions.slower
         self._at(now + seconds + (wait or 0.0), self._arrive, put)
 
     def _arrive(self, put: _Put) -> None:
         """The answer is there; the process sees it when its core has done all that came before."""
-        process, scenario = put.process, self._scenario
-        free_at = max(process.free_at, self._now) + scenario.cpu
-        if free_at % QUOTA_PERIOD > scenario.quota * QUOTA_PERIOD:  # stopped until the next period
-            free_at = (free_at // QUOTA_PERIOD + 1) * QUOTA_PERIOD + scenario.cpu
+        process, conditions = put.process, self._conditions
+        free_at = max(process.free_at, self._now) + conditions.cpu
+        if free_at % QUOTA_PERIOD > conditions.quota * QUOTA_PERIOD:  # stopped until the next period
+            free_at = (free_at // QUOTA_PERIOD + 1) * QUOTA_PERIOD + conditions.cpu
         process.free_at = free_at
         self._at(free_at, self._answered, put)
 
@@ -202,9 +202,9 @@ class Run:
         put.process.again.append(put)
         self._start(put.process)
 
-    def seen(self, window: int = 0) -> Seen:
-        """What was seen in one of the scenario's windows."""
-        _, start, end = self._scenario.windows[window]
+    def observed(self, window: int = 0) -> Observed:
+        """What was seen in one of the windows."""
+        _, start, end = self._conditions.windows[window]
         stored = self._stored[bisect_left(self._stored, (start,)) : bisect_left(self._stored, (end,))]
         throttled = bisect_left(self._throttled, end) - bisect_left(self._throttled, start)
         seconds = sorted(took for _, took in stored)
@@ -212,7 +212,7 @@ class Run:
             limit * max(0.0, min(until, end) - max(since, start))
             for (since, limit), (until, _) in pairwise([*self._limits, (math.inf, 0)])
         )
-        return Seen(
+        return Observed(
             rate=len(stored) / (end - start),
             throttled=throttled / max(1, throttled + len(stored)),
             p50=seconds[len(seconds) // 2],
