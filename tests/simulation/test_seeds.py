@@ -13,6 +13,9 @@ from tests.simulation.play import play
 from tests.simulation.situations import Seen
 from tests.simulation.story import Fault, Kind, Mail, Settings, Story, dump, load
 
+# Bounded by seeds. A busy machine only makes it slow, and whoever waits in vain hears of a timeout, not of a verdict.
+pytestmark = pytest.mark.timeout(900)
+
 SEEDS, BLOCK = 1000, 50
 STORIES = sorted((Path(__file__).parent / "stories").glob("*.json"))
 ROOT = Path(__file__).parents[2]
