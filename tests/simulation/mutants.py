@@ -142,19 +142,20 @@ MUTANTS = (
     ),
     Mutant(
         "retry that gives up",
-        "uploader",
-        "            self._failures >= FAILURES_ALONE\n",
-        "            self._failures >= FAILURES_ALONE\n            or self._failures >= FAILURES_ALONE\n",
+        "storing",
+        "            evidence.failures >= self.failures_least\n",
+        "            evidence.failures >= self.failures_least\n"
+        "            or evidence.failures >= self.failures_least\n",
         (Rule.LEASE, Rule.NO_RECEIVE_IN_OUTAGE),
         75,
     ),
     Mutant(
         "412 treated as a failure",
-        "uploader",
-        "self._archive.put(key, document()))\n",
-        "self._archive.put(key, document()))\n"
-        "                        if stored is Stored.ALREADY_THERE:\n"
-        "                            raise StoreFaultError(Cause.SERVER, 'PutObject: 412')\n",
+        "storing",
+        "self._archive.put(key, make_document()))\n",
+        "self._archive.put(key, make_document()))\n"
+        "                if stored is Stored.ALREADY_THERE:\n"
+        "                    raise StoreFaultError(Cause.SERVER, 'PutObject: 412')\n",
         (Rule.DRAINED,),
         6,
     ),

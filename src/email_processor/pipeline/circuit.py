@@ -36,8 +36,6 @@ class Circuit:
         self._trusted = asyncio.Event()
         self._closed.set()
         self._trusted.set()
-        self.stored = 0
-        self.failed = 0
 
     @property
     def is_open(self) -> bool:
@@ -81,14 +79,12 @@ class Circuit:
 
     def succeed(self) -> None:
         """A PUT succeeded."""
-        self.stored += 1
         self._health.well(Part.STORING)
         if self._failures_in_a_row:
             self._close()
 
     def fail(self, fault: StoreFaultError) -> None:
         """A PUT failed, for a reason that is not its message's."""
-        self.failed += 1
         self._failures_in_a_row += 1
         self._trusted.clear()
         self._health.failed(Part.STORING, fault)

@@ -80,9 +80,10 @@ class Receiver:
                     )
             except QueueFaultError as fault:
                 self._common.health.failed(Part.RECEIVING, fault)
-                self._common.metrics.retries.labels(fault.cause).inc()
                 self._want(1)
                 await backoff.wait(self._stopping)
+                if not self._stopping.is_set():
+                    self._common.metrics.retries.labels(fault.cause).inc()
                 continue
             finally:
                 self._lives[life] = False

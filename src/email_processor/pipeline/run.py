@@ -17,6 +17,7 @@ from email_processor.pipeline.leases import LeaseKeeper
 from email_processor.pipeline.ledger import Delivery, Job, Ledger, State
 from email_processor.pipeline.limiter import Limiter
 from email_processor.pipeline.receiver import Receiver, ReceiveRules
+from email_processor.pipeline.storing import RetryPolicy, Storing
 from email_processor.pipeline.uploader import Uploader, UploadRules
 from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import Archive, Clock, Inbox, Payloads, QueueGauge
@@ -75,15 +76,15 @@ async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: 
         most=plan.uploads,
         most_bytes=UPLOAD_BYTES_AT_ONCE,
     )
+    storing = Storing(common, world.archive, limiter, RetryPolicy())
 
     receiver = Receiver(common, world.inbox, jobs, plan.receive)
     uploader = Uploader(
         common,
-        world.archive,
+        storing,
         world.payloads,
         jobs=jobs,
         receipts=receipts,
-        limiter=limiter,
         redrive=redrive,
         rules=plan.upload,
     )

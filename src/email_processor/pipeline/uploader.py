@@ -20,17 +20,14 @@ from email_processor.domain.errors import (
 )
 from email_processor.domain.key import object_key, quarantine_key
 from email_processor.metrics import Operation
-from email_processor.pipeline.circuit import Circuit
 from email_processor.pipeline.common import Common
 from email_processor.pipeline.depth import Redrive
 from email_processor.pipeline.ledger import Delivery, Job, State
-from email_processor.pipeline.limiter import Limiter
-from email_processor.ports import Archive, Payloads, Stored
+from email_processor.pipeline.storing import Storing
+from email_processor.ports import Payloads, Stored
 
 log = logging.getLogger(__name__)
 
-FAILURES_ALONE = 5
-OTHERS_STORED_MEANWHILE = 20
 FETCH_TRIES = 5
 
 
@@ -63,23 +60,21 @@ class Uploader:
     def __init__(
         self,
         common: Common,
-        archive: Archive,
+        storing: Storing,
         payloads: Payloads,
         *,
         jobs: asyncio.Queue[Job],
         receipts: asyncio.Queue[Delivery],
-        limiter: Limiter,
         redrive: Redrive,
         rules: UploadRules,
     ) -> None:
         """What is durable goes from `jobs` to `receipts`; `redrive` tells which receive is a message's last."""
         self._common = common
         self._metrics = common.metrics
-        self._archive = archive
+        self._storing = storing
         self._payloads = payloads
         self._jobs = jobs
         self._receipts = receipts
-        self._limiter = limiter
         self._redrive = redrive
         self._rules = rules
         # Payloads are outside the byte budget and may lie in a bucket that we cannot read: they have a queue and a
@@ -150,8 +145,9 @@ class Uploader:
     async def _store_email(self, job: Job, email: Email) -> Outcome:
         message, moment, rules = job.message, job.delivery.moment, self._rules
         key = object_key(rules.key_prefix, moment, email.sender, message.message_id)
-        document = partial(email_document, message, email, moment, rules.version)
-        if await self._put(key, document, len(email.raw) + message.attribute_bytes) is Stored.ALREADY_THERE:
+        make_document = partial(email_document, message, email, moment, rules.version)
+        stored = await self._storing.store(key, make_document, len(email.raw) + message.attribute_bytes)
+        if stored is Stored.ALREADY_THERE:
             self._metrics.duplicates.labels("stored").inc()
             return Outcome.KEPT
         self._metrics.archived.inc()
@@ -165,9 +161,9 @@ class Uploader:
         if not rules.quarantine:
             return self._release(job, "rejected")
         key = quarantine_key(rules.quarantine_prefix, moment, message.message_id)
-        document = partial(quarantine_document, message, error, moment, rules.version)
+        make_document = partial(quarantine_document, message, error, moment, rules.version)
         try:
-            stored = await self._put(key, document, len(message.body) + message.attribute_bytes)
+            stored = await self._storing.store(key, make_document, len(message.body) + message.attribute_bytes)
         except ObjectRefusedError as refusal:
             log.error(
                 "quarantine_refused",
@@ -208,40 +204,6 @@ class Uploader:
         self._common.ledger.close(job.delivery)
         return Outcome.LEFT
 
-    async def _put(self, key: str, document: Callable[[], bytes], size: int) -> Stored:
-        """Store it, however long S3 takes to recover; ObjectRefusedError if this object alone keeps failing.
-
-        The document, of about `size` bytes, is made when its turn has come: only those under way are in memory.
-        """
-        circuit = self._common.circuit
-        alone = _Alone(circuit)
-        backoff = None
-        with circuit.trying():
-            while True:
-                async with self._limiter.slot(size), circuit.admitted():
-                    is_probe = circuit.is_open
-                    started_at = self._common.clock.monotonic()
-                    try:
-                        stored = await self._common.calls.bounded(Operation.PUT, self._archive.put(key, document()))
-                    except StoreFaultError as fault:
-                        self._metrics.retries.labels(fault.cause).inc()
-                        is_spaced = False
-                        if fault.cause is Cause.THROTTLED:
-                            self._limiter.throttle(started_at)
-                        else:
-                            circuit.fail(fault)
-                            alone.failed(fault, is_probe=is_probe)
-                            is_spaced = circuit.is_open  # then the circuit itself spaces the tries
-                    else:
-                        self._limiter.succeed(started_at, size)
-                        circuit.succeed()
-                        return stored
-                    finally:
-                        self._metrics.upload_seconds.observe(self._common.clock.monotonic() - started_at)
-                backoff = backoff or self._common.new_backoff()
-                if not is_spaced:
-                    await backoff.wait()
-
     async def _fetch(self, pointer: Pointer) -> bytes | None:
         """Read a payload; None if it should be tried again later, after the others.
 
@@ -253,49 +215,17 @@ class Uploader:
         where = f"s3://{pointer.bucket}/{pointer.key}"
         backoff = self._common.new_backoff()
         fault: StoreFaultError | None = None
-        for _ in range(FETCH_TRIES):
+        for tries in range(1, FETCH_TRIES + 1):
             try:
                 return await self._common.calls.bounded(Operation.FETCH, self._payloads.fetch(pointer))
             except PayloadMissingError as error:
                 raise UnarchivableError(Reason.PAYLOAD_MISSING, f"{where} does not exist") from error
             except StoreFaultError as error:
+                is_its_own = error.cause.needs_a_person and error.cause is not Cause.CREDENTIALS
+                if is_its_own and tries == FETCH_TRIES:
+                    raise
                 fault = error
             self._metrics.retries.labels(fault.cause).inc()
             await backoff.wait()
-        if fault is not None and fault.cause.needs_a_person and fault.cause is not Cause.CREDENTIALS:
-            raise fault
         log.warning("payload_unreadable", extra={"payload": where, "error": str(fault)})
         return None
-
-
-class _Alone:
-    """Evidence that one object fails while the store is well: it failed often and the others hardly ever did.
-
-    What the others did before its first failure says nothing: then it can be the first to meet an outage. Nor does a
-    failure as the probe of an open circuit: the store was held to be down, and who is sent to ask is chance.
-    """
-
-    def __init__(self, circuit: Circuit) -> None:
-        self._circuit = circuit
-        self._stored_before = self._failed_before = 0
-        self._failures = 0
-
-    def failed(self, fault: StoreFaultError, *, is_probe: bool) -> None:
-        """One more failure of this object; raises `ObjectRefusedError` when it can no longer be the store."""
-        if is_probe:
-            self._failed_before += 1  # none of this object's failures that count, and none of the others'
-            return
-        if not self._failures:
-            self._stored_before = self._circuit.stored
-            self._failed_before = self._circuit.failed - 1  # this one is counted already
-        self._failures += 1
-        others_stored = self._circuit.stored - self._stored_before
-        others_failed = self._circuit.failed - self._failed_before - self._failures
-        if (
-            self._failures >= FAILURES_ALONE
-            and others_stored >= OTHERS_STORED_MEANWHILE
-            and others_failed * 10 <= others_stored
-        ):
-            raise ObjectRefusedError(
-                f"{self._failures} tries failed while others succeeded: {fault.detail}", fix=fault.fix
-            )

@@ -155,6 +155,16 @@ async def test_a_failing_queue_is_asked_again_further_and_further_apart() -> Non
     assert 4 == stage.kit.value("retries_total", cause="missing")
 
 
+async def test_a_failed_receive_is_no_retry_if_a_stop_comes_before_the_next() -> None:
+    """Two fail; the stop ends the wait after the second."""
+    stage = Stage()
+    stage.inbox.receives.answers.extend(queue_fault(Cause.MISSING) for _ in range(4))
+    later(0.2, stage.receiver.stop, 2)
+    await stage.receive(2)
+    assert [0, 0.1] == stage.polls
+    assert 1 == stage.kit.value("retries_total", cause="missing")
+
+
 async def test_a_hung_receive_is_given_up_after_the_long_poll_and_its_timeout() -> None:
     """Twenty seconds and eight."""
     stage = Stage()

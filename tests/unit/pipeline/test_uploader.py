@@ -19,6 +19,7 @@ from email_processor.domain.message import Attribute, Message
 from email_processor.pipeline.depth import Redrive
 from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, Delivery, Job
 from email_processor.pipeline.limiter import Limiter
+from email_processor.pipeline.storing import RetryPolicy, Storing
 from email_processor.pipeline.uploader import Uploader, UploadRules
 from tests.unit.pipeline.fakes import FakeStore
 from tests.unit.pipeline.kit import EMAIL, Kit, later, store_fault
@@ -43,11 +44,10 @@ class Stage:
         self.workers = workers
         self.uploader = Uploader(
             self.kit.common,
-            self.store,
+            Storing(self.kit.common, self.store, self.limiter, RetryPolicy()),
             self.store,
             jobs=self.jobs,
             receipts=self.receipts,
-            limiter=self.limiter,
             redrive=Redrive(max_receive_count),
             rules=UploadRules("emails", "quarantine", quarantine, version="1.2.3", upload_timeout=15),
         )
@@ -433,6 +433,20 @@ async def test_an_offloaded_body_in_an_outage_waits_for_its_end() -> None:
     await stage.until_done()
     assert [KEY] == list(stage.store.objects)
     assert 0 == stage.released("refused")
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [(Cause.DENIED, 4), (Cause.CREDENTIALS, 5)],
+)
+async def test_a_failed_read_is_a_retry_only_if_another_follows(cause: Cause, expected: int) -> None:
+    """Five reads that are denied are the last of this body; with credentials it is read again after the others."""
+    stage = Stage()
+    stage.store.payloads["k"] = EMAIL
+    stage.store.fetches.answers.extend([store_fault(cause)] * 5)
+    stage.job(body=POINTER)
+    await stage.until_done()
+    assert expected == stage.kit.value("retries_total", cause=cause)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""Storing: what follows a failed PUT, and which object is given up."""
+
+import asyncio
+
+import pytest
+
+from email_processor.domain.errors import Cause, ObjectRefusedError, StoreFaultError
+from email_processor.pipeline.limiter import Limiter
+from email_processor.pipeline.storing import NO_EVIDENCE, Evidence, Next, RetryPolicy, Storing
+from email_processor.ports import Stored
+from tests.unit.pipeline.fakes import FakeStore
+from tests.unit.pipeline.kit import Kit, store_fault
+
+TO_BLAME = Evidence(failures=5, others_stored=20, others_failed=2)
+
+
+class Stage:
+    """A bucket that refuses some of its objects every time."""
+
+    def __init__(self) -> None:
+        self.kit = Kit.new()
+        self.store = FakeStore()
+        self.store.puts.otherwise = self._put
+        limiter = Limiter(self.kit.common.clock, self.kit.common.metrics, start=16, most=64, most_bytes=8 * 1024 * 1024)
+        self.storing = Storing(self.kit.common, self.store, limiter, RetryPolicy())
+
+    def _put(self, key: str, document: bytes) -> Stored | StoreFaultError:
+        return store_fault() if key == "bad" else self.store._put(key, document)
+
+    async def others(self) -> None:
+        """Store another object every hundredth of a second."""
+        for number in range(200):
+            await self.storing.store(f"good {number}", lambda: b"{}", 2)
+            await asyncio.sleep(0.01)
+
+    def retries(self) -> float:
+        """How many calls were tried again because S3 had an error of its own."""
+        return self.kit.value("retries_total", cause="server")
+
+
+@pytest.mark.parametrize(
+    ("cause", "evidence", "is_open", "expected"),
+    [
+        (Cause.SERVER, NO_EVIDENCE, False, Next.BACK_OFF),
+        (Cause.SERVER, NO_EVIDENCE, True, Next.PROBE),
+        (Cause.DENIED, NO_EVIDENCE, True, Next.PROBE),
+        (Cause.THROTTLED, NO_EVIDENCE, False, Next.BACK_OFF),
+        (Cause.THROTTLED, NO_EVIDENCE, True, Next.BACK_OFF),
+        (Cause.SERVER, Evidence(1, 0, 0), False, Next.BACK_OFF),
+        (Cause.SERVER, Evidence(1, 1000, 0), False, Next.BACK_OFF),
+        (Cause.SERVER, Evidence(1000, 0, 0), True, Next.PROBE),
+        (Cause.SERVER, Evidence(4, 20, 2), False, Next.BACK_OFF),
+        (Cause.SERVER, Evidence(5, 19, 1), False, Next.BACK_OFF),
+        (Cause.SERVER, Evidence(5, 20, 3), False, Next.BACK_OFF),
+        (Cause.SERVER, TO_BLAME, False, Next.GIVE_UP),
+        (Cause.TIMEOUT, TO_BLAME, True, Next.GIVE_UP),
+        (Cause.SERVER, Evidence(1000, 1000, 100), False, Next.GIVE_UP),
+    ],
+)
+def test_a_failed_put_is_tried_again_unless_its_object_alone_is_to_blame(
+    cause: Cause, evidence: Evidence, expected: Next, *, is_open: bool
+) -> None:
+    """The circuit spaces the tries while it is open; only a throttled one has a pause of its own even then."""
+    assert expected == RetryPolicy().after(cause, evidence, is_open=is_open)
+
+
+async def test_the_failure_after_which_an_object_is_given_up_is_no_retry() -> None:
+    """It fails five times, and is tried again four times."""
+    stage = Stage()
+    async with asyncio.TaskGroup() as tasks:
+        others = tasks.create_task(stage.others())
+        with pytest.raises(ObjectRefusedError, match="5 tries failed while others succeeded: PutObject: simulated"):
+            await stage.storing.store("bad", lambda: b"{}", 2)
+        others.cancel()
+    tries = [call for call in stage.store.puts.calls if call.about[0] == "bad"]
+    assert 5 == len(tries)
+    assert 4 == stage.retries()
+
+
+async def test_every_failure_that_another_try_follows_is_a_retry() -> None:
+    """Two failures, and the third try succeeds."""
+    stage = Stage()
+    stage.store.puts.answers.extend([store_fault(), store_fault()])
+    assert Stored.CREATED == await stage.storing.store("good", lambda: b"{}", 2)
+    assert 3 == len(stage.store.puts.calls)
+    assert 2 == stage.retries()
+
+
+async def test_an_object_that_s3_refuses_is_not_tried_again() -> None:
+    """S3 says itself that it is the object."""
+    stage = Stage()
+    stage.store.puts.answers.append(ObjectRefusedError("KeyTooLongError"))
+    with pytest.raises(ObjectRefusedError, match="KeyTooLongError"):
+        await stage.storing.store("good", lambda: b"{}", 2)
+    assert 1 == len(stage.store.puts.calls)
+    assert 0 == stage.kit.common.metrics.retries.total
