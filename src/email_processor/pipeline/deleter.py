@@ -56,8 +56,7 @@ class Deleter:
         self._settling += 1
         try:
             while batch:
-                async with self._slots:
-                    left = await self._delete_once(batch)
+                left = await self._delete_once(batch)
                 if len(left) == len(batch):
                     await backoff.wait()
                 batch = left
@@ -69,33 +68,27 @@ class Deleter:
                 self._common.health.idle(Part.DELETING)
 
     async def _delete_once(self, batch: list[Delivery]) -> list[Delivery]:
-        """One request; what is left to delete."""
-        for delivery in batch:
-            delivery.closing = True  # from here on no renewal starts; one that is on the wire is waited for
+        """One request; what is left to delete. What lost its lease is only remembered, until it comes again."""
+        async with self._slots, self._common.ledger.closing(batch) as ours:
+            for _ in range(len(batch) - len(ours)):
+                self._receipts.task_done()
+            return await self._request(ours) if ours else []
+
+    async def _request(self, batch: list[Delivery]) -> list[Delivery]:
+        handles = [delivery.receipt_handle for delivery in batch]
         try:
-            for delivery in batch:
-                if delivery.renewal is not None:
-                    await delivery.renewal.wait()
-            batch = [delivery for delivery in batch if not self._gone(delivery)]
-            if not batch:
-                return []
-            handles = [delivery.receipt_handle for delivery in batch]
-            try:
-                verdicts = await self._common.calls.bounded(Operation.DELETE, self._inbox.delete(handles))
-            except QueueFaultError as fault:
-                self._common.health.failed(Part.DELETING, fault)
-                self._common.metrics.retries.labels(fault.cause).inc()
-                self._common.metrics.deletes.labels("failed").inc(len(batch))
-                return batch
-            self._common.health.well(Part.DELETING)
-            return [
-                delivery
-                for delivery, handle, verdict in zip(batch, handles, verdicts, strict=True)
-                if not self._is_settled(delivery, handle, verdict)
-            ]
-        finally:
-            for delivery in batch:
-                delivery.closing = False
+            verdicts = await self._common.calls.bounded(Operation.DELETE, self._inbox.delete(handles))
+        except QueueFaultError as fault:
+            self._common.health.failed(Part.DELETING, fault)
+            self._common.metrics.retries.labels(fault.cause).inc()
+            self._common.metrics.deletes.labels("failed").inc(len(batch))
+            return batch
+        self._common.health.well(Part.DELETING)
+        return [
+            delivery
+            for delivery, handle, verdict in zip(batch, handles, verdicts, strict=True)
+            if not self._is_settled(delivery, handle, verdict)
+        ]
 
     def _is_settled(self, delivery: Delivery, handle: str, verdict: Verdict) -> bool:
         if verdict is Verdict.FAILED:
@@ -106,16 +99,9 @@ class Deleter:
         if verdict is Verdict.GONE:
             self._common.metrics.deletes.labels("gone").inc()
             self._common.ledger.lose(delivery, handle)
-            return self._gone(delivery)
-        self._common.metrics.deletes.labels("deleted").inc()
-        self._common.ledger.deleted(delivery)
-        self._receipts.task_done()
-        return True
-
-    def _gone(self, delivery: Delivery) -> bool:
-        """Whether the lease is lost: then it is only remembered, and its redelivery deleted with a new handle."""
-        if not delivery.lost:
-            return False
-        self._common.ledger.close(delivery)
+            self._common.ledger.close(delivery)
+        else:
+            self._common.metrics.deletes.labels("deleted").inc()
+            self._common.ledger.deleted(delivery)
         self._receipts.task_done()
         return True

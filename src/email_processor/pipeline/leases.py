@@ -1,7 +1,7 @@
 """Leases: renewed while a message is in hand, and given back when it will not be worked on."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.metrics import Operation
@@ -51,9 +51,7 @@ class LeaseKeeper:
         return [it for it in deliveries if self._is_renewable(it) and self._due_at(it) <= soon]
 
     def _is_renewable(self, delivery: Delivery) -> bool:
-        if delivery.lost or delivery.closing or delivery.renewal is not None:
-            return False
-        return self._longest_lease(delivery) > delivery.lease_until + 1
+        return delivery.is_renewable and self._longest_lease(delivery) > delivery.lease_until + 1
 
     def _due_at(self, delivery: Delivery) -> float:
         return delivery.lease_until - self._half_life
@@ -77,31 +75,18 @@ class LeaseKeeper:
             if not batch:
                 return True
             seconds = int(min(self._longest_lease(delivery) for delivery in batch) - self._common.clock.monotonic())
-            finished = asyncio.Event()
-            for delivery in batch:
-                delivery.renewal = finished
-            try:
+            with self._common.ledger.renewing(batch):
                 return await self._extend(batch, seconds)
-            finally:
-                for delivery in batch:
-                    delivery.renewal = None
-                finished.set()
 
     async def _extend(self, batch: list[Delivery], seconds: int) -> bool:
         # counted from before the request: never later than the queue's own count
         lease_until = self._common.clock.monotonic() + seconds
         handles = [delivery.receipt_handle for delivery in batch]
         try:
-            verdicts = await self._common.calls.bounded(
-                Operation.CHANGE_VISIBILITY, self._inbox.change_visibility(handles, seconds)
-            )
+            verdicts = await self._change_visibility(handles, seconds)
         except QueueFaultError as fault:
-            self._common.ledger.may_renew = fault.cause is not Cause.DENIED
-            self._common.health.failed(Part.RENEWING, fault)
             self._common.metrics.retries.labels(fault.cause).inc()
             return False
-        self._common.ledger.may_renew = True
-        self._common.health.well(Part.RENEWING)
         for delivery, handle, verdict in zip(batch, handles, verdicts, strict=True):
             if verdict is Verdict.GONE:
                 self._common.ledger.lose(delivery, handle)
@@ -111,41 +96,32 @@ class LeaseKeeper:
                     delivery.lease_until = lease_until
         return Verdict.FAILED not in verdicts
 
-    async def give_back(self, deliveries: Iterable[Delivery]) -> None:
+    async def give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Make messages visible to others at once, in the order in which they came, so that FIFO groups stay in order.
 
         It is tried for as long as it takes, unless it is not permitted: whoever calls it sets a deadline. What is not
-        given back stays in hand; the queue hands it out again when its lease runs out.
+        given back stays in flight; the queue hands it out again when its lease runs out.
         """
-        ours = []
-        for delivery in deliveries:
-            delivery.closing = True  # from here on no renewal starts; one that is on the wire is waited for
-            if delivery.renewal is not None:
-                await delivery.renewal.wait()
-            if delivery.lost:
-                self._common.ledger.close(delivery)
-            else:
-                ours.append(delivery)
         backoff = self._common.new_backoff()
-        while ours:
-            batch, later = ours[:BATCH], ours[BATCH:]
-            try:
-                left = await self._release(batch)
-            except QueueFaultError as fault:
-                self._common.health.failed(Part.RENEWING, fault)
-                if fault.cause is Cause.DENIED:
+        async with self._common.ledger.closing(deliveries) as ours:
+            left = ours
+            while left:
+                batch, later = left[:BATCH], left[BATCH:]
+                failed = await self._release(batch)
+                if not self._common.ledger.may_renew:
                     return  # it would be denied again
-                left = batch
-            if left:
-                await backoff.wait()
-            ours = left + later
+                if failed:
+                    await backoff.wait()
+                left = failed + later
 
     async def _release(self, batch: list[Delivery]) -> list[Delivery]:
         """One request; what is left to give back."""
-        handles = [delivery.receipt_handle for delivery in batch]
-        verdicts = await self._common.calls.bounded(
-            Operation.CHANGE_VISIBILITY, self._inbox.change_visibility(handles, 0)
-        )
+        try:
+            verdicts = await self._change_visibility([delivery.receipt_handle for delivery in batch], 0)
+        except QueueFaultError as fault:
+            if self._common.ledger.may_renew:
+                self._common.metrics.retries.labels(fault.cause).inc()
+            return batch
         left = []
         for delivery, verdict in zip(batch, verdicts, strict=True):
             if verdict is Verdict.FAILED:
@@ -155,3 +131,17 @@ class LeaseKeeper:
                 self._common.metrics.released.labels("shutdown").inc()
             self._common.ledger.close(delivery)
         return left
+
+    async def _change_visibility(self, handles: Sequence[str], seconds: int) -> Sequence[Verdict]:
+        """One request; the ledger and the health hear how it went, and whether it is permitted."""
+        try:
+            verdicts = await self._common.calls.bounded(
+                Operation.CHANGE_VISIBILITY, self._inbox.change_visibility(handles, seconds)
+            )
+        except QueueFaultError as fault:
+            self._common.ledger.permit_renewals(is_permitted=fault.cause is not Cause.DENIED)
+            self._common.health.failed(Part.RENEWING, fault)
+            raise
+        self._common.ledger.permit_renewals(is_permitted=True)
+        self._common.health.well(Part.RENEWING)
+        return verdicts

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -30,8 +30,7 @@ class Delivery:
     """A message in hand, without its body. Times are of the monotonic clock, in seconds.
 
     `receipt_handle` and `receive_count` are always the newest; `moment` dates its key; `size` is what its body and its
-    attributes take of the budget. While `renewal` is set, a renewal is on the wire and a delete or a release waits for
-    it; while `closing` is set, one of those is, and no renewal starts.
+    attributes take of the budget. `renewal` and `is_closing` are the ledger's own: see `renewing` and `closing` there.
     """
 
     message_id: str
@@ -43,8 +42,13 @@ class Delivery:
     lease_until: float
     state: State = State.QUEUED
     lost: bool = False
-    closing: bool = False
+    is_closing: bool = False
     renewal: asyncio.Event | None = None
+
+    @property
+    def is_renewable(self) -> bool:
+        """Whether a renewal may start: its lease is ours, and no other request is about its receipt handle."""
+        return not (self.lost or self.is_closing or self.renewal is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class Ledger:
         self._bytes = 0
         self._reserved = 0
         self._room = asyncio.Event()
-        self.may_renew = True
+        self._may_renew = True
         metrics.in_flight_messages.set_function(lambda: len(self._deliveries))
         metrics.in_flight_bytes.set_function(lambda: self._bytes + self._reserved * batch * MESSAGE_MAX_BYTES)
 
@@ -142,12 +146,21 @@ class Ledger:
         self._bytes += delivery.size
         return delivery
 
+    @property
+    def may_renew(self) -> bool:
+        """Whether leases may be renewed: they may until the queue denies it."""
+        return self._may_renew
+
+    def permit_renewals(self, *, is_permitted: bool) -> None:
+        """The queue did or did not permit a change of visibility."""
+        self._may_renew = is_permitted
+
     def may_start(self, delivery: Delivery, needed: float) -> bool:
         """Whether its lease outlasts the work: any lease will do that can be renewed, else it must last `needed` s."""
         if delivery.lost:
             return False
         left = delivery.lease_until - self._clock.monotonic()
-        return left > (0 if self.may_renew else needed)
+        return left > (0 if self._may_renew else needed)
 
     def archived(self, delivery: Delivery) -> None:
         """Its object is durable: remember that until it is deleted, whatever becomes of the lease. Its body is gone."""
@@ -176,6 +189,45 @@ class Ledger:
         if delivery.receipt_handle == receipt_handle and not delivery.lost:
             delivery.lost = True
             self._metrics.leases_lost.inc()
+
+    @contextmanager
+    def renewing(self, batch: Sequence[Delivery]) -> Iterator[None]:
+        """Renew the leases of a batch, all of which are renewable: meanwhile none of them is deleted or given back."""
+        finished = asyncio.Event()
+        for delivery in batch:
+            delivery.renewal = finished
+        try:
+            yield
+        finally:
+            for delivery in batch:
+                delivery.renewal = None
+            finished.set()
+
+    @asynccontextmanager
+    async def closing(self, batch: Sequence[Delivery]) -> AsyncIterator[list[Delivery]]:
+        """Delete a batch or give it back: meanwhile no renewal of it starts, and one under way is waited for.
+
+        A renewal that came after the other request would hide a message that is to be seen, or hold a lease for nobody.
+        A renewal waits for nothing but its own answer, which has a deadline: so this wait has an end.
+
+        What comes out are those whose lease is still ours. The others are no longer in flight.
+        """
+        for delivery in batch:
+            delivery.is_closing = True
+        try:
+            for delivery in batch:
+                if delivery.renewal is not None:
+                    await delivery.renewal.wait()
+            ours = []
+            for delivery in batch:
+                if delivery.lost:
+                    self.close(delivery)
+                else:
+                    ours.append(delivery)
+            yield ours
+        finally:
+            for delivery in batch:
+                delivery.is_closing = False
 
     def _tell(self) -> None:
         """Something was let go of: tell those who wait for room."""

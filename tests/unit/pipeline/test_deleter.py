@@ -179,14 +179,13 @@ async def test_a_delete_waits_for_a_renewal_that_is_on_the_wire_and_lets_none_st
     """Renewal and delete of one handle never cross."""
     stage = Stage(linger=0)
     (delivery,) = stage.archived()
-    delivery.renewal = asyncio.Event()
-    later(2, delivery.renewal.set)
     async with stage.deleting():
-        await asyncio.sleep(1)
-        was_closing = delivery.closing
-        assert was_closing
-    assert [2] == stage.times
-    assert not delivery.closing
+        with stage.kit.common.ledger.renewing([delivery]):
+            await asyncio.sleep(1)
+            assert [] == stage.times
+        assert not delivery.is_renewable
+    assert [1] == stage.times
+    assert delivery.is_renewable
 
 
 async def test_a_hung_delete_is_given_up_and_tried_again() -> None:

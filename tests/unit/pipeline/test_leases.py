@@ -98,9 +98,15 @@ async def test_no_renewal_starts_while_a_delete_is_on_the_wire() -> None:
     """And it is made up for as soon as the delete has failed."""
     stage = Stage()
     delivery = stage.kit.in_hand()
-    later(HALF - 1, setattr, delivery, "closing", True)
-    later(HALF + 20, setattr, delivery, "closing", False)
-    await stage.keep(VISIBILITY_TIMEOUT)
+
+    async def delete() -> None:
+        await asyncio.sleep(HALF - 1)
+        async with stage.kit.common.ledger.closing([delivery]):
+            await asyncio.sleep(21)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(delete())
+        await stage.keep(VISIBILITY_TIMEOUT)
     assert 1 == len(stage.changes)
     assert HALF + 20 < stage.changes[0][0] < HALF + 50
 
@@ -112,7 +118,7 @@ async def test_while_a_renewal_is_on_the_wire_its_deliveries_say_so() -> None:
     stage.inbox.changes.answers.append(queue_fault())
     delivery, seen = stage.kit.in_hand(), list[bool]()
     for when in (HALF - 1, HALF + 2, HALF + 4.01):
-        later(when, lambda: seen.append(delivery.renewal is not None))
+        later(when, lambda: seen.append(not delivery.is_renewable))
     await stage.keep(HALF + 4.05)
     assert [False, True, False] == seen
 
@@ -156,9 +162,10 @@ async def test_giving_back_waits_for_a_renewal_on_the_wire() -> None:
     """Landing after it, the renewal would hide the message again."""
     stage = Stage()
     delivery = stage.kit.in_hand()
-    delivery.renewal = asyncio.Event()
-    later(3, delivery.renewal.set)
-    await stage.leases.give_back([delivery])
+    async with asyncio.TaskGroup() as tasks:
+        with stage.kit.common.ledger.renewing([delivery]):
+            tasks.create_task(stage.leases.give_back([delivery]))
+            await asyncio.sleep(3)
     assert [(3, ("r",), 0)] == stage.changes
 
 

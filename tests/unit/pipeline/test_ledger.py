@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,10 +132,57 @@ async def test_work_is_started_while_the_lease_holds_and_only_if_it_outlasts_the
     ledger, delivery = kit.common.ledger, kit.in_hand()
     for wait, if_renewable, if_not in ((0, True, True), (295, True, False), (5, False, False)):
         await asyncio.sleep(wait)
-        ledger.may_renew = True
+        ledger.permit_renewals(is_permitted=True)
         assert if_renewable == ledger.may_start(delivery, 10)
-        ledger.may_renew = False
+        ledger.permit_renewals(is_permitted=False)
         assert if_not == ledger.may_start(delivery, 10)
+
+
+async def test_what_is_deleted_or_given_back_waits_for_a_renewal_under_way_and_lets_none_start() -> None:
+    """Two messages, one of which is being renewed for three seconds."""
+    kit = Kit.new()
+    ledger, batch = kit.common.ledger, [kit.in_hand("m1", "r1"), kit.in_hand("m2", "r2")]
+
+    async def delete() -> None:
+        async with ledger.closing(batch) as ours:
+            assert 3 == now()
+            assert batch == ours
+            assert not any(delivery.is_renewable for delivery in batch)
+
+    async with asyncio.TaskGroup() as tasks:
+        with ledger.renewing(batch[:1]):
+            tasks.create_task(delete())
+            await asyncio.sleep(3)
+            assert not any(delivery.is_renewable for delivery in batch)
+    assert all(delivery.is_renewable for delivery in batch)
+
+
+async def test_who_gives_up_waiting_for_a_renewal_lets_the_next_one_start() -> None:
+    """A stop cuts a delete short while it waits."""
+    kit = Kit.new()
+    ledger, batch = kit.common.ledger, [kit.in_hand()]
+    with ledger.renewing(batch), pytest.raises(TimeoutError):
+        async with asyncio.timeout(1), ledger.closing(batch):
+            pass
+    assert batch[0].is_renewable
+
+
+async def test_a_message_that_lost_its_lease_while_it_was_renewed_is_neither_deleted_nor_given_back() -> None:
+    """Somebody else has it by now, so it is no longer in flight here."""
+    kit = Kit.new()
+    ledger, lost, kept = kit.common.ledger, kit.in_hand("lost", "r1"), kit.in_hand("kept", "r2")
+
+    async def lose() -> None:
+        with ledger.renewing([lost]):
+            await asyncio.sleep(1)
+            ledger.lose(lost, "r1")
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(lose())
+        await asyncio.sleep(0.5)
+        async with ledger.closing([lost, kept]) as ours:
+            assert [kept] == ours
+    assert [kept] == list(ledger)
 
 
 async def test_closing_twice_or_an_older_delivery_changes_nothing() -> None:
