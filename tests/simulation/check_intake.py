@@ -37,7 +37,7 @@ class IntakeChecks:
             self._polling[fact.who] -= 1
         elif fact.operation == "PUT" and fact.detail != Cause.THROTTLED:
             (self._failing.discard if fact.detail in NO_OUTAGE else self._failing.add)(fact.who)
-        if fact.detail != "ok" and not self._scene.processes[fact.who].health.draining:
+        if fact.detail != "ok" and not self._scene.processes[fact.who].health.is_draining:
             self._check_storm(fact)
 
     def _check_receive(self, process: Process) -> None:
@@ -52,7 +52,7 @@ class IntakeChecks:
             scene.violate(Rule.BUDGET, f"{who} may come to have {size} of {settings.in_flight_bytes} bytes")
         if who in self._failing and bodies:  # with nothing in hand, only a receive can bring news of S3
             scene.violate(Rule.NO_RECEIVE_IN_OUTAGE, f"{who} receives, though its last PUT failed")
-        if process.health.draining:
+        if process.health.is_draining:
             scene.violate(Rule.NO_RECEIVE_AFTER_STOP, f"{who} receives")
 
     def _check_storm(self, fact: Fact) -> None:

@@ -88,7 +88,7 @@ class LeaseChecks:
 
     def given_back(self, fact: Fact) -> None:
         """Only a process that stops may do that: it costs a receive."""
-        if not self._scene.processes[fact.who].health.draining:
+        if not self._scene.processes[fact.who].health.is_draining:
             self._scene.violate(Rule.NO_NACK, f"{fact.who} gave back {fact.subject}")
 
     def lapsed(self, fact: Fact) -> None:

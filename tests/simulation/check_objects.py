@@ -94,7 +94,7 @@ class ObjectChecks:
             was_taken
             and process.is_running
             and process.resumed_at < 0
-            and not process.health.draining
+            and not process.health.is_draining
             and message.holder in self._knows_redrive
             and not any(fact.what is What.EXCUSED for fact in since)
         )

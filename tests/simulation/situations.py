@@ -92,7 +92,7 @@ class Situations:
         process = self._scene.processes[fact.who]
         if fact.operation == "RECEIVE":
             self._polls[fact.who] -= 1
-        if process.health.circuit_open:
+        if process.health.is_circuit_open:
             self.seen.add(Seen.OPEN_CIRCUIT)
         match fact.operation, fact.detail:
             case "PUT", "throttled":
@@ -101,7 +101,7 @@ class Situations:
                 self.seen.add(Seen.PAYLOAD_FETCHED)
             case "CHANGE_VISIBILITY", "denied":
                 self.seen.add(Seen.CANNOT_RENEW)
-            case "RECEIVE", "cancelled" if process.health.draining:
+            case "RECEIVE", "cancelled" if process.health.is_draining:
                 self.seen.add(Seen.CUT_SHORT)
             case "PUT", "ok" if not process.common.ledger.has_room:
                 self.seen.add(Seen.BUDGET_FULL)
@@ -112,7 +112,7 @@ class Situations:
         delivery = process.holding(fact.subject.rpartition("#")[0])
         if delivery is not None and delivery.state is State.QUEUED:
             self.seen.add(Seen.RENEWED_QUEUED)
-        if process.health.circuit_open:
+        if process.health.is_circuit_open:
             self.seen.add(Seen.RENEWED_OPEN)
 
     def stored(self, fact: Fact) -> None:
@@ -133,7 +133,7 @@ class Situations:
 
     def stopping(self, fact: Fact) -> None:
         """A SIGTERM."""
-        if self._scene.processes[fact.who].health.circuit_open:
+        if self._scene.processes[fact.who].health.is_circuit_open:
             self.seen.add(Seen.STOPPED_IN_OUTAGE)
 
     def killed(self, fact: Fact) -> None:

@@ -102,7 +102,7 @@ class Circuit:
 
     def _set_open(self, *, is_open: bool) -> None:
         self._is_open = is_open
-        self._health.circuit_open = is_open
+        self._health.circuit(is_open=is_open)
         self._metrics.circuit_open.set(is_open)
         if is_open:
             self._closed.clear()

@@ -1,7 +1,6 @@
 """The queue's own figures, read now and then."""
 
 import asyncio
-from dataclasses import dataclass
 
 from email_processor.domain.errors import QueueFaultError
 from email_processor.metrics import Operation
@@ -10,14 +9,7 @@ from email_processor.pipeline.health import Part
 from email_processor.ports import QueueGauge
 
 
-@dataclass(slots=True)
-class Redrive:
-    """The queue's redrive policy, as far as it is known: None where there is none or it cannot be read."""
-
-    max_receive_count: int | None = None
-
-
-async def measure(common: Common, queue: QueueGauge, redrive: Redrive, interval: float) -> None:
+async def measure(common: Common, queue: QueueGauge, interval: float) -> None:
     """Read the queue's depth and redrive policy every `interval` seconds, until cancelled."""
     messages = common.metrics.queue_messages
     while True:
@@ -30,5 +22,5 @@ async def measure(common: Common, queue: QueueGauge, redrive: Redrive, interval:
             messages.labels("visible").set(state.visible)
             messages.labels("in_flight").set(state.in_flight)
             messages.labels("delayed").set(state.delayed)
-            redrive.max_receive_count = state.max_receive_count
+            common.ledger.expect_redrive(state.max_receive_count)
         await asyncio.sleep(interval)  # noqa: TID251 - nothing else is waited for

@@ -59,8 +59,26 @@ class Health:
         self._patience = patience
         self._conditions = {part: _Condition() for part in Part}
         self._begun = 0
-        self.draining = False
-        self.circuit_open = False
+        self._is_draining = False
+        self._is_circuit_open = False
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the process is on its way out."""
+        return self._is_draining
+
+    @property
+    def is_circuit_open(self) -> bool:
+        """Whether S3 is held to be down."""
+        return self._is_circuit_open
+
+    def drain(self) -> None:
+        """The process is on its way out: it is not ready any more."""
+        self._is_draining = True
+
+    def circuit(self, *, is_open: bool) -> None:
+        """The circuit was opened or closed: while it is open, the process is not ready."""
+        self._is_circuit_open = is_open
 
     def well(self, part: Part) -> None:
         """An operation of this part succeeded."""
@@ -143,8 +161,11 @@ class Health:
 
     def ready(self) -> Report:
         """Whether receiving, storing and deleting work and we are not on our way out."""
-        parts: dict[str, object] = {"draining": self.draining, "circuit": "open" if self.circuit_open else "closed"}
-        ok = not self.draining and not self.circuit_open
+        parts: dict[str, object] = {
+            "draining": self._is_draining,
+            "circuit": "open" if self._is_circuit_open else "closed",
+        }
+        ok = not self._is_draining and not self._is_circuit_open
         for part in READINESS:
             condition = self._conditions[part]
             fault = condition.fault

@@ -78,6 +78,7 @@ class Ledger:
         self._reserved = 0
         self._room = asyncio.Event()
         self._may_renew = True
+        self._max_receive_count: int | None = None
         metrics.in_flight_messages.set_function(lambda: len(self._deliveries))
         metrics.in_flight_bytes.set_function(lambda: self._bytes + self._reserved * batch * MESSAGE_MAX_BYTES)
 
@@ -154,6 +155,15 @@ class Ledger:
     def permit_renewals(self, *, is_permitted: bool) -> None:
         """The queue did or did not permit a change of visibility."""
         self._may_renew = is_permitted
+
+    @property
+    def max_receive_count(self) -> int | None:
+        """How often the queue hands a message out before its dead-letter queue has it; None if there is none known."""
+        return self._max_receive_count
+
+    def expect_redrive(self, max_receive_count: int | None) -> None:
+        """The queue told its redrive policy."""
+        self._max_receive_count = max_receive_count
 
     def may_start(self, delivery: Delivery, needed: float) -> bool:
         """Whether its lease outlasts the work: any lease will do that can be renewed, else it must last `needed` s."""

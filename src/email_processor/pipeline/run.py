@@ -11,7 +11,7 @@ from email_processor.pipeline.calls import Calls
 from email_processor.pipeline.circuit import Circuit
 from email_processor.pipeline.common import Common
 from email_processor.pipeline.deleter import Deleter
-from email_processor.pipeline.depth import Redrive, measure
+from email_processor.pipeline.depth import measure
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import LeaseKeeper
 from email_processor.pipeline.ledger import Delivery, Job, Ledger, State
@@ -67,7 +67,6 @@ async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: 
     common = shared(plan, world, metrics, health)
     jobs: asyncio.Queue[Job] = asyncio.Queue(plan.in_flight_messages)
     receipts: asyncio.Queue[Delivery] = asyncio.Queue(plan.in_flight_messages)
-    redrive = Redrive()
     limiter = Limiter(
         world.clock,
         metrics,
@@ -85,7 +84,6 @@ async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: 
         world.payloads,
         jobs=jobs,
         receipts=receipts,
-        redrive=redrive,
         rules=plan.upload,
     )
     leases = LeaseKeeper(common, world.inbox, plan.visibility_timeout)
@@ -104,10 +102,10 @@ async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: 
         uploading = [tasks.create_task(uploader.upload(), name=f"uploader-{n}") for n in range(plan.uploads)]
         uploading.append(tasks.create_task(uploader.upload_offloaded(), name="uploader-offloaded"))
         receiving = [tasks.create_task(receiver.receive(n), name=f"receiver-{n}") for n in range(plan.receive.most)]
-        measuring = tasks.create_task(measure(common, world.queue, redrive, plan.depth_interval), name="depth")
+        measuring = tasks.create_task(measure(common, world.queue, plan.depth_interval), name="depth")
 
         await stop.wait()
-        health.draining = True
+        health.drain()
         log.info("stopping", extra={"in_hand": len(common.ledger), "grace_seconds": plan.grace})
         deadline = asyncio.get_running_loop().time() + plan.grace
 

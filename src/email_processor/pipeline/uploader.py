@@ -21,7 +21,6 @@ from email_processor.domain.errors import (
 from email_processor.domain.key import object_key, quarantine_key
 from email_processor.metrics import Operation
 from email_processor.pipeline.common import Common
-from email_processor.pipeline.depth import Redrive
 from email_processor.pipeline.ledger import Delivery, Job, State
 from email_processor.pipeline.storing import Storing
 from email_processor.ports import Payloads, Stored
@@ -65,17 +64,15 @@ class Uploader:
         *,
         jobs: asyncio.Queue[Job],
         receipts: asyncio.Queue[Delivery],
-        redrive: Redrive,
         rules: UploadRules,
     ) -> None:
-        """What is durable goes from `jobs` to `receipts`; `redrive` tells which receive is a message's last."""
+        """What is durable goes from `jobs` to `receipts`."""
         self._common = common
         self._metrics = common.metrics
         self._storing = storing
         self._payloads = payloads
         self._jobs = jobs
         self._receipts = receipts
-        self._redrive = redrive
         self._rules = rules
         # Payloads are outside the byte budget and may lie in a bucket that we cannot read: they have a queue and a
         # single worker of their own, so that one is in memory at a time and none of them holds up the emails.
@@ -188,7 +185,7 @@ class Uploader:
 
     async def _refused(self, job: Job, error: Exception) -> Outcome:
         """It fails alone: quarantine it on its last receive, before the dead-letter queue has it; else leave it."""
-        count, limit = job.delivery.receive_count, self._redrive.max_receive_count
+        count, limit = job.delivery.receive_count, self._common.ledger.max_receive_count
         if self._rules.quarantine and limit is not None and count >= limit:
             reason = UnarchivableError(Reason.UNDELIVERABLE, f"on its last receive ({count} of {limit}): {error}")
             return await self._quarantine(job, reason)

@@ -29,7 +29,7 @@ async def test_failures_in_a_row_open_it_and_a_success_closes_it() -> None:
     def assert_is_open(expected: bool) -> None:
         assert expected == circuit.is_open
         assert expected == kit.value("circuit_open")
-        assert expected == health.circuit_open
+        assert expected == health.is_circuit_open
 
     with circuit.trying():
         for _ in range(FAILURES_TO_OPEN - 1):

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -52,11 +54,11 @@ async def test_leases_and_figures_do_not_make_it_unready(part: Part) -> None:
     assert health.ready().ok
 
 
-@pytest.mark.parametrize("name", ["draining", "circuit_open"])
-async def test_it_is_alive_but_not_ready_while_draining_or_without_s3(name: str) -> None:
+@pytest.mark.parametrize("happen", [Health.drain, partial(Health.circuit, is_open=True)], ids=["draining", "circuit"])
+async def test_it_is_alive_but_not_ready_while_draining_or_without_s3(happen: Callable[[Health], None]) -> None:
     """A restart would mend neither."""
     health = receiving_health()
-    setattr(health, name, True)
+    happen(health)
     assert health.alive().ok
     assert not health.ready().ok
 

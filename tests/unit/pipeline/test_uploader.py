@@ -16,7 +16,6 @@ from email_processor.domain.errors import (
     StoreFaultError,
 )
 from email_processor.domain.message import Attribute, Message
-from email_processor.pipeline.depth import Redrive
 from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, Delivery, Job
 from email_processor.pipeline.limiter import Limiter
 from email_processor.pipeline.storing import RetryPolicy, Storing
@@ -41,6 +40,7 @@ class Stage:
         self.limiter = Limiter(
             self.kit.common.clock, self.kit.common.metrics, start=16, most=64, most_bytes=8 * 1024 * 1024
         )
+        self.kit.common.ledger.expect_redrive(max_receive_count)
         self.workers = workers
         self.uploader = Uploader(
             self.kit.common,
@@ -48,7 +48,6 @@ class Stage:
             self.store,
             jobs=self.jobs,
             receipts=self.receipts,
-            redrive=Redrive(max_receive_count),
             rules=UploadRules("emails", "quarantine", quarantine, version="1.2.3", upload_timeout=15),
         )
 
