@@ -181,6 +181,7 @@ $(DEPLOY_STAMP): .ci/pins/deploy.txt .ci/pins/helm.txt scripts/deploy_tools.py |
 	@$(PYTHON) -m scripts.deploy_tools
 
 $(UV): Makefile | python
+	@echo 'Installing uv, which writes the pins, into .venv-tools ...'
 	@$(PYTHON) -m venv .venv-tools
 	@.venv-tools/bin/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@

@@ -118,7 +118,7 @@ def test_a_missing_queue_is_an_error_with_a_fix_that_heals(site: Site) -> None:
 
 
 def test_a_missing_bucket_is_an_error_with_a_fix_that_heals(site: Site) -> None:
-    """Messages wait in hand until the bucket is made; none is received twice."""
+    """Messages wait in flight until the bucket is made; none is received twice."""
     name = f"late-{uuid.uuid4().hex}"
     sent = site.queue.send_all(emails(3))
     with site.service(S3_BUCKET_NAME=name) as service:

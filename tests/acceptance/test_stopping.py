@@ -15,7 +15,7 @@ STOPS = [signal.SIGTERM, signal.SIGINT]
 
 
 @pytest.mark.parametrize("stop", STOPS)
-def test_a_stop_finishes_what_is_in_hand_and_accounts_for_it(site: Site, stop: signal.Signals) -> None:
+def test_a_stop_finishes_what_is_in_flight_and_accounts_for_it(site: Site, stop: signal.Signals) -> None:
     """The exit code is 0, the last log line counts every class, and every message is in the bucket or the queue."""
     good = site.queue.send_all(emails(30))
     site.queue.send_all(["not an email"] * 3)
@@ -35,7 +35,7 @@ def test_a_stop_finishes_what_is_in_hand_and_accounts_for_it(site: Site, stop: s
 
 
 def test_while_it_drains_it_is_alive_but_not_ready(one_site: Site) -> None:
-    """From the signal on `/readyz` is red and says why, `/healthz` stays green, and the work in hand is finished."""
+    """From the signal on `/readyz` is red and says why, `/healthz` stays green, and the work in flight is finished."""
     sent = one_site.queue.send_all(emails(5))
     opened = threading.Event()
     with gate_before(one_site.emulator.url) as s3:
@@ -96,7 +96,7 @@ def test_messages_that_come_with_the_last_poll_are_kept(one_site: Site) -> None:
 
 @pytest.mark.parametrize(("first", "second"), [STOPS, STOPS[::-1]])
 def test_a_second_signal_ends_it_at_once(one_site: Site, first: signal.Signals, second: signal.Signals) -> None:
-    """It does not wait for what is in hand, and exits as a shell says of that signal; the messages come back."""
+    """It does not wait for what is in flight, and exits as a shell says of that signal; the messages come back."""
     one_site.queue.send_all(emails(2))
     opened = threading.Event()
     with gate_before(one_site.emulator.url) as s3:
@@ -112,7 +112,7 @@ def test_a_second_signal_ends_it_at_once(one_site: Site, first: signal.Signals, 
 
 @pytest.mark.parametrize("stop", STOPS)
 def test_a_stop_before_the_start_is_done_is_clean(one_site: Site, stop: signal.Signals) -> None:
-    """A signal that comes while it is still starting ends it with 0: nothing is in hand."""
+    """A signal that comes while it is still starting ends it with 0: nothing is in flight."""
     with one_site.service(measured=True) as service:
         service.wait_until_signals_are_caught()
         assert service.stop(stop) == 0

@@ -43,8 +43,8 @@ def test_a_leak_in_steps_is_noticed() -> None:
 
 
 def test_a_swing_that_comes_back_does_not_grow() -> None:
-    """In hand: nothing to a thousand, every thirty seconds."""
-    assert not judge("in hand", points(lambda second, _: second % 30 * 33), allowed=20).grows
+    """In flight: nothing to a thousand, every thirty seconds."""
+    assert not judge("in flight", points(lambda second, _: second % 30 * 33), allowed=20).grows
 
 
 def test_peaks_of_the_same_height_do_not_grow() -> None:
@@ -68,11 +68,11 @@ def test_peaks_below_what_the_settings_allow_may_come_late() -> None:
 
 
 def test_a_storm_may_fill_what_the_settings_allow_and_no_more() -> None:
-    """With the defaults: a thousand messages in hand, each in the tables, each ten of them in two tasks at most."""
-    in_hand = Settings.model_fields["in_flight_max_messages"].default
+    """With the defaults: a thousand messages in flight, each in the tables, each ten of them in two tasks at most."""
+    in_flight = Settings.model_fields["in_flight_max_messages"].default
     workers = sum(Settings.model_fields[name].default for name in ("uploads_max", "receivers_max"))
-    assert in_hand == ceiling("table Ledger._deliveries")
-    assert workers < ceiling("tasks") - 2 * in_hand // BATCH < 2 * workers
+    assert in_flight == ceiling("table Ledger._deliveries")
+    assert workers < ceiling("tasks") - 2 * in_flight // BATCH < 2 * workers
     assert workers < ceiling("sockets") < 2 * workers
     assert [0, 0, 0] == [ceiling(name) for name in ("rss_kib", "objects Delivery", "table botocore Config._cache")]
 
