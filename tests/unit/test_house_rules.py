@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, product
 from pathlib import Path
@@ -55,6 +56,13 @@ def test_rooms_that_must_not_know_aws_have_no_clock_of_their_own() -> None:
     apart = {module.removeprefix("email_processor.") for module in CONTRACTS["aws"]["source_modules"]}
     assert {"domain", "pipeline"} <= apart
     assert set() == exempt("TID251") & apart
+
+
+def test_no_class_name_means_two_things() -> None:
+    """In the service and its tools a class is known by its name alone."""
+    text = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    names = Counter(re.findall(r"^ *class (\w+)", text, re.MULTILINE))
+    assert [] == [name for name, count in names.items() if count > 1]
 
 
 def test_every_target_of_make_is_explained() -> None:
