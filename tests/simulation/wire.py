@@ -161,14 +161,14 @@ class Script:
 
     def __init__(self) -> None:
         self._next: defaultdict[Operation, deque[Fate]] = defaultdict(deque)
-        self._standing: dict[Operation, Fate] = {}
+        self._standing: dict[Operation, Fate | Callable[[tuple[str, ...]], Fate]] = {}
 
     def next(self, operation: Operation, *fates: Fate) -> None:
         """The next calls of this operation meet these fates, in order."""
         self._next[operation].extend(fates)
 
-    def always(self, operation: Operation, fate: Fate) -> None:
-        """From now on every call of this operation meets this fate."""
+    def always(self, operation: Operation, fate: Fate | Callable[[tuple[str, ...]], Fate]) -> None:
+        """From now on every call of this operation meets this fate, or the one that its subjects deserve."""
         self._standing[operation] = fate
 
     def clear(self, *operations: Operation) -> None:
@@ -181,7 +181,8 @@ class Script:
         """The next scripted fate, or the standing one."""
         if self._next[operation]:
             return self._next[operation].popleft()
-        return self._standing.get(operation, Fate())
+        standing = self._standing.get(operation, Fate())
+        return standing if isinstance(standing, Fate) else standing(subjects)
 
 
 class Reply(Generic[T]):

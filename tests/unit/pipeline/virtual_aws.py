@@ -1,0 +1,67 @@
+"""The queue and the bucket of the simulation, as the tests of the pipeline take them."""
+
+import asyncio
+from typing import NamedTuple, cast
+
+from email_processor.domain.message import Message
+from email_processor.metrics import Operation
+from tests.simulation.loop import TICKS, Loop
+from tests.simulation.wire import Facts, Script, What
+from tests.simulation.world import SimBucket, SimQueue
+from tests.unit.pipeline.kit import EMAIL, VISIBILITY_TIMEOUT
+
+
+class Call(NamedTuple):
+    """A call: when it began, and the receipt handles or the key that it was about."""
+
+    at: float
+    subjects: tuple[str, ...]
+
+
+class VirtualAws:
+    """An empty queue and an empty bucket. `script` decides what becomes of calls to both: by default all go well."""
+
+    def __init__(self, *, max_receive_count: int | None = None) -> None:
+        driver = cast("Loop", asyncio.get_running_loop()).driver
+        self.facts = Facts(driver)
+        self.queue = SimQueue(
+            driver, visibility_timeout=VISIBILITY_TIMEOUT, max_receive_count=max_receive_count, facts=self.facts
+        )
+        self.bucket = SimBucket(driver, self.facts)
+        self.script = Script()
+        self.inbox = self.queue.client(weather=self.script)
+        self.store = self.bucket.client(weather=self.script)
+
+    def send(self, count: int = 1, body: bytes = EMAIL) -> None:
+        """Put so many messages on the queue: their ids are m1, m2, ..., their receipt handles m1#1, m1#2, ..."""
+        for _ in range(count):
+            self.queue.send(body)
+
+    def take(self, count: int = 1) -> list[Message]:
+        """Receive messages at once, without a call."""
+        return self.queue._take("main", count, ())
+
+    def calls(self, operation: Operation) -> list[Call]:
+        """The calls of one kind, in order."""
+        return [
+            Call(fact.tick / TICKS, fact.subjects)
+            for fact in self.facts.log
+            if fact.what is What.CALLED and fact.operation == operation.name
+        ]
+
+    def times(self, operation: Operation) -> list[float]:
+        """When the calls of one kind began, to the millisecond."""
+        return [round(call.at, 3) for call in self.calls(operation)]
+
+    def most_at_once(self, operation: Operation) -> int:
+        """How many calls of one kind were under way at the same time."""
+        running = most = 0
+        for fact in self.facts.log:
+            if fact.operation == operation.name:
+                running += {What.CALLED: 1, What.HEARD: -1}.get(fact.what, 0)
+                most = max(most, running)
+        return most
+
+    def happened(self, what: What) -> list[str]:
+        """What such facts were about, in order: ids, receipt handles or keys."""
+        return [fact.subject for fact in self.facts.log if fact.what is what]
