@@ -1,39 +1,32 @@
 """Receivers: adaptive, paced, and only when there is room and S3 is trusted."""
 
 import asyncio
-import hashlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import count
 
 from email_processor.domain.errors import Cause
-from email_processor.domain.message import Message
 from email_processor.pipeline.ledger import Job
 from email_processor.pipeline.receiver import Receiver, ReceiveRules
-from tests.unit.pipeline.fakes import FakeInbox
-from tests.unit.pipeline.kit import EMAIL, Kit, later, now, queue_fault, store_fault
+from tests.simulation.wire import RECEIVE, Entry, hung, partly, refused, slow
+from tests.unit.pipeline.kit import EMAIL, Kit, later, now, store_fault
+from tests.unit.pipeline.virtual_aws import VirtualAws
 
 
-class Stage:
-    """Receivers at work. Every answer without a script is empty, after a long poll of 20 s."""
+class Stage(VirtualAws):
+    """Receivers at work. On an empty queue a receive is a long poll of 20 s."""
 
     def __init__(self, *, most: int = 4, poll_interval: float = 30, max_messages: int = 1000) -> None:
+        super().__init__()
         self.kit = Kit.new(max_messages=max_messages)
-        self.inbox = FakeInbox()
         self.jobs: asyncio.Queue[Job] = asyncio.Queue(1000)
         self.rules = ReceiveRules(most=most, batch=10, wait=20, poll_interval=poll_interval)
         self.receiver = Receiver(self.kit.common, self.inbox, self.jobs, self.rules)
-        self._ids = count()
-
-    def messages(self, many: int = 10) -> list[Message]:
-        """New messages."""
-        return [Message(f"m{number}", f"r{number}", EMAIL) for number in (next(self._ids) for _ in range(many))]
 
     @property
     def polls(self) -> list[float]:
         """When each receive began."""
-        return [round(call.began, 3) for call in self.inbox.receives.calls]
+        return self.times(RECEIVE)
 
     @asynccontextmanager
     async def receiving(self, grace: float = 0) -> AsyncIterator[None]:
@@ -55,7 +48,7 @@ async def test_an_empty_queue_is_watched_by_one_scout_whose_receives_start_an_in
     stage = Stage()
     await stage.receive(100)
     assert [0, 30, 60, 90] == stage.polls
-    assert 1 == stage.inbox.receives.high
+    assert 1 == stage.most_at_once(RECEIVE)
 
 
 async def test_an_interval_of_nothing_polls_without_rest() -> None:
@@ -68,8 +61,8 @@ async def test_an_interval_of_nothing_polls_without_rest() -> None:
 async def test_while_messages_keep_coming_there_is_no_pause() -> None:
     """A batch that is not full is followed by the next receive at once."""
     stage = Stage()
-    stage.inbox.receives.seconds = 1
-    stage.inbox.receives.answers.extend(stage.messages(3) for _ in range(3))
+    for second in (1, 2, 3):
+        later(second, stage.send, 3)
     await stage.receive(4)
     assert [0, 1, 2, 3] == stage.polls
 
@@ -77,34 +70,34 @@ async def test_while_messages_keep_coming_there_is_no_pause() -> None:
 async def test_a_receiver_that_waits_keeps_no_body() -> None:
     """Four of them would keep forty, up to 40 MiB, outside of the budget and for as long as the queue is quiet."""
     stage = Stage(most=1)
-    batch = stage.messages(10)
-    before = sys.getrefcount(batch[0])
-    stage.inbox.receives.answers.append(list(batch))
+    stage.send(10, body := EMAIL + b" ")
+    before = sys.getrefcount(body)
     async with stage.receiving():
         await asyncio.sleep(5)
+        assert 10 == stage.jobs.qsize()
         while not stage.jobs.empty():
             stage.jobs.get_nowait()
-        after = sys.getrefcount(batch[0])  # asked here: an assertion of pytest's holds what it shows
+        after = sys.getrefcount(body)  # asked here: an assertion of pytest's holds what it shows
     assert before == after
 
 
 async def test_full_batches_wake_more_receivers_up_to_the_limit() -> None:
     """And an empty receive lets them sleep again."""
     stage = Stage(most=3)
-    stage.inbox.receives.seconds = 1
-    stage.inbox.receives.answers.extend(stage.messages() for _ in range(12))
+    stage.script.always(RECEIVE, slow(1))
+    stage.send(120)
     async with stage.receiving():
         await asyncio.sleep(4)
         assert 3 == stage.kit.value("receivers_wanted")
         await asyncio.sleep(60)
         assert 1 == stage.kit.value("receivers_wanted")
-    assert 3 == stage.inbox.receives.high
+    assert 3 == stage.most_at_once(RECEIVE)
 
 
 async def test_no_receive_is_made_without_room_for_a_full_batch() -> None:
     """Twenty-five places: two batches, and no third until there is room."""
     stage = Stage(max_messages=25)
-    stage.inbox.receives.answers.extend(stage.messages() for _ in range(10))
+    stage.send(100)
     async with stage.receiving():
         await asyncio.sleep(50)
         for _ in range(5):
@@ -116,8 +109,8 @@ async def test_no_receive_is_made_without_room_for_a_full_batch() -> None:
 async def test_receives_under_way_count_against_the_room() -> None:
     """However many receivers are awake, what they may bring fits."""
     stage = Stage(most=10, max_messages=40)
-    stage.inbox.receives.seconds = 1
-    stage.inbox.receives.otherwise = lambda *_: stage.messages()
+    stage.script.always(RECEIVE, slow(1))
+    stage.send(100)
     await stage.receive(30)
     assert 40 == stage.jobs.qsize()
     assert 40 == stage.kit.value("in_flight_messages")
@@ -137,8 +130,7 @@ async def test_nothing_is_received_while_s3_is_in_doubt() -> None:
 async def test_what_a_long_poll_brings_after_the_doubt_began_is_taken_in_hand() -> None:
     """It was asked for before: it waits with its lease."""
     stage = Stage()
-    stage.inbox.receives.seconds = 10
-    stage.inbox.receives.answers.append(stage.messages(2))
+    later(10, stage.send, 2)
     with stage.kit.common.circuit.trying():
         later(5, stage.kit.common.circuit.fail, store_fault())
         await stage.receive(100)
@@ -149,7 +141,7 @@ async def test_what_a_long_poll_brings_after_the_doubt_began_is_taken_in_hand() 
 async def test_a_failing_queue_is_asked_again_further_and_further_apart() -> None:
     """And the process does not mind."""
     stage = Stage()
-    stage.inbox.receives.answers.extend(queue_fault(Cause.MISSING) for _ in range(4))
+    stage.script.next(RECEIVE, *[refused(Cause.MISSING)] * 4)
     await stage.receive(2)
     assert [0, 0.1, 0.3, 0.7, 1.5] == stage.polls
     assert 4 == stage.kit.value("retries_total", cause="missing")
@@ -158,7 +150,7 @@ async def test_a_failing_queue_is_asked_again_further_and_further_apart() -> Non
 async def test_a_failed_receive_is_no_retry_if_a_stop_comes_before_the_next() -> None:
     """Two fail; the stop ends the wait after the second."""
     stage = Stage()
-    stage.inbox.receives.answers.extend(queue_fault(Cause.MISSING) for _ in range(4))
+    stage.script.next(RECEIVE, *[refused(Cause.MISSING)] * 4)
     later(0.2, stage.receiver.stop, 2)
     await stage.receive(2)
     assert [0, 0.1] == stage.polls
@@ -168,7 +160,7 @@ async def test_a_failed_receive_is_no_retry_if_a_stop_comes_before_the_next() ->
 async def test_a_hung_receive_is_given_up_after_the_long_poll_and_its_timeout() -> None:
     """Twenty seconds and eight."""
     stage = Stage()
-    stage.inbox.receives.answers.append(asyncio.Event())
+    stage.script.next(RECEIVE, hung())
     await stage.receive(40)
     assert [0, 28.1] == stage.polls
 
@@ -176,31 +168,29 @@ async def test_a_hung_receive_is_given_up_after_the_long_poll_and_its_timeout() 
 async def test_a_body_that_is_not_what_the_queue_hashed_is_left_for_redelivery() -> None:
     """Counted, and not taken in hand."""
     stage = Stage()
-    good = hashlib.md5(EMAIL, usedforsecurity=False).hexdigest()
-    stage.inbox.receives.answers.append(
-        [Message("bad", "r1", EMAIL, md5_of_body="0" * 32), Message("good", "r2", EMAIL, md5_of_body=good)]
-    )
+    stage.send(2)
+    stage.script.next(RECEIVE, partly(Entry.CORRUPT))
     await stage.receive(1)
     assert 1 == stage.jobs.qsize()
-    assert "good" == stage.jobs.get_nowait().message.message_id
+    assert "m2" == stage.jobs.get_nowait().message.message_id
     assert 1 == stage.kit.value("messages_corrupt_total")
     assert 2 == stage.kit.value("messages_received_total")
 
 
-async def test_the_same_message_twice_in_one_batch_is_one_job() -> None:
+async def test_the_same_message_received_twice_is_one_job() -> None:
     """With the handle that came last."""
     stage = Stage()
-    stage.inbox.receives.answers.append([Message("m", "first", EMAIL), Message("m", "second", EMAIL)])
+    stage.send()
+    later(0.5, stage.queue.duplicate, "m1")
     await stage.receive(1)
     assert 1 == stage.jobs.qsize()
-    assert "second" == stage.jobs.get_nowait().delivery.receipt_handle
+    assert "m1#2" == stage.jobs.get_nowait().delivery.receipt_handle
 
 
 async def test_a_stop_gives_the_receive_under_way_a_moment_and_keeps_what_it_brings() -> None:
     """One that comes back in time is kept."""
     stage = Stage(most=1)
-    stage.inbox.receives.seconds = 11
-    stage.inbox.receives.answers.append(stage.messages(2))
+    later(11, stage.send, 2)
     await stage.receive(10, grace=2)
     assert 2 == stage.jobs.qsize()
     assert 11 == now()
