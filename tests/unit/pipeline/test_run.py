@@ -49,14 +49,6 @@ class Pipeline(VirtualAws):
         self.left = await run(self.plan, world, self.metrics, self.health, self.stop)
         return now() - seconds
 
-    def fail(self, cause: Cause) -> None:
-        """Let every PUT fail from now on."""
-        self.script.always(PUT, refused(cause))
-
-    def recover(self) -> None:
-        """Let PUTs succeed from now on."""
-        self.script.clear(PUT)
-
     def value(self, name: str, **labels: str) -> float | None:
         """A metric's value."""
         return self.metrics.registry.get_sample_value(f"email_processor_{name}", labels)
@@ -152,7 +144,7 @@ async def test_what_the_grace_period_does_not_allow_is_given_back() -> None:
 async def test_an_outage_at_the_stop_gives_everything_back() -> None:
     """Nothing can be stored, nothing is lost, and the process ends in time."""
     pipeline = Pipeline()
-    pipeline.fail(Cause.DENIED)
+    pipeline.script.always(PUT, refused(Cause.DENIED))
     pipeline.send(30)
     assert await pipeline.run(5) <= PLAN.grace
     assert [] == pipeline.queue.deleted
@@ -175,9 +167,9 @@ async def test_what_cannot_be_deleted_in_time_is_still_in_hand_at_the_end() -> N
 async def test_leases_are_renewed_while_draining() -> None:
     """A grace of ten minutes, and an S3 that comes back after eight: nothing is lost on the way."""
     pipeline = Pipeline(replace(PLAN, grace=600))
-    pipeline.fail(Cause.DENIED)
+    pipeline.script.always(PUT, refused(Cause.DENIED))
     pipeline.send(10)
-    later(460, pipeline.recover)
+    later(460, pipeline.script.clear, PUT)
     await pipeline.run(5)
     assert 10 == len(pipeline.bucket.objects)
     assert 0 == pipeline.left
@@ -190,8 +182,8 @@ async def test_an_outage_costs_no_receive_beyond_what_was_in_hand() -> None:
     pipeline = Pipeline()
     pipeline.script.always(RECEIVE, slow(0.5))
     pipeline.send(2000)
-    later(5.1, pipeline.fail, Cause.NETWORK)
-    later(3600, pipeline.recover)
+    later(5.1, pipeline.script.always, PUT, refused(Cause.NETWORK))
+    later(3600, pipeline.script.clear, PUT)
     await pipeline.run(3700)
     assert [] == [time for time in pipeline.times(RECEIVE) if 5.7 < time < 3600]
     assert pipeline.times(RECEIVE)[-1] > 3600
@@ -229,10 +221,10 @@ async def test_without_permission_to_renew_what_would_outlive_its_lease_is_not_s
     """An outage longer than the leases: what was started is kept, the rest is dropped for others to receive."""
     pipeline = Pipeline()
     pipeline.script.always(CHANGE_VISIBILITY, refused(Cause.DENIED))
-    pipeline.fail(Cause.DENIED)
+    pipeline.script.always(PUT, refused(Cause.DENIED))
     pipeline.send(10)
     later(10, pipeline.script.always, RECEIVE, hung())
-    later(400, pipeline.recover)
+    later(400, pipeline.script.clear, PUT)
     await pipeline.run(500)
     assert 8 == len(pipeline.bucket.objects)
     assert 2 == len(pipeline.queue.visible)

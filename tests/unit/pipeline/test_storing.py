@@ -4,28 +4,26 @@ import asyncio
 
 import pytest
 
-from email_processor.domain.errors import Cause, ObjectRefusedError, StoreFaultError
+from email_processor.domain.errors import Cause, ObjectRefusedError
 from email_processor.pipeline.limiter import Limiter
 from email_processor.pipeline.storing import NO_EVIDENCE, Evidence, Next, RetryPolicy, Storing
 from email_processor.ports import Stored
-from tests.unit.pipeline.fakes import FakeStore
-from tests.unit.pipeline.kit import Kit, store_fault
+from tests.simulation.wire import PUT, Fate, refused
+from tests.unit.pipeline.kit import Kit
+from tests.unit.pipeline.virtual_aws import VirtualAws
 
 TO_BLAME = Evidence(failures=5, others_stored=20, others_failed=2)
 
 
-class Stage:
-    """A bucket that refuses some of its objects every time."""
+class Stage(VirtualAws):
+    """A bucket that fails one of its objects every time."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.kit = Kit.new()
-        self.store = FakeStore()
-        self.store.puts.otherwise = self._put
+        self.script.always(PUT, lambda key: refused() if key == ("bad",) else Fate())
         limiter = Limiter(self.kit.common.clock, self.kit.common.metrics, start=16, most=64, most_bytes=8 * 1024 * 1024)
         self.storing = Storing(self.kit.common, self.store, limiter, RetryPolicy())
-
-    def _put(self, key: str, document: bytes) -> Stored | StoreFaultError:
-        return store_fault() if key == "bad" else self.store._put(key, document)
 
     async def others(self) -> None:
         """Store another object every hundredth of a second."""
@@ -69,28 +67,27 @@ async def test_the_failure_after_which_an_object_is_given_up_is_no_retry() -> No
     stage = Stage()
     async with asyncio.TaskGroup() as tasks:
         others = tasks.create_task(stage.others())
-        with pytest.raises(ObjectRefusedError, match="5 tries failed while others succeeded: PutObject: simulated"):
+        with pytest.raises(ObjectRefusedError, match="5 tries failed while others succeeded: PutObject bad: simulated"):
             await stage.storing.store("bad", lambda: b"{}", 2)
         others.cancel()
-    tries = [call for call in stage.store.puts.calls if call.about[0] == "bad"]
-    assert 5 == len(tries)
+    assert 5 == len([call for call in stage.calls(PUT) if call.subjects == ("bad",)])
     assert 4 == stage.retries()
 
 
 async def test_every_failure_that_another_try_follows_is_a_retry() -> None:
     """Two failures, and the third try succeeds."""
     stage = Stage()
-    stage.store.puts.answers.extend([store_fault(), store_fault()])
+    stage.script.next(PUT, refused(), refused())
     assert Stored.CREATED == await stage.storing.store("good", lambda: b"{}", 2)
-    assert 3 == len(stage.store.puts.calls)
+    assert 3 == len(stage.calls(PUT))
     assert 2 == stage.retries()
 
 
 async def test_an_object_that_s3_refuses_is_not_tried_again() -> None:
     """S3 says itself that it is the object."""
     stage = Stage()
-    stage.store.puts.answers.append(ObjectRefusedError("KeyTooLongError"))
-    with pytest.raises(ObjectRefusedError, match="KeyTooLongError"):
-        await stage.storing.store("good", lambda: b"{}", 2)
-    assert 1 == len(stage.store.puts.calls)
+    stage.bucket.refuses.add("too long")
+    with pytest.raises(ObjectRefusedError, match="PutObject too long: simulated"):
+        await stage.storing.store("too long", lambda: b"{}", 2)
+    assert 1 == len(stage.calls(PUT))
     assert 0 == stage.kit.common.metrics.retries.total

@@ -3,25 +3,21 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import cycle
 
 import pytest
 
-from email_processor.domain.errors import (
-    Cause,
-    ObjectRefusedError,
-    PayloadMissingError,
-    PayloadTooLargeError,
-    StoreFaultError,
-)
+from email_processor.domain.errors import Cause, PayloadTooLargeError
 from email_processor.domain.message import Attribute, Message
 from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, Delivery, Job
 from email_processor.pipeline.limiter import Limiter
 from email_processor.pipeline.storing import RetryPolicy, Storing
 from email_processor.pipeline.uploader import Uploader, UploadRules
-from tests.unit.pipeline.fakes import FakeStore
-from tests.unit.pipeline.kit import EMAIL, Kit, later, store_fault
+from tests.simulation.wire import FETCH, PUT, Fate, hung, lost, refused, slow
+from tests.unit.pipeline.kit import EMAIL, Kit, later
+from tests.unit.pipeline.virtual_aws import VirtualAws
 
 FIRST_RECEIVED = {"ApproximateFirstReceiveTimestamp": "1733841022000", "SentTimestamp": "1733841020000"}
 KEY = "emails/2024/12/10/ann/m_143022.json"
@@ -29,12 +25,12 @@ QUARANTINED = "quarantine/2024/12/10/m.json"
 POINTER = b'["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"big","s3Key":"k"}]'
 
 
-class Stage:
+class Stage(VirtualAws):
     """Uploaders at work."""
 
     def __init__(self, *, workers: int = 4, quarantine: bool = True, max_receive_count: int | None = None) -> None:
+        super().__init__()
         self.kit = Kit.new()
-        self.store = FakeStore()
         self.jobs: asyncio.Queue[Job] = asyncio.Queue(1000)
         self.receipts: asyncio.Queue[Delivery] = asyncio.Queue(1000)
         self.limiter = Limiter(
@@ -80,20 +76,6 @@ class Stage:
         async with self.working(), asyncio.timeout(within):
             await self.uploader.join()
 
-    def fail(self, cause: Cause = Cause.SERVER) -> None:
-        """Let every PUT fail from now on."""
-        self.store.puts.otherwise = lambda *_: store_fault(cause)
-
-    def fail_if(self, is_bad: Callable[[str], bool]) -> None:
-        """Let PUTs of some keys fail from now on."""
-        self.store.puts.otherwise = lambda key, document: (
-            store_fault() if is_bad(key) else self.store._put(key, document)
-        )
-
-    def recover(self) -> None:
-        """Let PUTs succeed from now on."""
-        self.store.puts.otherwise = self.store._put
-
     def released(self, reason: str) -> float:
         """How many messages were left to the queue for this reason."""
         return self.kit.value("messages_released_total", reason=reason)
@@ -101,7 +83,7 @@ class Stage:
     @property
     def puts(self) -> list[tuple[float, str]]:
         """Each PUT: when, and which key."""
-        return [(round(call.began, 3), str(call.about[0])) for call in self.store.puts.calls]
+        return [(round(call.at, 3), *call.subjects) for call in self.calls(PUT)]  # type: ignore[misc]
 
     @property
     def receipt_ids(self) -> list[str]:
@@ -118,7 +100,7 @@ async def test_an_email_is_stored_under_its_key_and_goes_on_to_be_deleted() -> N
         b'{"message_id":"m","processed_at":"2024-12-10T14:30:22Z","email_data":' + EMAIL + b","
         b'"metadata":{"processor_version":"1.2.3","source":"email-validation-service"}}'
     )
-    assert {KEY: document} == stage.store.objects
+    assert {KEY: document} == stage.bucket.objects
     assert ["m"] == stage.receipt_ids
     assert 1 == stage.kit.value("messages_archived_total")
     assert 1 == stage.kit.value("sent_to_stored_seconds_count")
@@ -141,19 +123,19 @@ async def test_an_idle_worker_keeps_no_body() -> None:
 async def test_attributes_count_against_the_bytes_under_way() -> None:
     """A message's 1 MiB may be all attributes, of emails and of broken ones; at most 8 MiB are uploaded at once."""
     stage = Stage(workers=16)
-    stage.store.puts.seconds = 1
+    stage.script.always(PUT, slow(1))
     for number in range(20):
         body = EMAIL if number % 2 else b"broken"
         stage.job(f"m{number}", body, thumbnail=Attribute("Binary", b"x" * (MESSAGE_MAX_BYTES - 1000)))
     await stage.until_done()
-    assert 8 == stage.store.puts.high
-    assert 20 == len(stage.store.objects)
+    assert 8 == stage.most_at_once(PUT)
+    assert 20 == len(stage.bucket.objects)
 
 
 async def test_nothing_goes_on_to_be_deleted_before_the_store_has_answered() -> None:
     """A PUT of three seconds, looked at after two."""
     stage = Stage()
-    stage.store.puts.seconds = 3
+    stage.script.always(PUT, slow(3))
     stage.job()
     async with stage.working():
         await asyncio.sleep(2)
@@ -166,10 +148,10 @@ async def test_nothing_goes_on_to_be_deleted_before_the_store_has_answered() -> 
 async def test_an_object_that_is_there_already_is_a_duplicate_and_a_success(key: str, body: bytes) -> None:
     """Its bytes stay as they are, those of a document in quarantine as well."""
     stage = Stage()
-    stage.store.objects[key] = b"first"
+    stage.bucket.objects[key] = b"first"
     stage.job(body=body)
     await stage.until_done()
-    assert {key: b"first"} == stage.store.objects
+    assert {key: b"first"} == stage.bucket.objects
     assert ["m"] == stage.receipt_ids
     assert 1 == stage.kit.value("messages_duplicate_total", kind="stored")
     assert 0 == stage.kit.value("messages_archived_total")
@@ -181,7 +163,7 @@ async def test_what_is_not_an_email_is_quarantined_and_deleted() -> None:
     stage = Stage()
     stage.job(body=b"oops", receives=2)
     await stage.until_done()
-    document = json.loads(stage.store.objects[QUARANTINED])
+    document = json.loads(stage.bucket.objects[QUARANTINED])
     assert "not_json" == document["reason"]
     assert "oops" == document["body"]
     assert 2 == document["receive_count"]
@@ -194,7 +176,7 @@ async def test_with_quarantine_off_what_is_not_an_email_is_left_to_the_queue() -
     stage = Stage(quarantine=False)
     stage.job(body=b"oops")
     await stage.until_done()
-    assert {} == stage.store.objects
+    assert {} == stage.bucket.objects
     assert [] == stage.receipt_ids
     assert 1 == stage.released("rejected")
     assert 0 == len(stage.kit.common.ledger)
@@ -203,7 +185,7 @@ async def test_with_quarantine_off_what_is_not_an_email_is_left_to_the_queue() -
 async def test_a_passing_fault_is_tried_again_with_growing_distance() -> None:
     """The message is not to blame."""
     stage = Stage()
-    stage.store.puts.answers.extend(store_fault() for _ in range(3))
+    stage.script.next(PUT, *[refused()] * 3)
     stage.job()
     await stage.until_done()
     assert [0, 0.1, 0.3, 0.7] == [when for when, _ in stage.puts]
@@ -215,13 +197,13 @@ async def test_an_outage_of_any_length_fails_no_message(cause: Cause) -> None:
     """Six hours: the circuit opens, few probes are made, and all is stored when it is over."""
     stage = Stage(workers=30, max_receive_count=1)
     circuit, hours = stage.kit.common.circuit, 6 * 3600
-    stage.fail(cause)
+    stage.script.always(PUT, refused(cause))
     stage.emails(30)
     was_open: list[bool] = []
     later(hours - 1, lambda: was_open.append(circuit.is_open))
-    later(hours, stage.recover)
+    later(hours, stage.script.clear, PUT)
     await stage.until_done(hours + 60)
-    assert 30 == len(stage.store.objects)
+    assert 30 == len(stage.bucket.objects)
     assert [True] == was_open
     assert not circuit.is_open
     assert len(stage.puts) < hours / 3 + 100
@@ -231,8 +213,8 @@ async def test_throttling_lowers_the_number_of_uploads_and_fails_nothing() -> No
     """`503 SlowDown` is no failure of S3: the circuit stays closed and trusted."""
     stage = Stage(workers=16)
     circuit = stage.kit.common.circuit
-    stage.store.puts.seconds = 1
-    stage.store.puts.answers.extend(store_fault(Cause.THROTTLED) for _ in range(16))
+    stage.script.always(PUT, slow(1))
+    stage.script.next(PUT, *[refused(Cause.THROTTLED, after=1)] * 16)
     stage.emails(16)
     async with stage.working():
         await asyncio.sleep(1.05)
@@ -240,14 +222,13 @@ async def test_throttling_lowers_the_number_of_uploads_and_fails_nothing() -> No
         assert not circuit.is_open
         assert circuit.is_trusted
         await stage.uploader.join()
-    assert 16 == len(stage.store.objects)
+    assert 16 == len(stage.bucket.objects)
 
 
 async def test_what_an_outage_takes_is_no_latency() -> None:
     """An hour of failures and waits for the circuit, then a PUT of two seconds: the limiter hears of those two."""
     stage = Stage()
-    stage.store.puts.seconds = 2
-    stage.fail(Cause.DENIED)
+    stage.script.always(PUT, refused(Cause.DENIED, after=2))
     time, heard = asyncio.get_running_loop().time, list[float]()
 
     def succeed(started_at: float, size: int) -> None:
@@ -255,7 +236,7 @@ async def test_what_an_outage_takes_is_no_latency() -> None:
 
     stage.limiter.succeed = succeed  # type: ignore[method-assign]
     stage.emails(3)
-    later(3600, stage.recover)
+    later(3600, stage.script.always, PUT, slow(2))
     await stage.until_done()
     assert [2.0, 2.0, 2.0] == heard
 
@@ -263,10 +244,10 @@ async def test_what_an_outage_takes_is_no_latency() -> None:
 async def test_a_throttled_probe_waits_before_it_tries_again() -> None:
     """Open, and the probe is told to slow down: no storm of requests."""
     stage = Stage()
-    stage.store.puts.answers.append(store_fault(Cause.DENIED))
-    stage.fail(Cause.THROTTLED)
+    stage.script.next(PUT, refused(Cause.DENIED))
+    stage.script.always(PUT, refused(Cause.THROTTLED))
     stage.job()
-    later(10, stage.recover)
+    later(10, stage.script.clear, PUT)
     await stage.until_done()
     assert ["m"] == stage.receipt_ids
     assert len(stage.puts) < 15
@@ -275,7 +256,7 @@ async def test_a_throttled_probe_waits_before_it_tries_again() -> None:
 async def test_a_hung_put_is_given_up_and_tried_again() -> None:
     """Fifteen seconds; that it may have been stored meanwhile does no harm."""
     stage = Stage()
-    stage.store.puts.answers.append(asyncio.Event())
+    stage.script.next(PUT, hung())
     stage.job()
     await stage.until_done()
     assert [0, 15.1] == [when for when, _ in stage.puts]
@@ -286,17 +267,11 @@ async def test_a_hung_put_is_given_up_and_tried_again() -> None:
 async def test_a_lost_answer_meets_its_own_object_and_is_a_success() -> None:
     """The retry is answered 412."""
     stage = Stage()
-
-    def store_and_lose(key: str, document: bytes) -> StoreFaultError:
-        stage.store.objects[key] = document
-        stage.recover()
-        return store_fault(Cause.NETWORK)
-
-    stage.store.puts.otherwise = store_and_lose
+    stage.script.next(PUT, lost())
     stage.job()
     await stage.until_done()
     assert ["m"] == stage.receipt_ids
-    assert [KEY] == list(stage.store.objects)
+    assert [KEY] == list(stage.bucket.objects)
 
 
 @pytest.mark.parametrize(("receives", "is_last"), [(1, False), (3, True), (4, True)])
@@ -305,7 +280,7 @@ async def test_an_object_that_s3_refuses_is_left_and_on_its_last_receive_quarant
 ) -> None:
     """Before the dead-letter queue, which nobody reads, has it."""
     stage = Stage(max_receive_count=3)
-    stage.store.puts.answers.append(ObjectRefusedError("KeyTooLongError"))
+    stage.bucket.refuses.add("emails/")
     stage.job(receives=receives)
     await stage.until_done()
     assert is_last == stage.kit.value("messages_quarantined_total", reason="undeliverable")
@@ -316,12 +291,11 @@ async def test_an_object_that_s3_refuses_is_left_and_on_its_last_receive_quarant
 async def test_an_object_that_fails_alone_while_others_are_stored_is_refused() -> None:
     """Five failures of one, none of many others: it cannot be S3. The circuit is closed and trusted afterwards."""
     stage = Stage()
-    stage.store.puts.seconds = 0.1
-    stage.fail_if(lambda key: "/bad_" in key)
+    stage.script.always(PUT, lambda key: refused(after=0.1) if "/bad_" in key[0] else slow(0.1))
     stage.job("bad")
     stage.emails(200)
     await stage.until_done()
-    assert 200 == len(stage.store.objects)
+    assert 200 == len(stage.bucket.objects)
     assert 1 == stage.released("refused")
     assert not stage.kit.common.circuit.is_open
     assert stage.kit.common.circuit.is_trusted
@@ -330,47 +304,46 @@ async def test_an_object_that_fails_alone_while_others_are_stored_is_refused() -
 async def test_an_outage_is_not_blamed_on_the_upload_that_was_slow_before_it() -> None:
     """Many others were stored while it was under way, and then it is the one that probes: it is stored in the end."""
     stage = Stage()
-    slow = asyncio.Event()
-    stage.store.puts.answers.append(slow)
+    stage.script.next(PUT, refused(after=1))
     stage.job("slow")
     stage.emails(200)
     async with stage.working():
         await asyncio.sleep(1)
-        assert 200 == len(stage.store.objects)
-        stage.fail()
-        slow.set()
+        assert 200 == len(stage.bucket.objects)
+        stage.script.always(PUT, refused())
         await asyncio.sleep(200)
-        stage.recover()
+        stage.script.clear(PUT)
         await stage.uploader.join()
-    assert 201 == len(stage.store.objects)
+    assert 201 == len(stage.bucket.objects)
     assert 0 == stage.released("refused")
 
 
 async def test_an_outage_is_not_blamed_on_an_upload_that_probes_and_was_unlucky_before() -> None:
     """It failed once, hundreds were stored while it backed off, and now it takes turns to ask a store that is down."""
     stage = Stage(workers=8)
-    stage.store.puts.answers.append(store_fault())
+    stage.script.next(PUT, refused())
     stage.job("unlucky")
     stage.emails(400)
     async with stage.working():
         await asyncio.sleep(0.05)
-        stage.fail()
+        stage.script.always(PUT, refused())
         stage.emails(400, 404)
         await asyncio.sleep(1000)
         assert len([key for _, key in stage.puts if "unlucky" in key]) > 5
-        stage.recover()
+        stage.script.clear(PUT)
         await stage.uploader.join()
-    assert 405 == len(stage.store.objects)
+    assert 405 == len(stage.bucket.objects)
     assert 0 == stage.released("refused")
 
 
 async def test_a_flaky_store_is_never_blamed_on_a_message() -> None:
     """Two thirds of all PUTs fail: all is stored, nothing is refused."""
     stage = Stage(workers=8, max_receive_count=1)
-    stage.fail_if(lambda _: len(stage.puts) % 3 != 0)
+    fates = cycle([refused(), refused(), Fate()])
+    stage.script.always(PUT, lambda _: next(fates))
     stage.emails(100)
     await stage.until_done()
-    assert 100 == len(stage.store.objects)
+    assert 100 == len(stage.bucket.objects)
     assert 0 == stage.released("refused")
 
 
@@ -400,23 +373,22 @@ async def test_a_message_archived_before_goes_straight_to_the_deleter() -> None:
 async def test_an_offloaded_body_is_fetched_and_archived_as_if_it_had_been_the_body() -> None:
     """One at a time, beside the emails."""
     stage = Stage()
-    stage.store.payloads["k"] = EMAIL
-    stage.store.fetches.seconds = 1
+    stage.bucket.payloads["big", "k"] = EMAIL
+    stage.script.always(FETCH, slow(1))
     for number in range(3):
         stage.job(f"m{number}", body=POINTER)
     await stage.until_done()
-    assert [f"emails/2024/12/10/ann/m{number}_143022.json" for number in range(3)] == sorted(stage.store.objects)
-    assert all(EMAIL in document for document in stage.store.objects.values())
-    assert 1 == stage.store.fetches.high
+    assert [f"emails/2024/12/10/ann/m{number}_143022.json" for number in range(3)] == sorted(stage.bucket.objects)
+    assert all(EMAIL in document for document in stage.bucket.objects.values())
+    assert 1 == stage.most_at_once(FETCH)
 
 
 async def test_an_offloaded_body_that_does_not_exist_is_quarantined() -> None:
     """Nothing will bring it back."""
     stage = Stage()
-    stage.store.fetches.answers.append(PayloadMissingError("s3://big/k"))
     stage.job(body=POINTER)
     await stage.until_done()
-    assert [QUARANTINED] == list(stage.store.objects)
+    assert [QUARANTINED] == list(stage.bucket.objects)
     assert ["m"] == stage.receipt_ids
     assert 1 == stage.kit.value("messages_quarantined_total", reason="payload_missing")
 
@@ -424,13 +396,12 @@ async def test_an_offloaded_body_that_does_not_exist_is_quarantined() -> None:
 async def test_an_offloaded_body_in_an_outage_waits_for_its_end() -> None:
     """An hour of failing reads: it goes to the back of the line again and again, and is archived in the end."""
     stage = Stage(max_receive_count=1)
-    stage.store.payloads["k"] = EMAIL
-    fetch = stage.store.fetches.otherwise
-    stage.store.fetches.otherwise = lambda *_: store_fault(Cause.NETWORK)
+    stage.bucket.payloads["big", "k"] = EMAIL
+    stage.script.always(FETCH, refused(Cause.NETWORK))
     stage.job(body=POINTER)
-    later(3600, setattr, stage.store.fetches, "otherwise", fetch)
+    later(3600, stage.script.clear, FETCH)
     await stage.until_done()
-    assert [KEY] == list(stage.store.objects)
+    assert [KEY] == list(stage.bucket.objects)
     assert 0 == stage.released("refused")
 
 
@@ -441,45 +412,44 @@ async def test_an_offloaded_body_in_an_outage_waits_for_its_end() -> None:
 async def test_a_failed_read_is_a_retry_only_if_another_follows(cause: Cause, expected: int) -> None:
     """Five reads that are denied are the last of this body; with credentials it is read again after the others."""
     stage = Stage()
-    stage.store.payloads["k"] = EMAIL
-    stage.store.fetches.answers.extend([store_fault(cause)] * 5)
+    stage.bucket.payloads["big", "k"] = EMAIL
+    stage.script.next(FETCH, *[refused(cause)] * 5)
     stage.job(body=POINTER)
     await stage.until_done()
     assert expected == stage.kit.value("retries_total", cause=cause)
 
 
-@pytest.mark.parametrize(
-    "answers",
-    [
-        [store_fault(Cause.DENIED)] * 5,
-        [PayloadTooLargeError("s3://big/k has 99999999 bytes.", fix="Raise PAYLOAD_MAX_BYTES.")],
-    ],
-)
+def too_large(_: tuple[str, ...]) -> Fate:
+    """What the client says of a body that it will not read."""
+    raise PayloadTooLargeError("s3://big/k has 99999999 bytes.", fix="Raise PAYLOAD_MAX_BYTES.")
+
+
+@pytest.mark.parametrize("fate", [refused(Cause.DENIED), too_large])
 @pytest.mark.parametrize(("receives", "keys"), [(1, []), (3, [QUARANTINED])])
 async def test_an_offloaded_body_that_cannot_be_read_is_left_and_at_last_quarantined(
-    answers: Sequence[Exception], receives: int, keys: list[str]
+    fate: Fate | Callable[[tuple[str, ...]], Fate], receives: int, keys: list[str]
 ) -> None:
     """It is the message's own bucket, or its own size: it must not hold up the others."""
     stage = Stage(max_receive_count=3)
-    stage.store.fetches.answers.extend(answers)
+    stage.script.always(FETCH, fate)
     stage.job(body=POINTER, receives=receives)
     await stage.until_done()
-    assert keys == list(stage.store.objects)
+    assert keys == list(stage.bucket.objects)
 
 
 async def test_a_pointer_in_an_offloaded_body_is_not_followed() -> None:
     """It would be a chain without an end."""
     stage = Stage()
-    stage.store.payloads["k"] = POINTER
+    stage.bucket.payloads["big", "k"] = POINTER
     stage.job(body=POINTER)
     await stage.until_done()
-    assert [QUARANTINED] == list(stage.store.objects)
+    assert [QUARANTINED] == list(stage.bucket.objects)
 
 
 async def test_unreadable_offloaded_bodies_hold_up_no_email() -> None:
     """A hundred of them, and four workers: the email is stored at once."""
     stage = Stage()
-    stage.store.fetches.otherwise = lambda *_: store_fault(Cause.TIMEOUT)
+    stage.script.always(FETCH, refused(Cause.TIMEOUT))
     for number in range(100):
         stage.job(f"p{number}", body=POINTER)
     stage.job()
@@ -491,7 +461,13 @@ async def test_unreadable_offloaded_bodies_hold_up_no_email() -> None:
 async def test_a_bug_that_one_message_meets_does_not_stop_the_others() -> None:
     """It is said with its traceback, and the message is left to the queue."""
     stage = Stage()
-    stage.store.puts.answers.append(ZeroDivisionError("a bug"))
+
+    def bug(key: tuple[str, ...]) -> Fate:
+        if "/unlucky_" in key[0]:
+            raise ZeroDivisionError
+        return Fate()
+
+    stage.script.always(PUT, bug)
     stage.job("unlucky")
     stage.job("m")
     await stage.until_done()
@@ -503,7 +479,7 @@ async def test_a_bug_that_one_message_meets_does_not_stop_the_others() -> None:
 async def test_a_quarantine_that_is_refused_leaves_the_message_to_the_queue() -> None:
     """Nothing is deleted that is not kept somewhere."""
     stage = Stage()
-    stage.store.puts.answers.append(ObjectRefusedError("KeyTooLongError"))
+    stage.bucket.refuses.add("quarantine/")
     stage.job(body=b"oops")
     await stage.until_done()
     assert [] == stage.receipt_ids
