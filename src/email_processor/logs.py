@@ -18,7 +18,7 @@ FILES_BEFORE = 2
 # At DEBUG these write bodies, tokens or signed headers; what they have to say arrives as an error of ours anyway.
 QUIET = ("aioboto3", "aiobotocore", "aiohttp", "asyncio", "boto3", "botocore", "urllib3")
 # These write a stack trace at every refresh that fails, again and again while a role is refused.
-QUIETER = ("aiobotocore.credentials", "botocore.credentials")
+QUIETER = ("aiobotocore.credentials", "aiobotocore.tokens", "botocore.credentials", "botocore.tokens")
 
 
 def set_up(*, level: str, style: str, file: Path | None, stream: TextIO | None = None) -> None:

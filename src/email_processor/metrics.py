@@ -94,6 +94,11 @@ class Metrics:
         self.upload_limit = gauge("upload_concurrency_limit", "Uploads allowed at once.")
         self.receivers = gauge("receivers_wanted", "Receive tasks that may poll at once.")
         self.ready = gauge("ready", "1 while /readyz is green.")
+        self.credentials_expiry = gauge(
+            "credentials_expiry_timestamp_seconds",
+            "Unix time at which the AWS credentials in use end; +Inf if they have no end, or before there are any.",
+        )
+        self.credentials_expiry.set(float("inf"))
         self.aws_requests = LabelledCounter(
             f"{PREFIX}_aws_requests_total",
             "Requests to AWS by service, operation and "

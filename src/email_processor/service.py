@@ -48,6 +48,7 @@ async def serve(settings: Settings) -> int:
             connect(queue_options(settings), store_options(settings), settings.payload_max_bytes) as aws,
             asyncio.TaskGroup() as tasks,
         ):
+            metrics.credentials_expiry.set_function(lambda: aws.credentials.until)
             log.info(
                 "started",
                 extra={

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from email_processor.aws import credentials
 from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, QueueFaultError, ServiceFaultError, StoreFaultError
 from tests.integration.opening import opened
-from tests.support.scripted_server import STORED, Asked, Fake, Fault, Reply, Script, sqs
+from tests.support.scripted_server import STORED, Asked, Fake, Fault, Reply, Script, s3_error, sqs, sqs_error
 
 KEY = "emails/k.json"
 SOON = timedelta(seconds=30)
@@ -20,7 +21,8 @@ SOON = timedelta(seconds=30)
 
 @pytest.fixture
 def home(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with an empty AWS configuration; everything goes to the fake, STS included."""
+    """A directory with an empty AWS configuration; everything goes to the fake, STS included; no pause after a look."""
+    monkeypatch.setattr(credentials, "AGAIN_SECONDS", 0.0)
     fake.script = an_aws
     (tmp_path / "config").write_text("")
     monkeypatch.setenv("AWS_ENDPOINT_URL", fake.url)
@@ -79,7 +81,7 @@ def use_process(home: Path, command: str) -> None:
 
 async def test_credentials_that_appear_are_used(home: Path, fake: Fake, client: str) -> None:
     """None at the start is not none for ever: the shared file is looked at again."""
-    async with opened(client=client) as aws:
+    async with opened(client=client, timeout=10) as aws:
         told = await faults(aws)
         (home / "credentials").write_text("[default]\naws_access_key_id = LATE\naws_secret_access_key = s\n")
         assert await signers(aws, fake) == ["LATE"] * 3
@@ -94,7 +96,7 @@ async def test_a_profile_is_used(home: Path, fake: Fake, client: str, monkeypatc
         "[default]\naws_access_key_id = ONE\naws_secret_access_key = s\n"
         "[other]\naws_access_key_id = OTHER\naws_secret_access_key = s\n"
     )
-    async with opened(client=client) as aws:
+    async with opened(client=client, timeout=10) as aws:
         assert await signers(aws, fake) == ["OTHER"] * 3
 
 
@@ -102,7 +104,7 @@ async def test_credentials_that_rotate_are_followed_by_both_halves(home: Path, f
     """Near the end of their life they are fetched anew, and nothing is ever signed with what is over."""
     output = home / "output"
     use_process(home, f"/bin/cat {output}")
-    async with opened(client=client) as aws:
+    async with opened(client=client, timeout=10) as aws:
         for name in ("FIRST", "SECOND", "THIRD"):
             output.write_text(process_output(name, datetime.now(UTC) + SOON))
             async with asyncio.timeout(5):
@@ -136,7 +138,7 @@ BROKEN = {
 async def test_a_credential_process_that_is_broken_is_told(home: Path, client: str, fake: Fake, command: str) -> None:
     """By every call, as a matter of credentials, with a fix; and it is asked again until it works."""
     use_process(home, command)
-    async with opened(client=client) as aws:
+    async with opened(client=client, timeout=10) as aws:
         told = await faults(aws)
     assert [fault.cause for fault in told] == [Cause.CREDENTIALS] * 3
     assert all("valid credentials" in fault.fix for fault in told)
@@ -147,7 +149,7 @@ async def test_a_credential_process_that_is_mended_is_used(home: Path, fake: Fak
     """Without a restart."""
     output = home / "output"
     use_process(home, f"/bin/cat {output}")
-    async with opened(client=client) as aws:
+    async with opened(client=client, timeout=10) as aws:
         assert [fault.cause for fault in await faults(aws)] == [Cause.CREDENTIALS] * 3
         output.write_text(process_output("MENDED", datetime.now(UTC) + SOON))
         assert await signers(aws, fake) == ["MENDED"] * 3
@@ -155,7 +157,7 @@ async def test_a_credential_process_that_is_mended_is_used(home: Path, fake: Fak
 
 IDENTITY = (
     "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
-    "<AccessKeyId>ROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
+    "<AccessKeyId>{}</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
     "<Expiration>{}</Expiration></Credentials><AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/r/s</Arn>"
     "<AssumedRoleId>r:s</AssumedRoleId></AssumedRoleUser></AssumeRoleWithWebIdentityResult>"
     "</AssumeRoleWithWebIdentityResponse>"
@@ -177,15 +179,20 @@ def sts(home: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sc
 
         fake.script = dispatch
 
-    answer(Reply(200, IDENTITY.format((datetime.now(UTC) + timedelta(hours=1)).isoformat()).encode()))
+    answer(Reply(200, role("ROLE")))
     return answer
+
+
+def role(name: str) -> bytes:
+    """What STS gives for the token of a service account."""
+    return IDENTITY.format(name, (datetime.now(UTC) + timedelta(hours=1)).isoformat()).encode()
 
 
 async def test_a_web_identity_is_used_by_both_halves(
     sts: Callable[[Script], None], home: Path, fake: Fake, client: str
 ) -> None:
     """The role of the service account signs every request."""
-    async with opened(client=client) as aws:
+    async with opened(client=client, timeout=10) as aws:
         assert await signers(aws, fake) == ["ROLE"] * 3
 
 
@@ -218,7 +225,7 @@ async def test_a_role_that_is_not_given_has_a_cause(
     """A refusal by STS is a matter of credentials; an STS in trouble passes by itself."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # of the SDK's own calls to STS
     sts(answer)
-    async with opened(client=client) as aws:
+    async with opened(client=client, timeout=10) as aws:
         assert [fault.cause for fault in await faults(aws)] == [cause] * 3
 
 
@@ -227,7 +234,7 @@ async def test_a_token_file_that_is_not_there_is_a_matter_of_credentials(
 ) -> None:
     """The projected volume is missing, or not yet there."""
     (home / "token").unlink()
-    async with opened(client=client) as aws:
+    async with opened(client=client, timeout=10) as aws:
         assert [fault.cause for fault in await faults(aws)] == [Cause.CREDENTIALS] * 3
 
 
@@ -247,5 +254,113 @@ async def test_container_credentials_are_used(
 
     fake.script = dispatch
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{fake.url}/v1/credentials")
-    async with opened(client=client) as aws:
+    async with opened(client=client, timeout=10) as aws:
         assert await signers(aws, fake) == ["POD"] * 3
+
+
+REFUSALS = {  # in the words of each service
+    "SQS": (Cause.CREDENTIALS, sqs_error("InvalidClientTokenId", 403)),
+    "S3": (Cause.CREDENTIALS, s3_error("InvalidAccessKeyId", 403)),
+}
+
+
+@pytest.mark.parametrize("service", REFUSALS)
+async def test_keys_that_are_refused_are_looked_for_again(home: Path, fake: Fake, service: str) -> None:
+    """A shared file that was rewritten is read again when its old keys are refused, whoever refuses them."""
+    (home / "credentials").write_text("[default]\naws_access_key_id = OLD\naws_secret_access_key = s\n")
+    cause, refusal = REFUSALS[service]
+
+    def dispatch(asked: Asked) -> Reply:
+        is_refused = access_key(asked) == "OLD" and service == ("SQS" if "x-amz-target" in asked.headers else "S3")
+        return refusal if is_refused else an_aws(asked)
+
+    async with opened(timeout=10) as aws:
+        assert await signers(aws, fake) == ["OLD"] * 3
+        (home / "credentials").write_text("[default]\naws_access_key_id = NEW\naws_secret_access_key = s\n")
+        assert await signers(aws, fake) == ["OLD"] * 3  # which have no end of their own
+        fake.script = dispatch
+        with pytest.raises(ServiceFaultError) as caught:
+            await signers(aws, fake)
+        assert await signers(aws, fake) == ["NEW"] * 3
+    assert caught.value.cause is cause
+
+
+async def test_keys_that_are_refused_before_their_end_are_looked_for_again(
+    sts: Callable[[Script], None], fake: Fake, client: str
+) -> None:
+    """A role's session that was revoked: STS is asked anew, though its last answer was to be good for an hour."""
+    given = [f"ROLE{number}" for number in range(10)]
+    sts(lambda _: Reply(200, role(given.pop(0))))
+    async with opened(client=client, timeout=10) as aws:
+        assert await signers(aws, fake) == ["ROLE0"] * 3
+        aws.credentials.refused()
+        assert await signers(aws, fake) == ["ROLE1"] * 3
+        assert await signers(aws, fake) == ["ROLE1"] * 3
+
+
+async def test_a_credential_process_that_hangs_is_one_and_is_ended(home: Path, client: str) -> None:
+    """All callers wait for one child, are told that it is credentials that they lack, and none is left at the end."""
+    children = home / "children"
+    use_process(home, f"/bin/sh -c 'echo $$ >> {children}; sleep 1000 & wait'")
+    async with opened(client=client, timeout=0.4) as aws:
+        told = [fault for each in await asyncio.gather(*[faults(aws) for _ in range(5)]) for fault in each]
+        first = pids(children)
+        assert [fault.cause for fault in told] == [Cause.CREDENTIALS] * 15
+        assert len(first) == 1
+        assert is_running(first[0])
+    assert not is_running(first[0])
+
+
+async def test_a_credential_process_has_a_limit_of_its_own(
+    home: Path, fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After which it is killed, with what it has started itself, and asked again."""
+    monkeypatch.setattr(credentials, "LOOK_SECONDS", 1.0)
+    children = home / "children"
+    use_process(home, f"/bin/sh -c 'echo $$ >> {children}; sleep 1000 & echo $! >> {children}; wait'")
+    async with opened(client=client, timeout=20) as aws:
+        told = await faults(aws)
+    assert [fault.cause for fault in told] == [Cause.CREDENTIALS] * 3
+    assert "no answer within 1 s" in told[0].detail
+    assert len(pids(children)) == 6
+    assert not any(map(is_running, pids(children)))
+
+
+def pids(file: Path) -> list[int]:
+    """The processes that have written their numbers into `file`."""
+    return [int(line) for line in file.read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process has not ended; one that nobody has asked for its exit code has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+SSO = {
+    "without a session": "[default]\nsso_start_url = https://x.test/start\nsso_region = us-east-1\n"
+    "sso_account_id = 123456789012\nsso_role_name = r\n",
+    "with a session": "[default]\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n"
+    "[sso-session s]\nsso_start_url = https://x.test/start\nsso_region = us-east-1\n",
+}
+
+
+@pytest.mark.parametrize("config", SSO.values(), ids=SSO)
+async def test_a_session_of_sso_that_has_ended_is_told(home: Path, client: str, config: str) -> None:
+    """As a matter of credentials, with the command that begins a new one."""
+    (home / "config").write_text(config)
+    async with opened(client=client, timeout=10) as aws:
+        told = await faults(aws)
+    assert [fault.cause for fault in told] == [Cause.CREDENTIALS] * 3
+    assert all("aws sso login" in fault.fix for fault in told)
+
+
+async def test_a_token_that_cannot_be_one_is_a_matter_of_credentials(
+    sts: Callable[[Script], None], home: Path, client: str
+) -> None:
+    """An empty file, or one that is just being written: the SDK does not even ask STS."""
+    (home / "token").write_text("x")
+    async with opened(client=client, timeout=10) as aws:
+        assert [fault.cause for fault in await faults(aws)] == [Cause.CREDENTIALS] * 3

@@ -47,6 +47,7 @@ COUNTERS: dict[str, set[tuple[str, ...]]] = {
     },
 }
 GAUGES = {
+    "credentials_expiry_timestamp_seconds",
     "in_flight_messages",
     "in_flight_bytes",
     "queue_messages",

@@ -1,7 +1,8 @@
 """Opening AWS: one session, whose credentials and addresses everything uses, and a client for each use."""
 
 import ssl
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +16,8 @@ from botocore.exceptions import BotoCoreError
 from botocore.httpsession import get_cert_path
 
 from email_processor.aws.archive import CONNECT_TIMEOUT_SECONDS, S3Payloads, SignedArchive, StoreOptions
-from email_processor.aws.credentials import Credentials
+from email_processor.aws.credential_process import credential_chain
+from email_processor.aws.credentials import PATIENCE_SECONDS, REFUSED, Credentials, Source
 from email_processor.aws.endpoints import bucket_address, is_behind_proxy, queue_address
 from email_processor.aws.http_client import HttpClient
 from email_processor.aws.inbox import SqsInbox
@@ -23,7 +25,7 @@ from email_processor.aws.signed import Endpoint, SignedSqs
 from email_processor.aws.sigv4 import Signer
 from email_processor.aws.tls import VerifyingSession
 from email_processor.domain.errors import StartError
-from email_processor.ports import Archive
+from email_processor.ports import Archive, Clock
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
@@ -53,13 +55,32 @@ class Aws:
     inbox: SqsInbox
     archive: Archive
     payloads: S3Payloads
+    credentials: Credentials
 
 
-def open_session(region: str) -> tuple[aioboto3.Session, Credentials]:
-    """An aioboto3 session that checks certificates, and whose credentials are looked for again when there were none."""
+def open_session(region: str, patience: float = PATIENCE_SECONDS) -> tuple[aioboto3.Session, Credentials]:
+    """An aioboto3 session that checks certificates, and whose credentials are looked for again when there were none.
+
+    `patience` is how long (seconds) a request waits for credentials.
+    """
     core = VerifyingSession()
-    credentials = Credentials(core.get_component("credential_provider"))
+    loader = core.get_component("data_loader")
+
+    def source() -> Source:
+        """One that has read no file yet; the SDK's models, which do not change, are shared."""
+        session = VerifyingSession()
+        session.set_config_variable("region", region)
+        session.register_component("data_loader", loader)
+        return credential_chain(session, region)
+
+    def look_again(parsed: Mapping[str, Any], **_: object) -> None:
+        """Credentials that a service has refused to one of the SDK's clients."""
+        if parsed.get("Error", {}).get("Code") in REFUSED:
+            credentials.refused()
+
+    credentials = Credentials(source, Clock(monotonic=time.monotonic, wall=time.time), patience)
     core.register_component("credential_provider", credentials)
+    core.register("after-call", look_again)
     return _Session(botocore_session=core, region_name=region), credentials
 
 
@@ -112,7 +133,9 @@ def usable_configuration() -> Iterator[None]:
 
 
 async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions, payload_max_bytes: int) -> Aws:
-    session, credentials = open_session(store.region)
+    # Half of what a request may take: it fails for want of credentials, and is not held to be the network's.
+    session, credentials = open_session(store.region, patience=min(queue.timeout, store.timeout) / 2)
+    stack.push_async_callback(credentials.close)
     # SQS and S3 on separate clients, so that long polls cannot starve the rest of connections.
     timeout = queue.wait + queue.timeout
     sqs_config = client_config(store.user_agent, timeout=timeout, connections=queue.connections + SPARE_CONNECTIONS)
@@ -146,7 +169,9 @@ async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions,
         archive = await open_obstore(
             store, credentials, endpoint=base, is_virtual_hosted=is_virtual_hosted, ca_bundle=ca_bundle(session)
         )
-    return Aws(SqsInbox(calls, queue.url, queue.visibility_timeout), archive, S3Payloads(s3, payload_max_bytes))
+    return Aws(
+        SqsInbox(calls, queue.url, queue.visibility_timeout), archive, S3Payloads(s3, payload_max_bytes), credentials
+    )
 
 
 def tls_context(session: aioboto3.Session) -> ssl.SSLContext:

@@ -16,6 +16,7 @@ from botocore.exceptions import (
     ProfileNotFound,
     ReadTimeoutError,
     SSLError,
+    SSOError,
     TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
@@ -126,6 +127,8 @@ TLS_FIX = (
     "The server's certificate is not trusted: if an authority of your own has issued it, set AWS_CA_BUNDLE to that "
     "authority's PEM file; else see which server answers at this address (DNS, proxy), and this host's clock."
 )
+SSO_ERRORS = (SSOError, TokenRetrievalError)
+SSO_FIX = "The session with IAM Identity Center has ended: run `aws sso login` for the profile in use."
 FILES_FIX = (
     "This process has no file descriptor left for a connection: raise its limit of open files (ulimit -n, LimitNOFILE, "
     "the container's), or lower UPLOADS_MAX and RECEIVERS_MAX."
@@ -173,7 +176,7 @@ def explain(error: Exception) -> tuple[Cause, str, str]:
         cause = cause_of(codes, status, message)
         return cause, f"{codes[0] if codes else status}: {message[:DETAIL_MAX]}", fix_for(cause)
     cause = _cause_of_local(error)
-    fix = TLS_FIX if _is_tls(error) else fix_for(cause)
+    fix = TLS_FIX if _is_tls(error) else SSO_FIX if isinstance(error, SSO_ERRORS) else fix_for(cause)
     return cause, f"{type(error).__name__}: {str(error)[:DETAIL_MAX]}", fix
 
 
@@ -193,6 +196,7 @@ def _cause_of_local(error: Exception) -> Cause:
             NoCredentialsError()
             | PartialCredentialsError()
             | CredentialRetrievalError()
+            | SSOError()
             | TokenRetrievalError()
             | NoAuthTokenError()
             | ProfileNotFound()

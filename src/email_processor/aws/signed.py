@@ -6,6 +6,7 @@ this way a call costs a tenth. Where requests go, with which credentials, and wh
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,11 +17,13 @@ from botocore.awsrequest import HeadersDict
 from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
 
-from email_processor.aws.credentials import Credentials
+from email_processor.aws.credentials import REFUSED, Credentials
 from email_processor.aws.http_client import Answer, HttpClient
 from email_processor.aws.sigv4 import Signer
 
 REFUSALS = 300  # HTTP statuses from here on
+REFUSING = frozenset({400, 401, 403})  # the HTTP statuses under which AWS refuses credentials
+_KEYS_REFUSED = re.compile(rb"\b(?:%s)\b" % "|".join(sorted(REFUSED)).encode())  # of a code in JSON or XML
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -41,7 +44,10 @@ class Endpoint:
         credentials = await self._credentials.get_frozen_credentials()
         signed = self._signer.sign(method, target, {"host": self._host, **headers}, body_hash, credentials, time.time())
         signed["user-agent"] = self._user_agent  # not under the signature: proxies change it
-        return await self._http.send(method, target, signed, body)
+        answer = await self._http.send(method, target, signed, body)
+        if answer.status in REFUSING and _KEYS_REFUSED.search(answer.body):
+            self._credentials.refused(credentials)
+        return answer
 
 
 class SignedSqs:

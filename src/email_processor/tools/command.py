@@ -70,6 +70,7 @@ async def open_client(service: Literal["s3", "sqs"], region: str, config: AioCon
     """
     async with AsyncExitStack() as stack:
         with usable_configuration():
-            session, _ = open_session(region)
+            session, credentials = open_session(region)
+            stack.push_async_callback(credentials.close)
             client = await stack.enter_async_context(session.client(service, config=config))
         yield client

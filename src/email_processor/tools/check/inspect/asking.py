@@ -162,6 +162,7 @@ async def open_aws(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptio
     """
     ports = await stack.enter_async_context(connect(queue, store, PAYLOAD_MAX_BYTES))
     session, credentials = open_session(store.region)
+    stack.push_async_callback(credentials.close)
     try:
         ca_bundle(session)
     except OSError as error:
