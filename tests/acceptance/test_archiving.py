@@ -8,7 +8,7 @@ import pytest
 
 from email_processor import __version__
 from tests.support.emulators import Emulator
-from tests.support.mail import AS_SENT, CONFIDENTIAL, email, emails
+from tests.support.mail import AS_SENT, AS_STORED, CONFIDENTIAL, email, emails
 from tests.support.site import Site
 
 LARGEST = {"moto": 1024 * 1024, "ministack": 256 * 1024}  # bytes of a message; SQS's own limit is moto's
@@ -38,7 +38,7 @@ def test_an_object_is_what_the_contract_says(site: Site) -> None:
     assert (
         site.bucket.read(key)
         == (
-            f'{{"message_id":"{message_id}","processed_at":"{moment:%Y-%m-%dT%H:%M:%SZ}","email_data":{AS_SENT},'
+            f'{{"message_id":"{message_id}","processed_at":"{moment:%Y-%m-%dT%H:%M:%SZ}","email_data":{AS_STORED},'
             f'"metadata":{{"processor_version":"{__version__}","source":"email-validation-service"}}}}'
         ).encode()
     )
@@ -78,7 +78,7 @@ def test_an_sns_envelope_is_unwrapped(site: Site) -> None:
         service.wait_until("messages_archived_total", 1)
     (key,) = site.bucket.listing()
     assert f"/john.doe/{message_id}_" in key
-    assert f'"email_data":{AS_SENT},'.encode() in site.bucket.read(key)
+    assert f'"email_data":{AS_STORED},'.encode() in site.bucket.read(key)
     assert site.bucket.document(key)["metadata"]["attributes"] == {"tenant": "acme"}
 
 

@@ -9,6 +9,7 @@ AS_SENT = (
     '{ "email_content":"caf\\u00e9 \\/ for the addressee only",  "email_timestream":1693561101.10000000000000000001,'
     '"extra":[1e400,{"a":1,"a":2}], "email_subject" : "Grüße \\ud83d\\ude00",\n\t"email_sender":"John.Doe@Example.com"}'
 )
+AS_STORED = AS_SENT.replace("\n", " ")  # an object is one line
 
 
 def email(sender: str = "john.doe@example.com", *, content: str = CONFIDENTIAL, **extra: object) -> str:

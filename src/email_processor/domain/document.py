@@ -15,7 +15,7 @@ SOURCE = "email-validation-service"
 
 
 def email_document(message: Message, email: Email, moment: datetime, version: str) -> bytes:
-    """The archived object: the email's JSON is embedded byte for byte, never re-serialised."""
+    """The archived object: the email's JSON is embedded as it was sent, token for token, never re-serialised."""
     metadata: dict[str, object] = {"processor_version": version, "source": SOURCE}
     attributes = _attributes(message.message_attributes, email.attributes)
     if attributes:
@@ -30,8 +30,13 @@ def email_document(message: Message, email: Email, moment: datetime, version: st
     )
 
 
-def quarantine_document(message: Message, error: UnarchivableError, moment: datetime, version: str) -> bytes:
-    """What is kept of a message that is not an archivable email: everything that arrived, and why it is here."""
+def quarantine_document(
+    message: Message, error: UnarchivableError, moment: datetime, version: str, payload: bytes | None = None
+) -> bytes:
+    """What is kept of a message that is not an archivable email: everything that arrived, and why it is here.
+
+    The `payload` that its body points to is part of that: the bucket it lies in may not keep it for long.
+    """
     return orjson.dumps(
         {
             "message_id": message.message_id,
@@ -40,6 +45,7 @@ def quarantine_document(message: Message, error: UnarchivableError, moment: date
             "detail": _valid(error.detail),
             "receive_count": message.receive_count,
             **_text_or_base64("body", message.body),
+            **({} if payload is None else _text_or_base64("payload", payload)),
             "attributes": {_valid(name): _valid(value) for name, value in sorted(message.attributes.items())},
             "message_attributes": {
                 _valid(name): {"data_type": _valid(attribute.data_type), "value": _text(attribute.value)}

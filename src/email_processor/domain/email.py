@@ -1,6 +1,7 @@
 """Reading a body: an email, an envelope around one, or a pointer to one that was too big for the queue."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeGuard
@@ -8,8 +9,17 @@ from typing import Any, NoReturn, TypeGuard
 import orjson
 
 from email_processor.domain.errors import Reason, UnarchivableError
+from email_processor.domain.other_bodies import INPUT_PATH, RAW_DELIVERY, encoding_of, is_event, notification_in
 
 FIELDS = ("email_subject", "email_sender", "email_timestream", "email_content")
+WRAPPINGS_MAX = 3  # EventBridge to SNS to SNS is as long as a way to a queue gets
+
+ENVELOPE, EVENT = "an SNS envelope", "an EventBridge event"
+FIXES = {ENVELOPE: RAW_DELIVERY, EVENT: INPUT_PATH}
+
+_ALL_FIELDS = frozenset(FIELDS)
+_SPACE = b" \t\r\n"  # between the tokens of JSON
+_NOT_SPACE = re.compile(r"[^ \t\r\n]")
 
 # The Java and Python extended clients write the first name, older Java ones the second.
 POINTER_CLASSES = frozenset(
@@ -19,7 +29,7 @@ POINTER_CLASSES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """An email that can be archived: `raw` is the JSON object exactly as it was sent.
+    """An email that can be archived: `raw` is its JSON object as it was sent, token for token, in one line.
 
     `attributes` are those that an SNS envelope carried for it (binary as base64, as SNS writes it).
     """
@@ -39,20 +49,33 @@ class Pointer:
 
 
 def read(body: bytes) -> Email | Pointer:
-    """Read a body as it arrived, through an SNS envelope if it is in one.
+    """Read a body as it arrived, out of the SNS envelopes and the EventBridge event that may be around it.
 
     Raises:
         UnarchivableError: it is neither an email nor a pointer to one; reason and detail say why, without quoting it.
     """
-    value = _parse(body)
     attributes: dict[str, str] = {}
-    if _is_envelope(value):
-        attributes = _envelope_attributes(value.get("MessageAttributes"))
-        body = value["Message"].encode("utf-8", "surrogatepass")
+    wrappings: list[str] = []
+    try:
         value = _parse(body)
-    if isinstance(value, list) and value and isinstance(value[0], str) and value[0] in POINTER_CLASSES:
-        return _pointer(value, attributes)
-    return Email(body, _sender(value), attributes)
+        while isinstance(value, dict) and not value.keys() >= _ALL_FIELDS and len(wrappings) < WRAPPINGS_MAX:
+            if _is_envelope(value):
+                wrappings.append(ENVELOPE)
+                attributes |= _envelope_attributes(value.get("MessageAttributes"))
+                body = value["Message"].encode("utf-8", "surrogatepass")
+            elif is_event(value) and isinstance(value["detail"], dict):
+                wrappings.append(EVENT)
+                body = _raw_member(body, "detail")
+            else:
+                break
+            value = _parse(body)
+        if isinstance(value, list) and value and isinstance(value[0], str) and value[0] in POINTER_CLASSES:
+            return _pointer(value, attributes)
+        return Email(_in_one_line(body), _sender(value), attributes)
+    except UnarchivableError as error:
+        if not wrappings:
+            raise
+        raise UnarchivableError(error.reason, f"{_around(wrappings)}: {error.detail}") from None
 
 
 def read_payload(payload: bytes, pointer: Pointer) -> Email:
@@ -61,18 +84,33 @@ def read_payload(payload: bytes, pointer: Pointer) -> Email:
     Raises:
         UnarchivableError: it is not an email; a pointer to another pointer is not followed.
     """
-    email = read(payload)
+    try:
+        email = read(payload)
+    except UnarchivableError as error:
+        raise UnarchivableError(error.reason, f"in the offloaded payload: {error.detail}") from None
     if isinstance(email, Pointer):
         raise UnarchivableError(Reason.WRONG_TYPE, "the offloaded payload is itself a pointer to a payload")
     return Email(email.raw, email.sender, {**pointer.attributes, **email.attributes})
 
 
+def _in_one_line(raw: bytes) -> bytes:
+    """Without outer white space, and a space for each line break: in JSON it can only stand between tokens."""
+    raw = raw.strip(_SPACE)
+    if b"\n" in raw or b"\r" in raw:
+        raw = raw.replace(b"\r\n", b" ").replace(b"\n", b" ").replace(b"\r", b" ")
+    return raw
+
+
 def _sender(value: object) -> str:
     if not isinstance(value, dict):
-        raise UnarchivableError(Reason.NOT_AN_OBJECT, f"the body is {_kind(value)}, not a JSON object")
+        is_encoded_twice = isinstance(value, str) and value.lstrip().startswith("{")
+        more = ": it was encoded twice" if is_encoded_twice else ""
+        raise UnarchivableError(Reason.NOT_AN_OBJECT, f"the body is {_kind(value)}, not a JSON object{more}")
     missing = [name for name in FIELDS if name not in value]
     if missing:
-        raise UnarchivableError(Reason.MISSING_FIELD, f"{', '.join(missing)} missing")
+        notification = notification_in(value)
+        more = f": it is {notification}" if notification else ""
+        raise UnarchivableError(Reason.MISSING_FIELD, f"{', '.join(missing)} missing{more}")
     for name in FIELDS:
         found = value[name]
         number_allowed = name == "email_timestream" and isinstance(found, int | float) and not isinstance(found, bool)
@@ -83,13 +121,38 @@ def _sender(value: object) -> str:
     return sender
 
 
-def _is_envelope(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and value.get("Type") == "Notification"
-        and isinstance(value.get("Message"), str)
-        and not all(name in value for name in FIELDS)  # an email may carry extra fields of these names
-    )
+def _is_envelope(value: dict[str, Any]) -> bool:
+    return value.get("Type") == "Notification" and isinstance(value.get("Message"), str)
+
+
+def _around(wrappings: list[str]) -> str:
+    """What is around a body, and what to set so that it is not."""
+    inside_out = wrappings[::-1]
+    fixes = dict.fromkeys(FIXES[wrapping] for wrapping in inside_out)
+    return f"in {' in '.join(inside_out)} ({' and '.join(fixes)})"
+
+
+def _raw_member(body: bytes, name: str) -> bytes:
+    """The bytes of a member of the JSON object in `body`; of two of one name the last, as parsers have it."""
+    text = body.decode()
+    found = ""
+    end = text.index("{")
+    try:
+        while text[end] != "}":
+            key, end = _STANDARD.raw_decode(text, _after_space(text, end + 1))
+            start = _after_space(text, _after_space(text, end) + 1)
+            _, end = _STANDARD.raw_decode(text, start)
+            if key == name:
+                found = text[start:end]
+            end = _after_space(text, end)
+    except RecursionError:
+        raise _too_deep() from None
+    return found.encode()
+
+
+def _after_space(text: str, start: int) -> int:
+    found = _NOT_SPACE.search(text, start)
+    return found.start() if found else len(text)
 
 
 def _envelope_attributes(value: object) -> dict[str, str]:
@@ -125,16 +188,20 @@ def _parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of six types, told
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
-        raise UnarchivableError(Reason.NOT_JSON, f"the body is not UTF-8 at byte {error.start}") from None
+        raise _not_json(body, f"the body is not UTF-8 at byte {error.start}") from None
     if text.startswith("\ufeff"):
         raise UnarchivableError(Reason.NOT_JSON, "the body starts with a byte order mark")
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_int=float)  # float: no limit on digits
+        return _STANDARD.decode(text)
     except RecursionError:
         raise _too_deep() from None
     except json.JSONDecodeError as error:
-        problem = error.msg.removesuffix(" at")
-        raise UnarchivableError(Reason.NOT_JSON, f"{problem} at character {error.pos}") from None
+        raise _not_json(body, f"{error.msg.removesuffix(' at')} at character {error.pos}") from None
+
+
+def _not_json(body: bytes, problem: str) -> UnarchivableError:
+    looks_like = encoding_of(body)
+    return UnarchivableError(Reason.NOT_JSON, f"{problem}: it looks like {looks_like}" if looks_like else problem)
 
 
 def _too_deep() -> UnarchivableError:
@@ -143,6 +210,9 @@ def _too_deep() -> UnarchivableError:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise UnarchivableError(Reason.NOT_JSON, f"{name} is not JSON")
+
+
+_STANDARD = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=float)  # float: no limit on digits
 
 
 def _kind(value: object) -> str:

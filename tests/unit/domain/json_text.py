@@ -1,6 +1,7 @@
 """JSON as senders write it, not as a library would: any spacing, escapes, digits, duplicate keys and key order."""
 
 import json
+import re
 
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ VALUES = st.recursive(
     lambda values: st.lists(values, max_size=4).map(lambda items: f"[{','.join(items)}]") | _objects(values),
     max_leaves=8,
 )
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+')
 FIELD_NAMES = frozenset(FIELDS)
 
 
@@ -40,3 +42,13 @@ def emails(draw: st.DrawFn) -> str:
     ordered = draw(st.permutations(members))
     written = (f"{draw(SPACES)}{name}{draw(SPACES)}:{draw(SPACES)}{value}{draw(SPACES)}" for name, value in ordered)
     return f"{draw(SPACES)}{{{','.join(written)}}}{draw(SPACES)}"
+
+
+def tokens(text: str) -> list[str]:
+    """The tokens of a JSON text, as they are written, without the white space between them."""
+    return TOKEN.findall(text)
+
+
+def in_one_line(text: str) -> str:
+    """A JSON text without white space around it, and with a space for each of its line breaks."""
+    return " ".join(re.split("\r\n|\n|\r", text.strip(" \t\r\n")))

@@ -124,6 +124,30 @@ def test_a_quarantined_body_that_is_no_text_is_kept_as_base64(tail: bytes) -> No
     assert "body" not in found
 
 
+@pytest.mark.parametrize(
+    ("payload", "kept"),
+    [
+        (None, {}),
+        (b"", {"payload": ""}),
+        ("Grüße\r\n\0\ufeff".encode(), {"payload": "Grüße\r\n\0\ufeff"}),
+        (b"\x1f\x8b\xff", {"payload_base64": "H4v/"}),
+    ],
+)
+def test_the_payload_of_a_pointer_is_kept_beside_it(payload: bytes | None, kept: dict[str, str]) -> None:
+    """As text where it is text, else as base64: its own bucket may drop it any day."""
+    found = json.loads(quarantine_document(Message("m", "h", b"the pointer"), REFUSED, MOMENT, "1", payload))
+    assert kept == {name: value for name, value in found.items() if name.startswith("payload")}
+    assert found["body"] == "the pointer"
+
+
+@given(st.binary(max_size=50))
+def test_no_byte_of_a_payload_is_lost(payload: bytes) -> None:
+    """Whatever a pointer points to can be had back from the quarantine as it was."""
+    found = json.loads(quarantine_document(Message("m", "h", b"x"), REFUSED, MOMENT, "1", payload))
+    as_text = found.get("payload")
+    assert payload == (b64decode(found["payload_base64"]) if as_text is None else as_text.encode())
+
+
 @pytest.mark.parametrize("odd", ["\ud800", "a\udfffb", "\0", "\u202e", "\U0010ffff"])
 def test_odd_attributes_cannot_spoil_a_quarantine_document(odd: str) -> None:
     """A message that is quarantined for being odd must not fail for being odd once more."""
