@@ -5,29 +5,31 @@ import asyncio
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.leases import LeaseKeeper
 from email_processor.pipeline.ledger import LEASE_MAX_SECONDS, Delivery
-from email_processor.ports import Verdict
-from tests.unit.pipeline.fakes import FakeInbox
-from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, later, queue_fault
+from tests.simulation.wire import CHANGE_VISIBILITY, Entry, partly, refused, slow
+from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, later
+from tests.unit.pipeline.virtual_aws import Call, VirtualAws
 
 HALF = VISIBILITY_TIMEOUT / 2
 
 
-class Stage:
+class Stage(VirtualAws):
     """A lease keeper at work."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.kit = Kit.new()
-        self.inbox = FakeInbox()
+        self.ledger = self.kit.common.ledger
         self.leases = LeaseKeeper(self.kit.common, self.inbox, VISIBILITY_TIMEOUT)
 
     @property
-    def changes(self) -> list[tuple[float, tuple[str, ...], int]]:
-        """Each request: when, which handles, how many seconds."""
-        return [(round(call.began, 3), *call.about) for call in self.inbox.changes.calls]  # type: ignore[misc]
+    def changes(self) -> list[Call]:
+        """Each request to change visibility: when, and which handles."""
+        return self.calls(CHANGE_VISIBILITY)
 
-    def in_hand(self, count: int) -> list[Delivery]:
-        """So many messages in hand, with handles `r0`, `r1`, ..."""
-        return [self.kit.in_hand(f"m{number}", f"r{number}") for number in range(count)]
+    def received(self, count: int = 1) -> list[Delivery]:
+        """So many messages, received just now."""
+        self.send(count)
+        return self.admit(self.ledger, count)
 
     async def keep(self, seconds: float) -> None:
         """Keep leases for so long."""
@@ -40,44 +42,47 @@ class Stage:
 async def test_a_lease_is_renewed_at_half_its_life_again_and_again() -> None:
     """For as long as the message is in hand, whatever it waits for."""
     stage = Stage()
-    stage.kit.in_hand()
+    stage.received()
     await stage.keep(3.5 * HALF)
-    assert [(HALF * n, ("r",), VISIBILITY_TIMEOUT) for n in (1, 2, 3)] == stage.changes
+    assert [(HALF * n, ("m1#1",)) for n in (1, 2, 3)] == stage.changes
+    assert 3 * HALF + VISIBILITY_TIMEOUT == stage.hidden_until("m1")
 
 
 async def test_leases_are_renewed_ten_to_a_request() -> None:
     """Twenty-five messages: three requests."""
     stage = Stage()
-    stage.in_hand(25)
+    stage.received(25)
     await stage.keep(HALF + 1)
-    assert [10, 10, 5] == [len(handles) for _, handles, _ in stage.changes]
+    assert [10, 10, 5] == [len(handles) for _, handles in stage.changes]
 
 
 async def test_a_message_that_arrives_later_is_renewed_in_time() -> None:
     """Received while the keeper sleeps: its lease is extended before it runs out."""
     stage = Stage()
-    later(HALF - 1, stage.kit.in_hand)
+    later(HALF - 1, stage.received)
     await stage.keep(2 * VISIBILITY_TIMEOUT)
-    assert HALF - 1 < stage.changes[0][0] < VISIBILITY_TIMEOUT
+    assert HALF - 1 < stage.changes[0].at < VISIBILITY_TIMEOUT
 
 
 async def test_a_renewed_lease_is_counted_from_before_the_request() -> None:
     """A slow answer never makes a lease look longer than the queue takes it to be."""
     stage = Stage()
-    stage.inbox.changes.seconds = 5
-    delivery = stage.kit.in_hand()
+    stage.script.always(CHANGE_VISIBILITY, slow(5))
+    (delivery,) = stage.received()
     await stage.keep(HALF + 6)
     assert HALF + VISIBILITY_TIMEOUT == delivery.lease_until
+    assert HALF + VISIBILITY_TIMEOUT + 5 == stage.hidden_until("m1")
     assert 1 == stage.kit.value("lease_extensions_total")
 
 
 async def test_a_failed_renewal_is_tried_again_long_before_the_lease_runs_out() -> None:
     """A fault of the queue, or of one entry."""
     stage = Stage()
-    stage.inbox.changes.answers.extend([queue_fault(), [Verdict.FAILED]])
-    stage.kit.in_hand()
-    await stage.keep(VISIBILITY_TIMEOUT)
-    first, _, third = [when for when, _, _ in stage.changes[:3]]
+    stage.script.next(CHANGE_VISIBILITY, refused(), partly(Entry.REFUSED))
+    stage.received(2)
+    await stage.keep(VISIBILITY_TIMEOUT - 1)
+    assert [("m1#1", "m2#1"), ("m1#1", "m2#1"), ("m1#1",)] == [handles for _, handles in stage.changes]
+    first, _, third = [when for when, _ in stage.changes]
     assert HALF == first
     assert third < VISIBILITY_TIMEOUT - HALF / 2
     assert 0 == stage.kit.value("leases_lost_total")
@@ -86,8 +91,8 @@ async def test_a_failed_renewal_is_tried_again_long_before_the_lease_runs_out() 
 async def test_a_lease_that_the_queue_no_longer_honours_is_lost_once() -> None:
     """One count; it is not renewed again."""
     stage = Stage()
-    stage.inbox.changes.answers.append([Verdict.GONE])
-    delivery = stage.kit.in_hand()
+    stage.script.next(CHANGE_VISIBILITY, partly(Entry.GONE))
+    (delivery,) = stage.received()
     await stage.keep(2 * VISIBILITY_TIMEOUT)
     assert 1 == len(stage.changes)
     assert 1 == stage.kit.value("leases_lost_total")
@@ -97,26 +102,25 @@ async def test_a_lease_that_the_queue_no_longer_honours_is_lost_once() -> None:
 async def test_no_renewal_starts_while_a_delete_is_on_the_wire() -> None:
     """And it is made up for as soon as the delete has failed."""
     stage = Stage()
-    delivery = stage.kit.in_hand()
+    (delivery,) = stage.received()
 
     async def delete() -> None:
         await asyncio.sleep(HALF - 1)
-        async with stage.kit.common.ledger.closing([delivery]):
+        async with stage.ledger.closing([delivery]):
             await asyncio.sleep(21)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(delete())
         await stage.keep(VISIBILITY_TIMEOUT)
     assert 1 == len(stage.changes)
-    assert HALF + 20 < stage.changes[0][0] < HALF + 50
+    assert HALF + 20 < stage.changes[0].at < HALF + 50
 
 
 async def test_while_a_renewal_is_on_the_wire_its_deliveries_say_so() -> None:
     """That is what deletes and releases wait for, and it ends with the answer, whatever it is."""
     stage = Stage()
-    stage.inbox.changes.seconds = 4
-    stage.inbox.changes.answers.append(queue_fault())
-    delivery, seen = stage.kit.in_hand(), list[bool]()
+    stage.script.next(CHANGE_VISIBILITY, refused(after=4))
+    (delivery,), seen = stage.received(), list[bool]()
     for when in (HALF - 1, HALF + 2, HALF + 4.01):
         later(when, lambda: seen.append(not delivery.is_renewable))
     await stage.keep(HALF + 4.05)
@@ -126,76 +130,78 @@ async def test_while_a_renewal_is_on_the_wire_its_deliveries_say_so() -> None:
 async def test_no_lease_is_asked_to_outlive_twelve_hours() -> None:
     """SQS hides no message for longer: the last renewal reaches just that far, and there is none after it."""
     stage = Stage()
-    stage.kit.in_hand()
+    stage.received()
     await stage.keep(LEASE_MAX_SECONDS + 10 * VISIBILITY_TIMEOUT)
-    assert max(when + seconds for when, _, seconds in stage.changes) <= LEASE_MAX_SECONDS
-    assert LEASE_MAX_SECONDS - VISIBILITY_TIMEOUT <= stage.changes[-1][0] < LEASE_MAX_SECONDS
+    assert LEASE_MAX_SECONDS == stage.hidden_until("m1")
+    assert LEASE_MAX_SECONDS - VISIBILITY_TIMEOUT <= stage.changes[-1].at < LEASE_MAX_SECONDS
 
 
 async def test_without_permission_it_says_so_once_goes_on_and_heals() -> None:
     """One warning; one request at a time finds out whether it is allowed again."""
     stage = Stage()
-    stage.in_hand(30)
-    allowed, denied = stage.inbox.changes.otherwise, queue_fault(Cause.DENIED)
-    stage.inbox.changes.otherwise = lambda *_: denied
+    stage.received(30)
+    stage.script.always(CHANGE_VISIBILITY, refused(Cause.DENIED))
     await stage.keep(HALF + 60)
-    might_renew = stage.kit.common.ledger.may_renew
+    might_renew = stage.ledger.may_renew
     assert not might_renew
     assert 3 <= len(stage.changes) <= 10
-    stage.inbox.changes.otherwise = allowed
+    stage.script.clear(CHANGE_VISIBILITY)
     await stage.keep(60)
-    assert stage.kit.common.ledger.may_renew
+    assert stage.ledger.may_renew
 
 
 async def test_what_is_given_back_is_visible_at_once_and_no_longer_in_hand() -> None:
     """Visibility 0, ten to a request, in the order of receiving."""
     stage = Stage()
-    deliveries = stage.in_hand(12)
+    deliveries = stage.received(12)
     handles = tuple(delivery.receipt_handle for delivery in deliveries)
     await stage.leases.give_back(deliveries)
-    assert [(0, handles[:10], 0), (0, handles[10:], 0)] == stage.changes
-    assert 0 == len(stage.kit.common.ledger)
+    assert [(0, handles[:10]), (0, handles[10:])] == stage.changes
+    assert 12 == len(stage.queue.visible)
+    assert 0 == len(stage.ledger)
     assert 12 == stage.kit.value("messages_released_total", reason="shutdown")
 
 
 async def test_giving_back_waits_for_a_renewal_on_the_wire() -> None:
     """Landing after it, the renewal would hide the message again."""
     stage = Stage()
-    delivery = stage.kit.in_hand()
+    (delivery,) = stage.received()
     async with asyncio.TaskGroup() as tasks:
-        with stage.kit.common.ledger.renewing([delivery]):
+        with stage.ledger.renewing([delivery]):
             tasks.create_task(stage.leases.give_back([delivery]))
             await asyncio.sleep(3)
-    assert [(3, ("r",), 0)] == stage.changes
+    assert [(3, ("m1#1",))] == stage.changes
+    assert ["m1"] == stage.queue.visible
 
 
 async def test_what_fails_is_given_back_again_and_what_is_lost_is_let_go() -> None:
     """Three messages: one whose lease is lost, one that the queue no longer knows, one whose entry fails once."""
     stage = Stage()
-    lost, gone, failed = stage.in_hand(3)
-    stage.kit.common.ledger.lose(lost, "r0")
-    stage.inbox.changes.answers.append([Verdict.GONE, Verdict.FAILED])
+    lost, gone, failed = stage.received(3)
+    stage.ledger.lose(lost, "m1#1")
+    stage.script.next(CHANGE_VISIBILITY, partly(Entry.GONE, Entry.REFUSED))
     await stage.leases.give_back([lost, gone, failed])
-    assert [("r1", "r2"), ("r2",)] == [handles for _, handles, _ in stage.changes]
-    assert 0 == len(stage.kit.common.ledger)
+    assert [("m2#1", "m3#1"), ("m3#1",)] == [handles for _, handles in stage.changes]
+    assert ["m3"] == stage.queue.visible
+    assert 0 == len(stage.ledger)
     assert 1 == stage.kit.value("messages_released_total", reason="shutdown")
 
 
 async def test_a_fault_of_the_queue_is_no_reason_to_keep_the_rest() -> None:
     """Two requests fail, and are made again, further and further apart."""
     stage = Stage()
-    stage.inbox.changes.answers.extend([queue_fault(Cause.SERVER), queue_fault(Cause.NETWORK)])
-    await stage.leases.give_back(stage.in_hand(12))
-    assert ["r0", "r0", "r0", "r10"] == [handles[0] for _, handles, _ in stage.changes]
-    assert 0 == len(stage.kit.common.ledger)
-    times = [when for when, _, _ in stage.changes]
+    stage.script.next(CHANGE_VISIBILITY, refused(Cause.SERVER), refused(Cause.NETWORK))
+    await stage.leases.give_back(stage.received(12))
+    assert ["m1#1", "m1#1", "m1#1", "m11#1"] == [handles[0] for _, handles in stage.changes]
+    assert 0 == len(stage.ledger)
+    times = [when for when, _ in stage.changes]
     assert times[0] < times[1] < times[2] == times[3]
 
 
 async def test_without_permission_nothing_is_given_back_and_the_stop_goes_on() -> None:
     """It would be denied again; the leases run out by themselves."""
     stage = Stage()
-    stage.inbox.changes.answers.append(queue_fault(Cause.DENIED))
-    await stage.leases.give_back(stage.in_hand(30))
+    stage.script.next(CHANGE_VISIBILITY, refused(Cause.DENIED))
+    await stage.leases.give_back(stage.received(30))
     assert 1 == len(stage.changes)
-    assert 30 == len(stage.kit.common.ledger)
+    assert 30 == len(stage.ledger)

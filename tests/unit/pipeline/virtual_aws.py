@@ -3,8 +3,8 @@
 import asyncio
 from typing import NamedTuple, cast
 
-from email_processor.domain.message import Message
 from email_processor.metrics import Operation
+from email_processor.pipeline.ledger import Delivery, Ledger
 from tests.simulation.loop import TICKS, Loop
 from tests.simulation.wire import Facts, Script, What
 from tests.simulation.world import SimBucket, SimQueue
@@ -37,9 +37,14 @@ class VirtualAws:
         for _ in range(count):
             self.queue.send(body)
 
-    def take(self, count: int = 1) -> list[Message]:
-        """Receive messages at once, without a call."""
-        return self.queue._take("main", count, ())
+    def admit(self, ledger: Ledger, count: int = 1) -> list[Delivery]:
+        """Let the ledger admit so many of the messages that are visible, as if they had been received just now."""
+        admitted = (ledger.admit(message) for message in self.queue._take("main", count, ()))
+        return [delivery for delivery in admitted if delivery is not None]
+
+    def hidden_until(self, message_id: str) -> float:
+        """When a message becomes visible by itself."""
+        return self.queue.messages[message_id].visible_at / TICKS
 
     def calls(self, operation: Operation) -> list[Call]:
         """The calls of one kind, in order."""
