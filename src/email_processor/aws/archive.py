@@ -48,6 +48,18 @@ class StoreOptions:
     user_agent: str
 
 
+def put_headers(options: StoreOptions) -> dict[str, str]:
+    """The headers of a PUT that are the same for every object: how it is stored, and under what condition."""
+    headers = {"content-type": "application/json"}
+    if options.conditional:
+        headers["if-none-match"] = "*"
+    if options.sse != "none":
+        headers["x-amz-server-side-encryption"] = options.sse
+    if options.kms_key_id is not None:
+        headers["x-amz-server-side-encryption-aws-kms-key-id"] = options.kms_key_id
+    return headers
+
+
 class SignedArchive:
     """An S3 bucket as `Archive`."""
 
@@ -56,13 +68,7 @@ class SignedArchive:
         self._bucket = options.bucket
         self._endpoint = endpoint
         self._path = path
-        self._headers = {"content-type": "application/json"}
-        if options.conditional:
-            self._headers["if-none-match"] = "*"
-        if options.sse != "none":
-            self._headers["x-amz-server-side-encryption"] = options.sse
-        if options.kms_key_id is not None:
-            self._headers["x-amz-server-side-encryption-aws-kms-key-id"] = options.kms_key_id
+        self._headers = put_headers(options)
 
     async def put(self, key: str, document: bytes) -> Stored:
         """Store `document` unless `key` is there already."""

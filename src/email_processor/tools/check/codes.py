@@ -137,7 +137,7 @@ CHECKS: tuple[Check, ...] = (
         Group.QUEUE,
         "sqs:ChangeMessageVisibility",
         "A change of the visibility timeout of a receipt handle that cannot exist, as above.",
-        "Warning. Leases are not renewed: what is in hand beyond VISIBILITY_TIMEOUT_SECONDS is received again.",
+        "Warning. Leases are not renewed: what is in flight beyond VISIBILITY_TIMEOUT_SECONDS is received again.",
     ),
     Check(
         "EP311",
@@ -223,9 +223,10 @@ CHECKS: tuple[Check, ...] = (
         "EP408",
         Group.BUCKET,
         "write probe",
-        "Only with `--write`: a PUT and a GET of `<S3_QUARANTINE_PREFIX>/check/probe-<S3_SSE>.json` through the code "
-        "that stores emails. The key is always the same, so a later run finds the object there already. It is left in "
-        "place: the service has no permission to delete.",
+        "Only with `--write`: a PUT and a GET of `<S3_QUARANTINE_PREFIX>/check/probe-<digest>.json` through the code "
+        "that stores emails. The key follows from the headers of the PUT (encryption, KMS key, condition): a later run "
+        "finds the object there already, a run with other headers does not. It is left in place: the service has no "
+        "permission to delete.",
         "Nothing is stored; the circuit opens and receiving stops.",
     ),
     Check(

@@ -1,10 +1,10 @@
 """Everything that can be learnt: whatever does not hang on something that failed is asked, side by side."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import TypeGuard
+from typing import TypeGuard, cast
 
 from email_processor.domain.errors import Cause
 from email_processor.service import queue_options, store_options
@@ -16,16 +16,6 @@ from email_processor.tools.check.inspect.key import KeyFacts, inspect_key
 from email_processor.tools.check.inspect.queue import QueueFacts, inspect_queue
 
 FOR_AWS = frozenset({"AWS_REGION"})
-FOR_QUEUE = FOR_AWS | {"SQS_QUEUE_URL"}
-FOR_BUCKET = FOR_AWS | {
-    "S3_BUCKET_NAME",
-    "S3_CONDITIONAL_WRITES",
-    "S3_KEY_PREFIX",
-    "S3_KMS_KEY_ID",
-    "S3_QUARANTINE_PREFIX",
-    "S3_SSE",
-    "S3_TIMEOUT_SECONDS",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +107,15 @@ class _Look:
         return await inspect_identity(self.ask, self.opened) if self.signed else Unasked("credentials")
 
     async def queue(self) -> QueueFacts | Unasked:
-        if no := _wrong(self.problems, FOR_QUEUE):
+        if no := _wrong(self.problems, needed_for_queue(self.settings)):
             return no
         url = self.settings.sqs_queue_url
         return await inspect_queue(self.ask, self.opened, url, signed=self.signed, write=self.write)
 
     async def bucket_and_key(self) -> tuple[BucketFacts | Unasked, KeyFacts | Unasked | None]:
-        if no := _wrong(self.problems, FOR_BUCKET):
+        if no := _wrong(self.problems, needed_for_bucket(self.settings)):
             return no, no
-        settings = self.settings
-        plan = BucketPlan(
-            store_options(settings), settings.s3_key_prefix, settings.s3_quarantine_prefix, write=self.write
-        )
+        plan = BucketPlan.of(self.settings, write=self.write)
         bucket = await inspect_bucket(self.ask, self.opened, plan, signed=self.signed)
         key_id = self._key_id(bucket)
         if not isinstance(key_id, str):
@@ -143,6 +130,41 @@ class _Look:
         if default is not None and default.key_id is not None:
             return default.key_id
         return Unasked("S3_KMS_KEY_ID or --write: the key is not named") if self.settings.s3_sse == "aws:kms" else None
+
+
+def needed_for_queue(settings: Settings) -> frozenset[str]:
+    """The variables that must be right for the queue to be looked at."""
+    return FOR_AWS | read_by(queue_options, settings)
+
+
+def needed_for_bucket(settings: Settings) -> frozenset[str]:
+    """The variables that must be right for the bucket to be looked at."""
+    return FOR_AWS | read_by(lambda it: BucketPlan.of(it, write=False), settings)
+
+
+def read_by(reader: Callable[[Settings], object], settings: Settings) -> frozenset[str]:
+    """The variables behind the settings that `reader` reads, but for numbers.
+
+    Numbers say how long something may take, or how often it is done: in place of a wrong one, the example does as well.
+    Everything else says what is looked at, and how.
+    """
+    reading = _Reading(settings)
+    reader(cast("Settings", reading))
+    return frozenset(reading.names)
+
+
+class _Reading:
+    """Settings that note which of them are read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.names: set[str] = set()
+
+    def __getattr__(self, name: str) -> object:
+        value = getattr(self._settings, name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.names.add(name.upper())
+        return value
 
 
 def _wrong(problems: Sequence[Problem], needed: frozenset[str]) -> Unasked | None:

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from urllib.parse import parse_qs, urlsplit
 
+from email_processor.settings import Settings
+from email_processor.tools.check.inspect.bucket import BucketPlan
 from tests.support.scripted_server import Asked, Fault, Reply, s3_error, sqs, sqs_error
 
 ACCOUNT = "123456789012"
+QUEUE_URL = f"https://sqs.us-east-1.amazonaws.com/{ACCOUNT}/emails"
 ROLE = f"arn:aws:sts::{ACCOUNT}:assumed-role/archiver/pod-1"
 QUEUE_ARN = f"arn:aws:sqs:us-east-1:{ACCOUNT}:emails"
 KEY_ARN = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/0a1b2c3d"
@@ -24,6 +27,8 @@ ATTRIBUTES = {
     "SqsManagedSseEnabled": "true",
     "VisibilityTimeout": "30",
 }
+# The key of the write probe of a service that has all settings at their defaults.
+PROBE_KEY = BucketPlan.of(Settings(sqs_queue_url=QUEUE_URL, s3_bucket_name="archive"), write=True).probe_key
 SUBRESOURCES = {
     "encryption": "GetBucketEncryption",
     "lifecycle": "GetBucketLifecycleConfiguration",
@@ -152,11 +157,11 @@ ACTIONS = {
     "GetBucketLifecycleConfiguration": ("s3:GetLifecycleConfiguration", '"arn:aws:s3:::archive"'),
     "GetBucketVersioning": ("s3:GetBucketVersioning", '"arn:aws:s3:::archive"'),
     "GetCallerIdentity": ("sts:GetCallerIdentity", "*"),
-    "GetObject": ("s3:GetObject", '"arn:aws:s3:::archive/quarantine/check/probe-none.json"'),
+    "GetObject": ("s3:GetObject", f'"arn:aws:s3:::archive/{PROBE_KEY}"'),
     "GetObjectLockConfiguration": ("s3:GetBucketObjectLockConfiguration", '"arn:aws:s3:::archive"'),
     "GetQueueAttributes": ("sqs:getqueueattributes", QUEUE_ARN),
     "ListObjectsV2": ("s3:ListBucket", '"arn:aws:s3:::archive"'),
-    "PutObject": ("s3:PutObject", '"arn:aws:s3:::archive/quarantine/check/probe-none.json"'),
+    "PutObject": ("s3:PutObject", f'"arn:aws:s3:::archive/{PROBE_KEY}"'),
     "ReceiveMessage": ("sqs:receivemessage", QUEUE_ARN),
 }
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from email_processor.tools.check.codes import CHECKS
+from tests.integration.tools.check.aws import PROBE_KEY
 from tests.integration.tools.check.looking import bad, look, told
 from tests.support.emulators import Bucket, Emulator, Queue, aws_environment, client
 
@@ -52,17 +53,17 @@ async def test_nothing_is_changed(queue: Queue, bucket: Bucket) -> None:
 
 async def test_write(bucket: Bucket, emulator: Emulator) -> None:
     """With --write the probe is stored under the quarantine prefix and read back; a second run finds it there."""
-    key = "quarantine/check/probe-none.json"
-
     first, second = await look(write=True), await look(write=True)
 
     assert ({}, {}) == (bad(first), bad(second))
-    assert told(first, "EP408")[1].startswith(f"s3://{bucket.name}/{key}: stored, and read back")
-    assert told(second, "EP408")[1].startswith(f"s3://{bucket.name}/{key}: was there already, from an earlier check")
+    assert told(first, "EP408")[1].startswith(f"s3://{bucket.name}/{PROBE_KEY}: stored, and read back")
+    assert told(second, "EP408")[1].startswith(
+        f"s3://{bucket.name}/{PROBE_KEY}: was there already, from an earlier check"
+    )
     assert ("ok", "the second PUT left the first alone") == told(second, "EP409")
     assert ("ok", "allowed (a real PUT)") == told(first, "EP405")
     assert ("ok", "allowed (no message was waiting)") == told(first, "EP305")
-    assert [key] == bucket.listing()
+    assert [PROBE_KEY] == bucket.listing()
 
 
 async def test_receive(queue: Queue) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.integration.tools.check.aws import ATTRIBUTES, KEY_ARN, QUEUE_ARN, PermittedAws, xml
+from tests.integration.tools.check.aws import ATTRIBUTES, KEY_ARN, PROBE_KEY, QUEUE_ARN, PermittedAws, xml
 from tests.integration.tools.check.looking import bad, error_of, look, told
 from tests.support.scripted_server import s3_error, sqs, sqs_error
 
@@ -41,7 +41,7 @@ async def test_write(permitted: PermittedAws) -> None:
     report = await look(write=True)
 
     assert {} == bad(report)
-    assert ["/archive/quarantine/check/probe-none.json"] == list(permitted.objects)
+    assert [f"/archive/{PROBE_KEY}"] == list(permitted.objects)
     assert 1 == permitted.operations.count("ReceiveMessage")
     assert 2 == permitted.operations.count("PutObject")
 

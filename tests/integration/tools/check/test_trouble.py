@@ -10,7 +10,7 @@ from email_processor.domain.errors import Cause
 from email_processor.tools.check.check import check
 from email_processor.tools.check.inspect.asking import Asker, Unasked, config
 from email_processor.tools.check.inspect.queue import may_receive
-from tests.integration.tools.check.aws import ACTIONS, QUEUE_ARN, PermittedAws
+from tests.integration.tools.check.aws import ACTIONS, PROBE_KEY, QUEUE_ARN, PermittedAws
 from tests.integration.tools.check.looking import bad, error_of, look, look_briefly, told
 from tests.support.emulators import REGION, free_port
 from tests.support.scripted_server import Fault, Reply, s3_error, sqs_error
@@ -143,7 +143,7 @@ async def test_store_without_conditional_writes(permitted: PermittedAws) -> None
 async def test_store_that_ignores_conditions(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that takes the second PUT is found out."""
     permitted.instead["PutObject"] = Reply(headers={"ETag": '"0"'})
-    permitted.objects["/archive/quarantine/check/probe-none.json"] = b"{}"
+    permitted.objects[f"/archive/{PROBE_KEY}"] = b"{}"
 
     report = await look(write=True)
 

@@ -16,7 +16,7 @@ from tests.unit.tools.check.known import BUCKET, DENIED, LATE, S3, TIMEOUT, buck
 ELSEWHERE = "https://archive.s3.eu-west-1.amazonaws.com"
 NO_BUCKET = Failure(Cause.MISSING, "NoSuchBucket: No.", "", "NoSuchBucket")
 BROKEN = Failure(Cause.SERVER, "500: Internal Server Error", "", "500")
-KEY = "quarantine/check/probe-none.json"
+KEY = "quarantine/check/probe-0a1b2c3d4e5f.json"
 WRITTEN = Written(KEY, Stored.CREATED, Stored.ALREADY_THERE, PROBE)
 WHERE = f"s3://archive/{KEY}"
 NO = Unasked("a PUT that succeeds")

@@ -1,15 +1,18 @@
 """The bucket: is it there, how is it set up, what may we do with it."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from email_processor.aws.archive import StoreOptions
+from email_processor.aws.archive import StoreOptions, put_headers
 from email_processor.aws.endpoints import bucket_address
 from email_processor.ports import Archive, Stored
+from email_processor.service import store_options
+from email_processor.settings import Settings
 from email_processor.tools.check.inspect.asking import (
     Answer,
     Asker,
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 PROBE = b'{"check":"email-processor","note":"Written by `email-processor check --write`. It can be deleted."}'
+DIGEST_LENGTH = 12  # characters of the probe's key: enough that two ways of storing do not meet
 NO_UPLOAD = "email-processor-check"  # no bucket ever gives out such an upload id
 
 ABSENT = frozenset(
@@ -111,10 +115,21 @@ class BucketPlan:
     quarantine_prefix: str
     write: bool
 
+    @classmethod
+    def of(cls, settings: Settings, *, write: bool) -> "BucketPlan":
+        """The bucket's part of the settings."""
+        return cls(store_options(settings), settings.s3_key_prefix, settings.s3_quarantine_prefix, write=write)
+
     @property
     def probe_key(self) -> str:
-        """Always the same for one way of encrypting: what is written there once can stay."""
-        return f"{self.quarantine_prefix}/check/probe-{self.store.sse.replace(':', '-')}.json"
+        """Always the same for the same headers of a PUT, so that what is written there once can stay.
+
+        With other headers it is another key: else the old object would be found there, and would seem to have been
+        stored in the new way.
+        """
+        headers = repr(sorted(put_headers(self.store).items()))
+        digest = hashlib.sha256(headers.encode()).hexdigest()[:DIGEST_LENGTH]
+        return f"{self.quarantine_prefix}/check/probe-{digest}.json"
 
 
 async def inspect_bucket(ask: Asker, opened: Opened, plan: BucketPlan, *, signed: bool) -> BucketFacts:

@@ -32,7 +32,7 @@ DELETE = Permission("EP306", Status.FAILED, "what is stored stays on the queue a
 CHANGE_VISIBILITY = Permission(
     "EP307",
     Status.WARNING,
-    "leases are not renewed, so what is in hand for longer than VISIBILITY_TIMEOUT_SECONDS is received again",
+    "leases are not renewed, so what is in flight for longer than VISIBILITY_TIMEOUT_SECONDS is received again",
 )
 ATTRIBUTE_CODES = ("EP311", "EP312", "EP313", "EP314")
 HOUR = 3_600
