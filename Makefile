@@ -40,7 +40,7 @@ help: ## list the targets, and say what to run after a change
 ##@ Test and check it
 
 .PHONY: test
-test: $(STAMP) ## run all tests with the coverage gate (ARGS="-k sender": some of them, without the gate)
+test: $(STAMP) ## run all tests and hold the coverage to its bound (ARGS="-k sender": only some of them)
 ifeq ($(strip $(ARGS)),)
 	@failed=; \
 	echo 'Simulated bad days, without coverage:'; \
