@@ -8,9 +8,14 @@ from itertools import chain, product
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
+
+from email_processor.metrics import PREFIX, Metrics
+from email_processor.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["tool"]
 CONTRACTS = {contract["id"]: contract for contract in PROJECT["importlinter"]["contracts"]}
 EXCEPTIONS = PROJECT["ruff"]["lint"]["per-file-ignores"]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -19,6 +24,12 @@ DOCUMENTS = [ROOT / "helm" / "email-processor" / "README.md", *ROOT.glob("*.md")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 # Where a document's short paths begin.
 PLACES = (ROOT, ROOT / "src" / "email_processor", ROOT / "tests")
+
+# What the names of our settings begin with, those included that are gone.
+FAMILIES = (
+    *("DELETE", "DELETES", "HTTP", "IN_FLIGHT", "LOG", "MAX_MESSAGES", "PAYLOAD", "POD", "POLL", "QUARANTINE"),
+    *("QUEUE_DEPTH", "RECEIVERS", "S3", "SHUTDOWN", "SQS", "UPLOADS", "VISIBILITY"),
+)
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -92,6 +103,28 @@ def test_every_target_that_a_document_names_is_one(document: Path) -> None:
     code = re.findall(r"`[^`\n]+`|^\$ .+$", document.read_text(), re.MULTILINE)
     named = re.findall(r"\bmake ((?:[a-z-]+ ?)+)", "\n".join(code))
     assert set() == {target for words in named for target in words.split()} - TARGETS
+
+
+@documents
+def test_every_setting_that_a_document_names_is_one(document: Path) -> None:
+    """One that was renamed or dropped would be set for nothing."""
+    named = re.findall(rf"\b(?:{'|'.join(FAMILIES)})_[A-Z0-9_]+\b", document.read_text())
+    assert set() == set(named) - {field.upper() for field in Settings.model_fields}
+
+
+@documents
+def test_every_metric_that_a_document_names_is_one(document: Path) -> None:
+    """By the name of its series."""
+    named = re.findall(rf"\b{PREFIX}_[a-z0-9_]+\b", document.read_text())
+    assert set() == {each for each in named if not each.startswith(f"{PREFIX}_process_")} - series()
+
+
+def series() -> set[str]:
+    """The names of all series that the service exposes, and of gauges that have none before they are set."""
+    registry = CollectorRegistry()
+    Metrics(registry, "0")
+    families = list(registry.collect())
+    return {family.name for family in families} | {sample.name for family in families for sample in family.samples}
 
 
 def test_every_place_on_the_maps_is_there() -> None:
