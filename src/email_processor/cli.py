@@ -97,9 +97,21 @@ def healthcheck() -> None:
 
 
 @main.command(short_help="See the service work on an AWS in memory, without an account.")
-@click.option("--messages", type=click.IntRange(10, 5000), default=300, show_default=True, help="How many to archive.")
-@click.option("--broken", type=click.FloatRange(0, 100), default=5, show_default=True, help="Percent broken ones.")
-@click.option("--outage", type=click.FloatRange(0, 600), default=3, show_default=True, help="Seconds without S3.")
+@click.option("--messages", type=click.IntRange(10, 5000), default=300, show_default=True, help="How many to send.")
+@click.option(
+    "--broken",
+    type=click.FloatRange(0, 100),
+    default=5,
+    show_default=True,
+    help="Percent that are no emails and belong in quarantine.",
+)
+@click.option(
+    "--outage",
+    type=click.FloatRange(0, 600),
+    default=3,
+    show_default=True,
+    help="Seconds that S3 stays away once the service has noticed; 0 for no outage.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same messages.")
 @click.option("--keep", is_flag=True, help="Leave everything running afterwards, until Ctrl-C.")
 def demo(messages: int, broken: float, outage: float, seed: int, *, keep: bool) -> None:

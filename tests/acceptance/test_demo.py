@@ -154,7 +154,10 @@ def test_it_shows_the_service_at_work_whatever_the_environment_says(tmp_path: Pa
     done = run(*SHORT, "--broken", "20", directory=tmp_path, TMPDIR=str(temporary), **ELSEWHERE)
     assert (done.returncode, done.stderr) == (0, "")
     shown = done.stdout
+    assert "It gets 40 messages, 8 of them broken on purpose" in shown
     assert "the circuit opens" in shown
+    assert "S3 stays away for 0.5 s more" in shown
+    assert "S3 is back, and the service finds out at its next probe" in shown
     assert "log ERROR failing part=storing cause=server" in shown
     assert "a probe got through" in shown
     assert "SQS delivers" in shown
@@ -168,7 +171,7 @@ def test_it_shows_the_service_at_work_whatever_the_environment_says(tmp_path: Pa
     assert shown.count("✓") == 6
     assert "✗" not in shown
     assert "40 messages sent, 32 emails archived and 8 in quarantine" in shown
-    assert "Byte for byte: 32 of 32" in shown
+    assert "Byte for byte: 32 of 32 emails that were read back are what was sent, and 8 of 8 broken messages" in shown
     assert "40 messages needed 40 receives" in shown
     assert "Everything was in memory and is gone." in shown
     assert f"{COMMAND} demo --keep" in shown
@@ -239,7 +242,7 @@ def test_kept_on_a_terminal_a_key_turns_s3_off_and_on(tmp_path: Path) -> None:
         demo.press("x")
         demo.press("o")
         demo.wait_for("log INFO recovered", count=2)
-        demo.wait_for("archived 86  quarantined 4  in hand 0  circuit closed")
+        demo.wait_for("archived 86  quarantined 4  in flight 0  circuit closed")
         demo.press("q")
         assert demo.exit_code() == 0
     assert COLOUR.search(demo.printed) is not None

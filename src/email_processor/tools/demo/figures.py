@@ -28,7 +28,7 @@ class Figures:
     released: int = 0
     leases_lost: int = 0
     seen_once: int = 0
-    in_hand: int = 0
+    in_flight: int = 0
     uploads_failed: int = 0
     circuit_open: bool = False
 
@@ -62,7 +62,7 @@ def read(text: str) -> Figures:
         released=int(totals["messages_released_total"]),
         leases_lost=int(totals["leases_lost_total"]),
         seen_once=int(totals["message_receive_count_bucket"]),
-        in_hand=int(totals["in_flight_messages"]),
+        in_flight=int(totals["in_flight_messages"]),
         uploads_failed=int(failed),
         circuit_open=totals["circuit_open"] > 0,
     )

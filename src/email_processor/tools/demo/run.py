@@ -51,7 +51,8 @@ def run(options: Options) -> int:
     logging.disable(logging.CRITICAL)  # moto logs every request, and what it cannot do with its whole stack
     with isolation():
         try:
-            import moto.server  # noqa: F401 - said here, before anything has begun
+            with screen.busy("Loading moto, which plays SQS and S3"):
+                import moto.server  # noqa: F401 - said here, before anything has begun
         except ImportError as error:
             screen.problem(
                 f"The demo needs moto, which is not installed ({error}).", "pip install 'email-processor[demo]'"
@@ -104,7 +105,7 @@ class Ending:
 
 
 async def _play(options: Options, screen: Screen, ending: Ending) -> int:
-    screen.title(__version__)
+    screen.title(__version__, options.messages, options.recipe.broken_of(options.messages), options.outage)
     # Each needs the ones before it: without AWS the service could not even drain.
     with running_cloud() as (switch, endpoint):
         async with opened_account(endpoint) as account, asyncio.TaskGroup() as background:
@@ -113,11 +114,13 @@ async def _play(options: Options, screen: Screen, ending: Ending) -> int:
             environ = os.environ | for_service(endpoint, account.queue_url, BUCKET) | TEMPO
             async with running_service(background, environ, screen.log_line) as service:
                 async with watching(background, service, screen.show) as watch:
-                    await service.started()
+                    screen.event("[bold]email-processor run[/] is starting")
+                    with screen.busy("Waiting for the service to start"):
+                        await service.started()
                     screen.event(f"[bold]email-processor run[/] is up at [cyan]{service.url}/metrics[/]")
                     feeder = Feeder(Sender(account.sqs, account.queue_url, run_id="demo"), watch)
                     stage = Demo(screen, switch, account, watch, feeder)
-                    verdicts = await _tour(stage, options)
+                    claims = await _tour(stage, options)
                     if options.keep:
                         keeper = Keeper(stage, program(), service.url, endpoint)
                         ending.by = keeper.stop
@@ -126,9 +129,9 @@ async def _play(options: Options, screen: Screen, ending: Ending) -> int:
     if options.keep:
         screen.heading("Stopped")
         screen.counters(watch.now.brought_up_to(last))
-    screen.verdicts([end])
+    screen.claims([end])
     screen.farewell(program(), is_kept=options.keep)
-    return 0 if all(verdict.is_good for verdict in (*verdicts, end)) else EXIT_FAILED
+    return 0 if all(claim.is_good for claim in (*claims, end)) else EXIT_FAILED
 
 
 async def _tour(stage: Demo, options: Options) -> list[Claim]:
@@ -137,8 +140,8 @@ async def _tour(stage: Demo, options: Options) -> list[Claim]:
     await tour.show_bucket()
     stage.screen.counters(stage.watch.now)
     stage.screen.heading("Checked")
-    stage.screen.verdicts(tour.verdicts)
-    return tour.verdicts
+    stage.screen.claims(tour.claims)
+    return tour.claims
 
 
 async def _stop(service: ServiceProcess) -> tuple[Claim, Mapping[str, Any]]:

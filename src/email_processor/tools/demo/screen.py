@@ -22,6 +22,7 @@ from email_processor.tools.demo.proof import Claim
 SENDERS_SHOWN = 8
 TEXT_SHOWN = 96  # characters of a long text in a document
 BAR_WIDTH = 12  # so that all of the line fits into 80 columns
+QUIET_SECONDS = 5.0  # after which a line says how things stand, where there is no terminal to show it all the time
 
 
 class Screen:
@@ -31,9 +32,13 @@ class Screen:
         """Time on the timeline starts now."""
         self.console = console
         self._began = time.monotonic()
+        self._said = self._began
         self._progress: Progress | None = None
+        self._total: int | None = None
         self._task = TaskID(0)
         self._figures = ""
+        self._settled = 0
+        self._waiting_for = ""
         self._expected = ""
 
     @property
@@ -73,6 +78,7 @@ class Screen:
 
     def _line(self, margin: Text, text: Text) -> None:
         """Print text beside a margin; on a terminal where it needs more than one line, it stays beside it."""
+        self._said = time.monotonic()
         if self.is_live:
             table = Table.grid(padding=(0, 1))
             table.add_column(min_width=len(margin))
@@ -94,22 +100,47 @@ class Screen:
 
     @contextmanager
     def progress(self, total: int | None = None) -> Iterator[None]:
-        """Show the figures on a terminal for as long as the context lasts, and a bar if there is a total."""
+        """Show how things stand for as long as the context lasts: on a terminal always, elsewhere after some silence.
+
+        There is a bar if there is a `total`. Without one nobody knows how long it will be, and only a terminal is told.
+        """
+        self._total = total
         columns = [TextColumn(" " * 6), *([BarColumn(BAR_WIDTH)] if total else []), TextColumn("{task.description}")]
         with Progress(*columns, console=self.console, transient=True, disable=not self.is_live) as self._progress:
             self._task = self._progress.add_task(self._figures, total=total)
             yield
-        self._progress = None
+        self._progress = self._total = None
+
+    @contextmanager
+    def busy(self, text: str) -> Iterator[None]:
+        """Say on a terminal what is being done, for as long as the context lasts."""
+        if not self.is_live:
+            yield
+            return
+        with self.console.status(Text(text, style="dim")):
+            yield
+
+    def waiting_for(self, text: str) -> None:
+        """Say what is waited for beside how things stand; nothing if `text` is empty."""
+        self._waiting_for = f"\n[dim]{text}[/]" if text else ""
+        self._refresh()
 
     def show(self, figures: Figures) -> None:
         """Show how things stand now."""
         circuit = "[bold red]circuit open[/]" if figures.circuit_open else "[green]circuit closed[/]"
         self._figures = (
             f"archived [bold]{figures.archived}[/]  quarantined [bold]{figures.quarantined}[/]  "
-            f"in hand [bold]{figures.in_hand}[/]  {circuit}"
+            f"in flight [bold]{figures.in_flight}[/]  {circuit}"
         )
+        self._settled = figures.settled
+        self._refresh()
+
+    def _refresh(self) -> None:
         if self._progress is not None:
-            self._progress.update(self._task, completed=figures.settled, description=self._figures)
+            description = f"{self._figures}{self._waiting_for}"
+            self._progress.update(self._task, completed=self._settled, description=description)
+        if self._total is not None and not self.is_live and time.monotonic() - self._said >= QUIET_SECONDS:
+            self.event(f"{self._figures}{self._waiting_for.replace(chr(10), '  ')}")
 
     def heading(self, text: str) -> None:
         """Begin a new part."""
@@ -162,22 +193,25 @@ class Screen:
         self.heading("What the service counted")
         self._block(table)
 
-    def verdicts(self, verdicts: Sequence[Claim]) -> None:
-        """Show what was checked."""
-        for verdict in verdicts:
-            mark = Text("  ✓", style="bold green") if verdict.is_good else Text("  ✗", style="bold red")
-            self._line(mark, Text(verdict.text))
+    def claims(self, claims: Sequence[Claim]) -> None:
+        """Show what was checked, and whether it holds."""
+        for claim in claims:
+            mark = Text("  ✓", style="bold green") if claim.is_good else Text("  ✗", style="bold red")
+            self._line(mark, Text(claim.text))
 
-    def title(self, version: str) -> None:
-        """Begin."""
+    def title(self, version: str, messages: int, broken: int, outage: float) -> None:
+        """Say what this is, and what will happen."""
+        through = f"{outage:g} seconds without S3 and " if outage else ""
         self.say(
             f"[bold]email-processor {version}, the demo[/]",
             "[dim]The real service, with an SQS and an S3 in memory. No account is touched.[/]",
+            f"[dim]It gets {messages} messages, {broken} of them broken on purpose, and has to bring them through[/]",
+            f"[dim]{through}a second delivery. On the left are the seconds since the start.[/]",
             "",
         )
 
     def farewell(self, program: str, *, is_kept: bool) -> None:
-        """End, with what to do next."""
+        """Say that nothing is left, and what to do next."""
         self.say("", "Everything was in memory and is gone.")
         self.heading("Next")
         if not is_kept:

@@ -52,7 +52,7 @@ def test_every_figure_is_read_from_its_metric(metrics: Metrics) -> None:
         released=3,
         leases_lost=5,
         seen_once=3,
-        in_hand=6,
+        in_flight=6,
         uploads_failed=7,
         circuit_open=True,
     )
@@ -66,9 +66,9 @@ def test_a_service_that_has_done_nothing_has_all_figures_at_zero(metrics: Metric
 
 def test_the_last_line_of_the_log_brings_the_counts_up_to_date() -> None:
     """They were read a moment before; what the line does not tell stays."""
-    before = Figures(received=5, archived=4, in_hand=1, uploads_failed=2)
+    before = Figures(received=5, archived=4, in_flight=1, uploads_failed=2)
     last = {"event": "stopped", "received": 6, "archived": 6, "left_in_hand": 0}
-    assert before.brought_up_to(last) == Figures(received=6, archived=6, in_hand=1, uploads_failed=2)
+    assert before.brought_up_to(last) == Figures(received=6, archived=6, in_flight=1, uploads_failed=2)
 
 
 @asynccontextmanager

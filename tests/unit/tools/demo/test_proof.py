@@ -14,7 +14,8 @@ BODY = json.dumps(
 )
 GOOD = Version("emails/2024/12/10/a/id-1_143022.json", 10, "tag", "now")
 BAD = Version("quarantine/2024/12/10/id-2.json", 10, "tag", "now")
-SENT = {"id-1": Sample(BODY), "id-2": Sample("not JSON", flaw=Reason.NOT_JSON)}
+BROKEN = 'not "JSON", ungültig'
+SENT = {"id-1": Sample(BODY), "id-2": Sample(BROKEN, flaw=Reason.NOT_JSON)}
 STORED = {"id-1": b'{"message_id":"id-1","email_data":' + BODY.encode() + b"}"}
 
 
@@ -39,12 +40,29 @@ def test_stored_once_means_one_version_of_each_in_its_place(versions: list[Versi
 
 @pytest.mark.parametrize(
     ("contents", "holds"),
-    [(STORED, True), ({"id-1": STORED["id-1"].replace(b"S", b"s")}, False), (STORED | {"id-3": b"{}"}, False)],
-    ids=["same", "changed", "of nobody"],
+    [
+        (STORED, True),
+        ({"id-1": STORED["id-1"].replace(b"S", b"s")}, False),
+        ({"id-1": STORED["id-1"].replace(b'": "S"', b'":"S"')}, False),
+        ({"id-1": STORED["id-1"].replace(b'"id-1"', b'"id-2"')}, False),
+        (STORED | {"id-3": b"{}"}, False),
+    ],
+    ids=["same", "changed", "spelt anew", "of another message", "of nobody"],
 )
 def test_byte_for_byte_means_the_very_bytes(contents: dict[str, bytes], *, holds: bool) -> None:
-    """Of emails; what is in quarantine is kept in another form."""
+    """The email's JSON is in its object as it was sent, not only its values."""
     assert proof.byte_for_byte(SENT, contents).is_good is holds
+
+
+@pytest.mark.parametrize(
+    ("body", "holds"), [(BROKEN, True), (BROKEN[:-1], False), (f"{BROKEN} ", False)], ids=["same", "cut", "more"]
+)
+def test_a_broken_message_must_be_whole_in_quarantine(body: str, *, holds: bool) -> None:
+    """What arrived is a text in another document."""
+    contents = {"id-2": json.dumps({"message_id": "id-2", "reason": "not_json", "body": body}).encode()}
+    claim = proof.byte_for_byte(SENT, contents)
+    assert claim.is_good is holds
+    assert claim.text.endswith(f"and {int(holds)} of 1 broken messages are whole in quarantine")
 
 
 def test_byte_for_byte_looks_into_envelopes() -> None:

@@ -67,15 +67,58 @@ def test_a_terminal_gets_lines_that_fit(live: Screen, output: io.StringIO) -> No
 
 def test_a_bar_is_for_terminals_only(plain: Screen, live: Screen, output: io.StringIO) -> None:
     """In a file it would be noise."""
-    figures = Figures(archived=3, quarantined=1, in_hand=2)
+    figures = Figures(archived=3, quarantined=1, in_flight=2)
     with plain.progress(8):
         plain.show(figures)
     assert output.getvalue() == ""
     with live.progress(8):
         live.show(figures)
         live.show(Figures(archived=4, circuit_open=True))
-    assert "archived 4  quarantined 0  in hand 0  circuit open" in without_colour(output)
+    assert "archived 4  quarantined 0  in flight 0  circuit open" in without_colour(output)
     assert "━━━━━━" in output.getvalue()
+
+
+def test_a_file_gets_a_line_after_some_silence(
+    plain: Screen, output: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever watches it sees that something is going on, and what is waited for."""
+    monkeypatch.setattr("email_processor.tools.demo.screen.QUIET_SECONDS", 0)
+    with plain.progress(8):
+        plain.show(Figures(archived=3, circuit_open=True))
+        plain.waiting_for("S3 is back in 3 s")
+    with plain.progress():
+        plain.show(Figures(archived=4))
+    plain.show(Figures(archived=5))
+    figures = "archived 3  quarantined 0  in flight 0  circuit open"
+    lines = [re.sub(r"^ +[\d.]+ s ", "", line) for line in output.getvalue().splitlines()]
+    assert [figures, f"{figures}  S3 is back in 3 s"] == lines
+
+
+def test_what_is_waited_for_is_below_the_figures(live: Screen, output: io.StringIO) -> None:
+    """For as long as it is."""
+    with live.progress(8):
+        live.show(Figures(archived=3))
+        live.waiting_for("S3 is back in 3 s")
+    assert "S3 is back in 3 s" in without_colour(output)
+
+
+def test_only_a_terminal_shows_what_is_being_done(plain: Screen, live: Screen, output: io.StringIO) -> None:
+    """It comes and goes."""
+    with plain.busy("Reading"):
+        pass
+    assert "" == output.getvalue()
+    with live.busy("Reading"):
+        pass
+    assert "Reading" in output.getvalue()
+
+
+@pytest.mark.parametrize(("outage", "through"), [(3.0, "3 seconds without S3 and a second"), (0.0, "a second")])
+def test_it_says_at_once_what_will_happen(plain: Screen, output: io.StringIO, outage: float, through: str) -> None:
+    """How many messages, how long without S3, and what the numbers on the left are."""
+    plain.title("1.0.0", 300, 15, outage)
+    said = " ".join(output.getvalue().split())
+    assert f"It gets 300 messages, 15 of them broken on purpose, and has to bring them through {through}" in said
+    assert "On the left are the seconds since the start." in said
 
 
 def test_figures_may_come_while_nothing_is_shown(plain: Screen, live: Screen, output: io.StringIO) -> None:
@@ -90,7 +133,7 @@ def test_figures_are_shown_without_a_total(live: Screen, output: io.StringIO) ->
     live.show(Figures(archived=3))
     with live.progress():
         pass
-    assert "archived 3  quarantined 0  in hand 0  circuit closed" in without_colour(output)
+    assert "archived 3  quarantined 0  in flight 0  circuit closed" in without_colour(output)
     assert "━" not in output.getvalue()
 
 
@@ -163,7 +206,7 @@ def test_a_line_of_the_log_is_cut_on_a_terminal(live: Screen, output: io.StringI
 
 def test_verdicts_are_marked(plain: Screen, output: io.StringIO) -> None:
     """So that a failed one cannot be missed."""
-    plain.verdicts([Claim("this holds", is_good=True), Claim("this does not", is_good=False)])
+    plain.claims([Claim("this holds", is_good=True), Claim("this does not", is_good=False)])
     assert output.getvalue().splitlines() == ["  ✓ this holds", "  ✗ this does not"]
 
 
