@@ -2,9 +2,9 @@
 
 import asyncio
 import gc
-import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 
 from email_processor.aws import http_client
 from email_processor.aws.http_client import Answer, HttpClient
+from email_processor.aws.resolver import AddressInfo, Resolver
+from email_processor.aws.tls import Trust
 from tests.support.certificates import new_authority
 from tests.support.emulators import free_port
 from tests.support.serving import serving as serving_sockets
@@ -330,7 +332,7 @@ async def test_a_connection_with_unsent_bytes_is_not_used_again(is_secure: bool,
         writer.close()
 
     closed = asyncio.Event()
-    trusted = ssl.create_default_context(cafile=authority.pem) if is_secure else None
+    trusted = Trust(str(authority.pem)) if is_secure else None
     async with serving_sockets(hasty, authority.server if is_secure else None) as port:
         url = f"{'https' if is_secure else 'http'}://localhost:{port}"
         http = HttpClient(url, tls=trusted, connect_timeout=5, timeout=5)
@@ -350,16 +352,42 @@ async def test_a_server_that_is_not_there_is_told() -> None:
             await ask()
 
 
-async def test_a_server_that_does_not_take_the_call_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def silent_port(address: str) -> Iterator[int]:
+    """A port that takes no connection and refuses none: its queue is full, and nobody empties it."""
+    with socket.create_server((address, 0), backlog=0) as silent, ExitStack() as waiting:
+        port = silent.getsockname()[1]
+        for _ in range(3):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex((address, port))
+        yield port
+
+
+async def test_a_server_that_does_not_take_the_call_is_not_waited_for() -> None:
     """Connecting has a deadline of its own."""
+    with silent_port("127.0.0.1") as port:
+        http = HttpClient(f"http://127.0.0.1:{port}", tls=None, connect_timeout=0.1, timeout=1)
+        with pytest.raises(ConnectTimeoutError):
+            await http.send("PUT", "/", {}, b"")
 
-    async def never(*_: object, **__: object) -> None:
-        await asyncio.Event().wait()
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
-    http = HttpClient("http://archive.test", tls=None, connect_timeout=0.01, timeout=1)
-    with pytest.raises(ConnectTimeoutError):
-        await http.send("PUT", "/", {}, b"")
+async def test_the_next_address_is_tried_while_one_is_silent() -> None:
+    """A host has several; one that is gone costs a moment and no request."""
+
+    def look_up(_host: str) -> list[AddressInfo]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in ("127.0.0.2", "127.0.0.1")]
+
+    with silent_port("127.0.0.2") as port:
+        server = Server()
+        server.answers = [[OK]]
+        listening = await asyncio.start_server(server.serve, "127.0.0.1", port)
+        resolver = Resolver(look_up)
+        http = HttpClient(f"http://s3.test:{port}", tls=None, connect_timeout=5, timeout=5, resolver=resolver)
+        assert await http.send("PUT", "/b/k", {"host": "h"}, b"body") == HELLO
+        http.close()
+        await server.until(lambda: server.open == 0)
+        listening.close()
 
 
 async def test_closing_ends_what_is_under_way() -> None:

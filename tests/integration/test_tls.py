@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from email_processor.aws.archive import SignedArchive
 from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, QueueFaultError, ServiceFaultError
@@ -97,6 +98,41 @@ async def test_an_authority_of_ones_own_is_trusted_by_both_halves(
     assert tunnel is None or set(tunnel.targets) == {tls.url.removeprefix("https://")}
 
 
+async def test_authorities_that_are_renewed_are_read_again(
+    authority: Authority, client: str, tunnel: Tunnel | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server's new certificate is by an authority that the file has got since: no call fails of it."""
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(authority.pem.read_bytes())
+    (tmp_path / "next").mkdir()
+    successor = new_authority(tmp_path / "next")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+    async with faking(authority.server, host="localhost") as before:
+        before.script = an_aws
+        point_at(before.url, monkeypatch)
+        port = int(before.url.rpartition(":")[2])
+        opening = opened(client=client, timeout=5)
+        aws = await opening.__aenter__()
+        # obstore reads the file once
+        calls = [CALLS[name] for name in CALLS if name != "PutObject" or isinstance(aws.archive, SignedArchive)]
+        for call in calls:
+            await call(aws)
+    try:
+        async with faking(successor.server, host="localhost", port=port) as after:
+            after.script = an_aws
+            told = await faults_of_all(aws)
+            assert [fault.cause for fault in told] == [Cause.CONFIGURATION] * 3
+            bundle.write_text("half a certificate")
+            await faults_of_all(aws)
+            bundle.write_bytes(successor.pem.read_bytes())
+            for call in calls:
+                await call(aws)
+            assert len(after.asked) == len(calls)
+            assert tunnel is None or len(tunnel.targets) > 3
+    finally:
+        await opening.__aexit__(None, None, None)
+
+
 @pytest.mark.parametrize("flaw", FLAWED)
 async def test_a_flawed_certificate_gets_no_request(
     authority: Authority, client: str, tunnel: Tunnel | None, flaw: str, monkeypatch: pytest.MonkeyPatch
@@ -124,7 +160,8 @@ async def test_the_token_of_a_service_account_is_not_given_to_another_host(
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
     async with faking(FLAWED["of another host"](authority), host="localhost") as sts:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
-        async with opened(client=client) as aws:
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # of the SDK's own calls to STS
+        async with opened(client=client, timeout=10) as aws:
             with pytest.raises(QueueFaultError) as caught:
                 await aws.inbox.receive(1, 0)
         assert "certificate" in caught.value.detail

@@ -139,9 +139,9 @@ class Fake:
 
 
 @asynccontextmanager
-async def faking(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Fake]:
-    """Serve for as long as the context lasts; `host` is the name in the URL."""
+async def faking(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Fake]:
+    """Serve for as long as the context lasts; `host` is the name in the URL, `port` any free one by default."""
     fake = Fake()
-    async with serving(fake.serve, tls) as port:
-        fake.url = f"{'https' if tls else 'http'}://{host}:{port}"
+    async with serving(fake.serve, tls, port) as open_port:
+        fake.url = f"{'https' if tls else 'http'}://{host}:{open_port}"
         yield fake

@@ -9,8 +9,11 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @asynccontextmanager
-async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """Serve connections with `handler`, and end them with the context; the value is the port."""
+async def serving(handler: Handler, tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[int]:
+    """Serve connections with `handler` (on any free port, or one that is), and end them with the context.
+
+    The value is the port.
+    """
     connections: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -22,7 +25,7 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncI
         except asyncio.CancelledError:  # by us, at the end
             writer.transport.abort()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(connected, "127.0.0.1", port, ssl=tls)
     gone = asyncio.ensure_future(server.wait_closed())  # begun before the close: else Python 3.11 does not wait
     try:
         yield int(server.sockets[0].getsockname()[1])

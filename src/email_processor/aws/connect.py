@@ -1,6 +1,5 @@
 """Opening AWS: one session, whose credentials and addresses everything uses, and a client for each use."""
 
-import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -21,9 +20,10 @@ from email_processor.aws.credentials import PATIENCE_SECONDS, REFUSED, Credentia
 from email_processor.aws.endpoints import bucket_address, is_behind_proxy, queue_address
 from email_processor.aws.http_client import HttpClient
 from email_processor.aws.inbox import SqsInbox
+from email_processor.aws.resolver import Resolver
 from email_processor.aws.signed import Endpoint, SignedSqs
 from email_processor.aws.sigv4 import Signer
-from email_processor.aws.tls import VerifyingSession
+from email_processor.aws.tls import Trust, VerifyingSession
 from email_processor.domain.errors import StartError
 from email_processor.ports import Archive, Clock
 
@@ -58,17 +58,19 @@ class Aws:
     credentials: Credentials
 
 
-def open_session(region: str, patience: float = PATIENCE_SECONDS) -> tuple[aioboto3.Session, Credentials]:
+def open_session(
+    region: str, *, patience: float = PATIENCE_SECONDS, resolver: Resolver | None = None
+) -> tuple[aioboto3.Session, Credentials]:
     """An aioboto3 session that checks certificates, and whose credentials are looked for again when there were none.
 
-    `patience` is how long (seconds) a request waits for credentials.
+    `patience` is how long (seconds) a request waits for credentials; `resolver` looks names up.
     """
-    core = VerifyingSession()
+    core = VerifyingSession(resolver or Resolver())
     loader = core.get_component("data_loader")
 
     def source() -> Source:
         """One that has read no file yet; the SDK's models, which do not change, are shared."""
-        session = VerifyingSession()
+        session = VerifyingSession(core.resolver)
         session.set_config_variable("region", region)
         session.register_component("data_loader", loader)
         return credential_chain(session, region)
@@ -133,8 +135,10 @@ def usable_configuration() -> Iterator[None]:
 
 
 async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions, payload_max_bytes: int) -> Aws:
+    resolver = Resolver()
     # Half of what a request may take: it fails for want of credentials, and is not held to be the network's.
-    session, credentials = open_session(store.region, patience=min(queue.timeout, store.timeout) / 2)
+    patience = min(queue.timeout, store.timeout) / 2
+    session, credentials = open_session(store.region, patience=patience, resolver=resolver)
     stack.push_async_callback(credentials.close)
     # SQS and S3 on separate clients, so that long polls cannot starve the rest of connections.
     timeout = queue.wait + queue.timeout
@@ -144,11 +148,12 @@ async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions,
         session.client("s3", config=client_config(store.user_agent, timeout=store.timeout))
     )
 
-    trusted = cache(tls_context)  # reading the authorities takes 30 ms of CPU
+    trusted = cache(trust_of)  # reading the authorities takes 30 ms of CPU
 
     def endpoint(url: str, service: str, region: str, timeout: float) -> Endpoint:
         tls = trusted(session) if url.startswith("https:") else None
-        http = HttpClient(url, tls=tls, connect_timeout=min(CONNECT_TIMEOUT_SECONDS, timeout), timeout=timeout)
+        connecting = min(CONNECT_TIMEOUT_SECONDS, timeout)
+        http = HttpClient(url, tls=tls, connect_timeout=connecting, timeout=timeout, resolver=resolver)
         stack.callback(http.close)
         return Endpoint(url, Signer(service, region), credentials, http, store.user_agent)
 
@@ -174,16 +179,9 @@ async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions,
     )
 
 
-def tls_context(session: aioboto3.Session) -> ssl.SSLContext:
+def trust_of(session: aioboto3.Session) -> Trust:
     """Whom to trust: the authorities that the AWS SDK is told to trust, else those it brings."""
-    authorities = ca_file(session) or get_cert_path(verify=True)
-    try:
-        context = ssl.create_default_context(cafile=authorities)
-    except OSError as error:  # which does not say what file it is about
-        raise OSError(error.errno, error.strerror, authorities) from error
-    # On by default from Python 3.13 on, off in the SDK: a company's authority need not be all that RFC 5280 wants.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
+    return Trust(ca_file(session) or str(get_cert_path(verify=True)))
 
 
 def ca_bundle(session: aioboto3.Session) -> bytes | None:

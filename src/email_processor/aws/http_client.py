@@ -6,12 +6,14 @@ deadlines; no proxies, no redirects, no retries.
 """
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
+from aiohappyeyeballs import start_connection
 from botocore.exceptions import (
     ConnectionClosedError,
     ConnectTimeoutError,
@@ -21,9 +23,13 @@ from botocore.exceptions import (
 )
 from httptools import HttpParserError, HttpResponseParser
 
+from email_processor.aws.resolver import Resolver
+from email_processor.aws.tls import Trust
+
 IDLE_SECONDS = 10.0  # S3 and SQS close what has been idle for longer, perhaps under a request
 SWEEP_SECONDS = 1.0
 ANSWER_MAX_BYTES = 32 * 1024 * 1024  # a receive of ten messages of 1 MiB, escaped
+NEXT_ADDRESS_SECONDS = 0.25  # that one address is tried alone before the next one is tried beside it (RFC 8305)
 HEAD_MAX_BYTES = 64 * 1024  # of the header lines of an answer, and of what the parser holds of a line that has no end
 HEADERS_MAX = 256  # S3 has a dozen, and 2 KiB of user metadata
 FINAL = 200  # HTTP statuses below only announce the answer
@@ -40,13 +46,16 @@ class Answer(NamedTuple):
 class HttpClient:
     """One server. Errors are those of the SDK's own HTTP session."""
 
-    def __init__(self, url: str, *, tls: ssl.SSLContext | None, connect_timeout: float, timeout: float) -> None:
+    def __init__(
+        self, url: str, *, tls: Trust | None, connect_timeout: float, timeout: float, resolver: Resolver | None = None
+    ) -> None:
         """`tls` is for `https`; `timeout` (seconds, to the second) is how long a request may take once it is sent."""
         parts = urlsplit(url)
         self.url = f"{parts.scheme}://{parts.netloc}"
         self._host = parts.hostname or ""
         self._port = parts.port or (80 if tls is None else 443)
         self._tls = tls
+        self._resolver = resolver or Resolver()
         self._connect_timeout = connect_timeout
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
@@ -92,15 +101,34 @@ class HttpClient:
             raise ConnectTimeoutError(endpoint_url=self.url, error=error) from error
         except (ssl.SSLError, ssl.CertificateError) as error:
             raise SSLError(endpoint_url=self.url, error=error) from error
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # uvloop's sockets raise either
             raise EndpointConnectionError(endpoint_url=self.url, error=error) from error
 
     async def _establish(self) -> "_Connection":
+        if self._tls is None:
+            return await self._connect_with(None)
+        used = self._tls.context
+        try:
+            return await self._connect_with(used)
+        except ssl.SSLCertVerificationError:
+            if not self._tls.is_other_than(used):
+                raise
+        return await self._connect_with(self._tls.context)
+
+    async def _connect_with(self, tls: ssl.SSLContext | None) -> "_Connection":
         connection = _Connection(self)
         try:
-            await self._loop.create_connection(lambda: connection, self._host, self._port)
-            if self._tls is not None:
-                await connection.secure(self._tls, self._host)
+            sock = await start_connection(
+                await self._resolver.addresses(self._host, self._port), happy_eyeballs_delay=NEXT_ADDRESS_SECONDS
+            )
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                await self._loop.create_connection(lambda: connection, sock=sock)
+            except BaseException:
+                sock.close()
+                raise
+            if tls is not None:
+                await connection.secure(tls, self._host)
         except BaseException:
             connection.abort()
             raise

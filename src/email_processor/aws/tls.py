@@ -2,19 +2,96 @@
 
 aiobotocore (2.25) takes over botocore's TLS context, in which checking the host is left to urllib3, but uses aiohttp,
 which leaves it to the context: it accepts any host's certificate, and through a proxy any certificate at all.
+
+The authorities are in a file, which is renewed while the process runs: it is read again when a certificate is not
+trusted and the file is another one than was read.
 """
 
 import copy
 import ssl
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
+from botocore.exceptions import SSLError
+from botocore.httpsession import get_cert_path
+
+from email_processor.aws.resolver import Resolver
+
+
+class _File:
+    """A file that may become another one."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._read = self._state()
+
+    def has_changed(self) -> bool:
+        """Whether it is another one than at the beginning, or than the last time that it was."""
+        before, self._read = self._read, self._state()
+        return self._read not in {None, before}
+
+    def _state(self) -> tuple[int, ...] | None:
+        try:
+            state = self._path.stat()
+        except OSError:
+            return None
+        return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+
+
+class Trust:
+    """Whom to trust."""
+
+    def __init__(self, authorities: str) -> None:
+        """Read the PEM file `authorities`.
+
+        Raises:
+            OSError: it cannot be read, or holds no certificate.
+        """
+        self._path = authorities
+        self._file = _File(authorities)
+        self.context = self._read()
+
+    def is_other_than(self, used: ssl.SSLContext) -> bool:
+        """Whether there is something else than what was `used` for a certificate that was not trusted."""
+        if self.context is used and self._file.has_changed():
+            try:
+                self.context = self._read()
+            except OSError:  # it is just being written, or gone: what was read before is better than nothing
+                return False
+        return self.context is not used
+
+    def _read(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self._path)
+        except OSError as error:  # which does not say what file it is about
+            raise OSError(error.errno, error.strerror, self._path) from error
+        # On by default from Python 3.13 on, off in the SDK: a company's authority need not be all that RFC 5280 wants.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        return context
 
 
 class VerifyingHttp(AIOHTTPSession):
-    """aiobotocore's HTTP, with the certificate checked in full, through a proxy as well."""
+    """aiobotocore's HTTP, with the certificate checked in full, through a proxy as well; names are looked up here."""
+
+    def __init__(self, *, resolver: Resolver, **options: Any) -> None:  # noqa: ANN401 - aiobotocore's
+        """Beside `resolver`, options are aiobotocore's."""
+        super().__init__(**options)
+        self._connector_args: dict[str, Any] = {**self._connector_args, "resolver": resolver}
+        self._authorities = _File(get_cert_path(options.get("verify", True)) or "")
+
+    async def send(self, request: Any) -> Any:  # noqa: ANN401 - botocore's
+        """Send a request; once more if its server was not trusted and there are other authorities by now."""
+        try:
+            return await super().send(request)
+        except SSLError:
+            if not self._authorities.has_changed():
+                raise
+        self._sessions.clear()  # type: ignore[attr-defined]  # each has read them when it was made
+        return await super().send(request)
 
     def _get_ssl_context(self) -> ssl.SSLContext:
         context: ssl.SSLContext = super()._get_ssl_context()  # type: ignore[misc]  # not in the stubs
@@ -29,10 +106,15 @@ class VerifyingHttp(AIOHTTPSession):
 class VerifyingSession(AioSession):
     """aiobotocore's session: all its clients, those of credential providers included, check certificates in full."""
 
+    def __init__(self, resolver: Resolver) -> None:
+        """Its clients look names up with `resolver`."""
+        super().__init__()
+        self.resolver = resolver
+
     def create_client(self, *args: Any, config: Any = None, **options: Any) -> Any:  # noqa: ANN401 - aiobotocore's
         """A client, as aiobotocore makes it."""
         if not isinstance(config, AioConfig):
             config = AioConfig() if config is None else AioConfig().merge(config)
         verifying: Any = copy.copy(config)
-        verifying.http_session_cls = VerifyingHttp
+        verifying.http_session_cls = partial(VerifyingHttp, resolver=self.resolver)
         return super().create_client(*args, config=verifying, **options)  # type: ignore[call-overload]
