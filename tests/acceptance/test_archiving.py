@@ -34,7 +34,7 @@ def test_an_object_is_what_the_contract_says(site: Site) -> None:
     key = f"emails/{moment:%Y/%m/%d}/john.doe/{message_id}_{moment:%H%M%S}.json"
     head = site.emulator.s3.head_object(Bucket=site.bucket.name, Key=key)
     assert [key] == site.bucket.listing()
-    assert head["ContentType"] == "application/json"
+    assert "application/json" == head["ContentType"]
     assert (
         site.bucket.read(key)
         == (
@@ -79,7 +79,7 @@ def test_an_sns_envelope_is_unwrapped(site: Site) -> None:
     (key,) = site.bucket.listing()
     assert f"/john.doe/{message_id}_" in key
     assert f'"email_data":{AS_STORED},'.encode() in site.bucket.read(key)
-    assert site.bucket.document(key)["metadata"]["attributes"] == {"tenant": "acme"}
+    assert {"tenant": "acme"} == site.bucket.document(key)["metadata"]["attributes"]
 
 
 def test_no_sender_can_escape_the_prefix(site: Site) -> None:
@@ -95,15 +95,15 @@ def test_no_sender_can_escape_the_prefix(site: Site) -> None:
     site.queue.send_all([email(sender) for sender in senders])
     with site.service() as service:
         service.wait_until("messages_archived_total", len(senders))
-    assert {key.split("/")[4] for key in site.bucket.listing("emails/")} == {
+    assert {
         "etc_passwd",
         "a_.._b",
         "日本語",
         "hidden",
         "j",
         "unknown",
-    }
-    assert {key.count("/") for key in site.bucket.listing()} == {5}
+    } == {key.split("/")[4] for key in site.bucket.listing("emails/")}
+    assert {5} == {key.count("/") for key in site.bucket.listing()}
 
 
 def test_the_largest_messages_go_through(site: Site) -> None:
@@ -139,7 +139,7 @@ def test_prefixes_are_settings(one_site: Site) -> None:
     with one_site.service(S3_KEY_PREFIX="mail/in", S3_QUARANTINE_PREFIX="mail/bad") as service:
         service.wait_until("messages_archived_total", 1)
         service.wait_until("messages_quarantined_total", 1)
-    assert [key.split("/")[:2] for key in one_site.bucket.listing()] == [["mail", "bad"], ["mail", "in"]]
+    assert [["mail", "bad"], ["mail", "in"]] == [key.split("/")[:2] for key in one_site.bucket.listing()]
 
 
 @pytest.mark.parametrize(("sqs", "s3"), [("aioboto3", "obstore"), ("signed", "obstore"), ("aioboto3", "signed")])
@@ -149,5 +149,5 @@ def test_the_clients_of_the_libraries_do_the_same(one_site: Site, sqs: str, s3: 
     with one_site.service(SQS_CLIENT=sqs, S3_CLIENT=s3) as service:
         service.wait_until("messages_archived_total", 15)
         one_site.queue.wait_until_empty()
-        assert service.stop() == 0
+        assert 0 == service.stop()
     assert one_site.bucket.message_ids() == sorted(sent)

@@ -142,7 +142,7 @@ def is_answering(url: str) -> bool:
 def assert_gone(output: str) -> None:
     """Nobody listens at any of the addresses that it named: neither the service nor its AWS."""
     urls = set(URL.findall(output))
-    assert len(urls) == 2
+    assert 2 == len(urls)
     assert {url: is_answering(url) for url in urls} == dict.fromkeys(urls, False)
 
 
@@ -152,7 +152,7 @@ def test_it_shows_the_service_at_work_whatever_the_environment_says(tmp_path: Pa
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     done = run(*SHORT, "--broken", "20", directory=tmp_path, TMPDIR=str(temporary), **ELSEWHERE)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (0, "") == (done.returncode, done.stderr)
     shown = done.stdout
     assert "It gets 40 messages, 8 of them broken on purpose" in shown
     assert "the circuit opens" in shown
@@ -168,23 +168,23 @@ def test_it_shows_the_service_at_work_whatever_the_environment_says(tmp_path: Pa
     assert '"source": "email-validation-service"' in shown
     assert '"reason": "' in shown
     assert "email_processor_messages_duplicate_total" in shown
-    assert shown.count("✓") == 6
+    assert 6 == shown.count("✓")
     assert "✗" not in shown
     assert "40 messages sent, 32 emails archived and 8 in quarantine" in shown
     assert "Byte for byte: 32 of 32 emails that were read back are what was sent, and 8 of 8 broken messages" in shown
     assert "40 messages needed 40 receives" in shown
     assert "Everything was in memory and is gone." in shown
     assert f"{COMMAND} demo --keep" in shown
-    assert [line for line in shown.splitlines() if line != line.rstrip()] == []
+    assert [] == [line for line in shown.splitlines() if line != line.rstrip()]
     assert "\x1b" not in shown
     assert_gone(shown)
-    assert list(temporary.iterdir()) == []
+    assert [] == list(temporary.iterdir())
 
 
 def test_the_first_object_is_there_within_seconds(tmp_path: Path) -> None:
     """And the emails are those of the seed."""
     done = run("--messages", "10", "--outage", "0", "--seed", "3", directory=tmp_path)
-    assert done.returncode == 0
+    assert 0 == done.returncode
     shown_after = re.search(r"^ *([\d.]+) s the first is in the bucket", done.stdout, re.MULTILINE)
     assert shown_after is not None
     assert float(shown_after[1]) < 20
@@ -203,8 +203,8 @@ def test_kept_it_can_be_used_as_it_says_until_a_signal(tmp_path: Path) -> None:
         pages = re.findall(r"http://\S+/(?:metrics|healthz|readyz)", demo.shown.partition("Still running")[2])
         for page in pages:
             with urllib.request.urlopen(page, timeout=5) as answer:  # noqa: S310 - a URL of ours
-                assert answer.status == 200
-        assert len(pages) == 3
+                assert 200 == answer.status
+        assert 3 == len(pages)
         sent = subprocess.run(
             [COMMAND, "send", "20", "--broken", "10"],
             env={**clean_environment(), **exports},
@@ -213,7 +213,7 @@ def test_kept_it_can_be_used_as_it_says_until_a_signal(tmp_path: Path) -> None:
             check=False,
             timeout=60,
         )
-        assert sent.returncode == 0
+        assert 0 == sent.returncode
 
         def archived() -> bool:
             with urllib.request.urlopen(pages[0], timeout=5) as answer:  # noqa: S310 - as above
@@ -221,7 +221,7 @@ def test_kept_it_can_be_used_as_it_says_until_a_signal(tmp_path: Path) -> None:
 
         eventually(archived, "the emails that were sent to it")
         demo.process.send_signal(signal.SIGINT)
-        assert demo.exit_code() == 0
+        assert 0 == demo.exit_code()
         end = demo.shown.partition("Stopped")[2]
     assert re.search(r" 56  archived", end) is not None
     assert "SIGTERM: stopped after" in end
@@ -244,7 +244,7 @@ def test_kept_on_a_terminal_a_key_turns_s3_off_and_on(tmp_path: Path) -> None:
         demo.wait_for("log INFO recovered", count=2)
         demo.wait_for("archived 86  quarantined 4  in flight 0  circuit closed")
         demo.press("q")
-        assert demo.exit_code() == 0
+        assert 0 == demo.exit_code()
     assert COLOUR.search(demo.printed) is not None
     assert "Stopped" in demo.shown
     assert_gone(demo.shown)
@@ -258,8 +258,8 @@ def test_a_signal_ends_it_cleanly_at_any_moment(tmp_path: Path, moment: str) -> 
     with started([COMMAND, "demo", *SHORT], tmp_path) as demo:
         demo.wait_for(moment)
         demo.process.send_signal(signal.SIGINT)
-        assert demo.exit_code() == 0
-    assert demo.shown.splitlines()[-1] == "Interrupted. Everything was in memory and is gone."
+        assert 0 == demo.exit_code()
+    assert "Interrupted. Everything was in memory and is gone." == demo.shown.splitlines()[-1]
     assert "Traceback" not in demo.shown
     urls = set(URL.findall(demo.shown))
     assert {url: is_answering(url) for url in urls} == dict.fromkeys(urls, False)
@@ -269,11 +269,11 @@ def test_without_moto_it_says_how_to_get_it(tmp_path: Path) -> None:
     """One line, one command, exit code 1."""
     (tmp_path / "moto.py").write_text('raise ModuleNotFoundError("No module named moto")\n')
     done = run(directory=tmp_path, PYTHONPATH=str(tmp_path))
-    assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout.splitlines() == [
+    assert (1, "") == (done.returncode, done.stderr)
+    assert [
         "error: The demo needs moto, which is not installed (No module named moto).",
         "  fix: pip install 'email-processor[demo]'",
-    ]
+    ] == done.stdout.splitlines()
 
 
 def test_a_service_that_ends_by_itself_ends_the_demo(tmp_path: Path) -> None:
@@ -282,17 +282,16 @@ def test_a_service_that_ends_by_itself_ends_the_demo(tmp_path: Path) -> None:
         'import os, sys\nif sys.orig_argv[-1] == "run":\n    os.write(2, b"out of cheese")\n    os._exit(3)\n'
     )
     done = run(directory=tmp_path, PYTHONPATH=str(tmp_path))
-    assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout.splitlines()[-1] == (
-        'error: The service ended by itself; its last words: {"level": "error", "event": "out of cheese"}'
-    )
+    assert (1, "") == (done.returncode, done.stderr)
+    last_words = '{"level": "error", "event": "out of cheese"}'
+    assert f"error: The service ended by itself; its last words: {last_words}" == done.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize("options", [["--messages", "1"], ["--outage", "-1"], ["--broken", "x"], ["now"]])
 def test_options_that_make_no_sense_end_with_2(options: list[str], tmp_path: Path) -> None:
     """Before anything is started."""
     done = run(*options, directory=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (2, "") == (done.returncode, done.stdout)
     assert "Usage: email-processor demo" in done.stderr
 
 
@@ -311,4 +310,4 @@ async def test_a_service_that_does_not_stop_is_killed() -> None:
     async with asyncio.TaskGroup() as background, running_service(background, environ, lambda _entry: None) as service:
         await service.started()
         os.kill(service.pid, signal.SIGSTOP)
-        assert await service.stop(0.1) == -signal.SIGKILL
+        assert -signal.SIGKILL == await service.stop(0.1)

@@ -157,7 +157,7 @@ def test_a_flood_is_answered_and_nothing_waits_for_it(one_site: Site, service: S
     with ThreadPoolExecutor(8) as strangers:
         answers = strangers.map(lambda _: exchange(service.port, burst), range(200))
         archives(one_site, service)
-        assert {answer.count(b"HTTP/1.1 200 OK") for answer in answers} == {14}
+        assert {14} == {answer.count(b"HTTP/1.1 200 OK") for answer in answers}
     archives(one_site, service)
     assert has_said_nothing(service)
     eventually(lambda: service.http_connections() == 0, "the connections to be closed")
@@ -174,5 +174,5 @@ def test_without_a_descriptor_left_it_waits(one_site: Site) -> None:
         assert "network" == service.wait_for("failing", part="storing")["cause"]
         resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (1024, 1024))
         one_site.queue.wait_until_empty()
-        assert service.stop() == 0
+        assert 0 == service.stop()
     assert sorted(sent) == one_site.bucket.message_ids()

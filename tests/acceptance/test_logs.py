@@ -14,7 +14,7 @@ def test_every_line_is_json_with_time_level_and_event(one_site: Site) -> None:
     one_site.queue.send_all([*emails(5), f"not an email, but {CONFIDENTIAL}"])
     with one_site.service() as service:
         one_site.queue.wait_until_empty()
-        assert service.stop() == 0
+        assert 0 == service.stop()
     records = [json.loads(line) for line in service.lines]
     assert [list(record)[:3] for record in records] == [HEAD] * len(records)
     assert {record["level"] for record in records} <= {"debug", "info", "warning", "error"}
@@ -29,18 +29,18 @@ def test_normal_work_is_silent_but_for_a_summary(one_site: Site) -> None:
     with one_site.service(measured=True, LOG_LEVEL="INFO", LOG_SUMMARY_SECONDS="1") as service:
         one_site.queue.wait_until_empty()
         service.wait_for("summary", archived=5)
-        assert service.stop() == 0
+        assert 0 == service.stop()
     summaries = service.logged("summary")
-    assert sum(record["archived"] for record in summaries) == 5
+    assert 5 == sum(record["archived"] for record in summaries)
     rest = [record["event"] for record in service.events if record["event"] != "summary"]
-    assert rest == ["started", "signal", "stopping", "stopped"]
+    assert ["started", "signal", "stopping", "stopped"] == rest
 
 
 def test_a_log_file_gets_the_same_lines(one_site: Site) -> None:
     """With `LOG_FILE` every record is in the file as well."""
     with one_site.service(LOG_FILE="processor.log") as service:
         service.wait_until_ready()
-        assert service.stop() == 0
+        assert 0 == service.stop()
     lines = (one_site.directory / "processor.log").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == [record["event"] for record in service.events]
 
@@ -49,6 +49,6 @@ def test_the_console_form_is_for_people(one_site: Site) -> None:
     """It is no JSON, and says the same."""
     with one_site.service(LOG_FORMAT="console", HTTP_PORT="0") as service:
         service.wait_for_line("started")
-        assert service.stop() == 0
-    assert service.events == []
+        assert 0 == service.stop()
+    assert [] == service.events
     assert any("stopped" in line and "left_in_hand" in line for line in service.lines)

@@ -40,7 +40,7 @@ async def test_a_message_arrives_as_it_was_sent(place: Place) -> None:
     message = await place.take()
     assert (message_id, ODD.encode(), attributes) == (message.message_id, message.body, message.message_attributes)
     assert hashlib.md5(ODD.encode(), usedforsecurity=False).hexdigest() == message.md5_of_body
-    assert (message.is_intact, message.receive_count) == (True, 1)
+    assert (True, 1) == (message.is_intact, message.receive_count)
     sent, received = (int(message.attributes[name]) for name in ("SentTimestamp", "ApproximateFirstReceiveTimestamp"))
     assert 0 <= received - sent < 5000
 

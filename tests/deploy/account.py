@@ -68,7 +68,7 @@ class AccountTests:
         sent = account.queue.send_all(emails(5))
         with site.service(S3_SSE="aws:kms", S3_KMS_KEY_ID=account.key_arn) as service:
             service.wait_until("messages_archived_total", 5)
-            assert service.stop() == 0
+            assert 0 == service.stop()
         assert account.bucket.message_ids() == sorted(sent)
         head = account.emulator.s3.head_object(Bucket=account.bucket_name, Key=account.bucket.listing()[0])
         assert ("aws:kms", account.key_arn) == (head["ServerSideEncryption"], head["SSEKMSKeyId"])

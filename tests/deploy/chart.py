@@ -48,7 +48,7 @@ def template(version: str, values: Mapping[str, str | int | None]) -> subprocess
 def rendered(version: str, file: Path) -> str:
     """What the chart renders with a file of values and nothing else."""
     answer = helm(version, "template", NAME, str(CHART), "--namespace", NAMESPACE, "--values", str(file))
-    assert answer.returncode == 0, answer.stderr
+    assert 0 == answer.returncode, answer.stderr
     return answer.stdout
 
 

@@ -63,14 +63,14 @@ def total(metrics: str, wanted: str) -> float:
 def test_it_says_its_version() -> None:
     """Arguments go to the command line."""
     answer = run("--version")
-    assert answer.returncode == 0, answer.stderr
+    assert 0 == answer.returncode, answer.stderr
     assert answer.stdout == f"email-processor, version {__version__}\n"
 
 
 def test_it_refuses_to_run_without_settings() -> None:
     """Exit code 2, and the report names what is missing."""
     answer = run()
-    assert answer.returncode == 2
+    assert 2 == answer.returncode
     assert "SQS_QUEUE_URL" in answer.stderr
 
 
@@ -78,10 +78,10 @@ def test_it_loads_only_compiled_modules() -> None:
     """Nothing is compiled at start: on a read-only root that would be so at every start."""
     code = "import email_processor.service, email_processor.settings, email_processor.logs, uvloop"
     answer = run("-I", "-B", "-v", "-c", code, options=("--entrypoint", "/app/bin/python"))
-    assert answer.returncode == 0
-    assert [
+    assert 0 == answer.returncode
+    assert [] == [
         line for line in answer.stderr.splitlines() if line.startswith("# code object from '") and ".py'" in line
-    ] == []
+    ]
 
 
 def test_it_checks_with_what_is_left_of_the_sdk(ministack: Emulator, tmp_path: Path) -> None:
@@ -89,9 +89,9 @@ def test_it_checks_with_what_is_left_of_the_sdk(ministack: Emulator, tmp_path: P
     settings = Site.at(ministack, tmp_path).settings
     variables = tuple(option for key, value in settings.items() for option in ("--env", f"{key}={value}"))
     answer = run("check", "--write", "--json", options=variables)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert 0 == answer.returncode, answer.stdout + answer.stderr
     report = json.loads(answer.stdout)
-    assert report["summary"]["failed"] == 0
+    assert 0 == report["summary"]["failed"]
     assert report["identity"] is not None  # STS's word
     answered = {finding["group"] for finding in report["findings"] if finding["status"] == "ok"}
     assert answered >= {"settings", "credentials", "queue", "bucket", "clock"}
@@ -125,7 +125,7 @@ def test_it_archives_and_stops_as_the_pod(
         )
         subprocess.run([*ENGINE, "kill", "--signal", "TERM", name], capture_output=True, check=True)
         waited = subprocess.run([*ENGINE, "wait", name], capture_output=True, text=True, check=True)
-    assert (healthy.returncode, waited.stdout.strip()) == (0, "0")
-    assert len(site.bucket.listing()) == 20
+    assert (0, "0") == (healthy.returncode, waited.stdout.strip())
+    assert 20 == len(site.bucket.listing())
     with capsys.disabled():  # for people: how much is too much depends on the machine
         sys.stdout.write(f"\nCPU from the start to the first receive, with one scrape: {cpu:.2f} s\n")

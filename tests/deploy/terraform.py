@@ -51,7 +51,7 @@ class Terraform:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"terraform {command}: {done.stdout}{done.stderr}"
+        assert 0 == done.returncode, f"terraform {command}: {done.stdout}{done.stderr}"
         return done.stdout
 
 
@@ -86,4 +86,4 @@ def test_without_a_provider_the_role_is_for_pod_identity(ministack: Emulator, tm
     planned = json.loads(terraform("show", "-json", "plan"))["planned_values"]["root_module"]["child_modules"][0]
     (role,) = [it["values"] for it in planned["resources"] if it["type"] == "aws_iam_role"]
     (statement,) = json.loads(role["assume_role_policy"])["Statement"]
-    assert statement["Principal"] == {"Service": "pods.eks.amazonaws.com"}
+    assert {"Service": "pods.eks.amazonaws.com"} == statement["Principal"]

@@ -51,9 +51,9 @@ def test_every_combination_is_valid_kubernetes(version: str, tmp_path: Path) -> 
     )
 
     output = (checked.stdout + checked.stderr).splitlines()
-    assert checked.returncode == 0, output
+    assert 0 == checked.returncode, output
     warned = [line for line in output if "Couldn't find schema" in line and not any(kind in line for kind in CUSTOM)]
-    assert warned == []
+    assert [] == warned
 
 
 @pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
@@ -73,7 +73,7 @@ def test_every_object_says_whose_it_is(values: Path) -> None:
     for each in objects(rendered("helm3", values)):
         if each["metadata"]["name"].endswith("-extra"):
             continue
-        assert each["metadata"]["namespace"] == NAMESPACE
+        assert NAMESPACE == each["metadata"]["namespace"]
         assert (
             each["metadata"]["labels"].items()
             >= {
@@ -88,8 +88,8 @@ def test_common_labels_and_annotations_reach_every_object() -> None:
     """What is asked for on everything is on everything, pods included."""
     found = chart("annotations")
     everything = [each["metadata"] for each in found] + [only("Deployment", found)["spec"]["template"]["metadata"]]
-    assert {metadata["labels"].get("team") for metadata in everything} == {"mail"}
-    assert {metadata["annotations"].get("example.com/owner") for metadata in everything} == {"mail@example.com"}
+    assert {"mail"} == {metadata["labels"].get("team") for metadata in everything}
+    assert {"mail@example.com"} == {metadata["annotations"].get("example.com/owner") for metadata in everything}
 
 
 def test_the_config_map_has_every_setting_and_nothing_else() -> None:
@@ -128,7 +128,7 @@ def test_the_pod_is_given_the_grace_period_and_ten_seconds(
     found = chart(name)
     assert seconds == pod_of(found)["terminationGracePeriodSeconds"]
     assert seconds == told(found, monkeypatch).pod_termination_grace_seconds
-    assert list(told(found, monkeypatch).conflicts()) == []
+    assert [] == list(told(found, monkeypatch).conflicts())
 
 
 def test_a_changed_setting_rolls_the_pods() -> None:
@@ -137,7 +137,7 @@ def test_a_changed_setting_rolls_the_pods() -> None:
         only("Deployment", chart(name))["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
         for name in ("defaults", "big", "kms")
     }
-    assert len(digests) == 3
+    assert 3 == len(digests)
 
 
 @pytest.mark.parametrize(("name", "replicas"), [("defaults", 2), ("bare", 0)])
@@ -157,12 +157,12 @@ def test_keda_looks_at_the_queue_with_its_own_identity() -> None:
     found = chart("keda")
     spec = only("ScaledObject", found)["spec"]
     (trigger,) = spec["triggers"]
-    assert trigger["metadata"] == {
+    assert {
         "queueURL": "https://sqs.eu-west-1.amazonaws.com/123456789012/emails",
         "awsRegion": "eu-west-1",
         "queueLength": "5000",
         "scaleOnInFlight": "true",
-    }
+    } == trigger["metadata"]
     assert trigger["authenticationRef"]["name"] == only("TriggerAuthentication", found)["metadata"]["name"]
     assert (2, 20, 4) == (spec["minReplicaCount"], spec["maxReplicaCount"], spec["fallback"]["replicas"])
 
@@ -193,25 +193,25 @@ def test_every_pod_is_locked_down(values: Path) -> None:
         (container,) = pod["containers"]
         assert not pod["automountServiceAccountToken"]
         assert pod["securityContext"]["runAsNonRoot"]
-        assert pod["securityContext"]["runAsUser"] == 1000
-        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert container["securityContext"] == {
+        assert 1000 == pod["securityContext"]["runAsUser"]
+        assert {"type": "RuntimeDefault"} == pod["securityContext"]["seccompProfile"]
+        assert {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
-        }
+        } == container["securityContext"]
 
 
 def test_the_probes_ask_the_port_that_is_set() -> None:
     """Alive is /healthz, ready is /readyz, and both are asked where the application listens."""
     (container,) = pod_of(chart("big"))["containers"]
     asked = {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")}
-    assert asked == {
+    assert {
         "startup": {"path": "/healthz", "port": "http"},
         "liveness": {"path": "/healthz", "port": "http"},
         "readiness": {"path": "/readyz", "port": "http"},
-    }
-    assert container["ports"] == [{"name": "http", "containerPort": 9090}]
+    } == asked
+    assert [{"name": "http", "containerPort": 9090}] == container["ports"]
 
 
 def test_a_digest_wins_over_the_tag() -> None:
@@ -223,14 +223,14 @@ def test_a_digest_wins_over_the_tag() -> None:
 def test_a_role_becomes_the_annotation_of_irsa() -> None:
     """The service account assumes the role that was given."""
     annotations = only("ServiceAccount", chart("irsa"))["metadata"]["annotations"]
-    assert annotations == {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/email-processor"}
+    assert {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/email-processor"} == annotations
 
 
 def test_a_log_file_gets_a_place_to_be_written() -> None:
     """The root is read-only, so the file's directory is a volume, larger than the files kept."""
     pod = pod_of(chart("log-file"))
-    assert pod["containers"][0]["volumeMounts"] == [{"name": "log", "mountPath": "/var/log/email-processor"}]
-    assert pod["volumes"] == [{"name": "log", "emptyDir": {"sizeLimit": "64Mi"}}]
+    assert [{"name": "log", "mountPath": "/var/log/email-processor"}] == pod["containers"][0]["volumeMounts"]
+    assert [{"name": "log", "emptyDir": {"sizeLimit": "64Mi"}}] == pod["volumes"]
 
 
 def test_checks_are_not_taken_for_the_service() -> None:
@@ -251,9 +251,9 @@ def test_the_rules_are_the_releases_own() -> None:
     """The alert for a release that is gone names its job and namespace, and every alert its runbook."""
     rules = only("PrometheusRule", chart("service-monitor"))["spec"]["groups"][1]["rules"]
     assert rules[0]["expr"] == f'absent(up{{job="email-processor", namespace="{NAMESPACE}"}} == 1)'
-    assert rules[0]["labels"]["namespace"] == NAMESPACE
-    assert {rule["annotations"]["runbook_url"].split("#")[0] for rule in rules} == {
-        "https://wiki.example.com/email-processor"
+    assert NAMESPACE == rules[0]["labels"]["namespace"]
+    assert {"https://wiki.example.com/email-processor"} == {
+        rule["annotations"]["runbook_url"].split("#")[0] for rule in rules
     }
 
 
@@ -261,4 +261,4 @@ def test_a_release_may_have_any_name() -> None:
     """Names stay within what Kubernetes allows, and the notes name what was made."""
     answer = template("helm3", {"fullnameOverride": "a" * 63})
     names = {each["metadata"]["name"] for each in objects(answer.stdout)}
-    assert names == {"a" * 52, "a" * 52 + "-test"}
+    assert {"a" * 52, "a" * 52 + "-test"} == names

@@ -18,7 +18,7 @@ def stack(emulator: Emulator, **parameters: str) -> Account:
     cloud = client("cloudformation", emulator.url)
     cloud.create_stack(StackName=name, TemplateBody=TEMPLATE, Parameters=given, Capabilities=["CAPABILITY_NAMED_IAM"])
     (found,) = cloud.describe_stacks(StackName=name)["Stacks"]
-    assert found["StackStatus"] == "CREATE_COMPLETE"
+    assert "CREATE_COMPLETE" == found["StackStatus"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
     return Account(emulator, name, outputs["QueueUrl"], outputs["BucketName"], outputs["KeyArn"])
 
@@ -36,4 +36,4 @@ class TestStack(AccountTests):
 def test_without_a_provider_the_role_is_for_pod_identity(moto: Emulator) -> None:
     """Then EKS Pod Identity takes the role."""
     (statement,) = stack(moto, GlacierAfterDays="0").trust["Statement"]
-    assert statement["Principal"] == {"Service": "pods.eks.amazonaws.com"}
+    assert {"Service": "pods.eks.amazonaws.com"} == statement["Principal"]

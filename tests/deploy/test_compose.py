@@ -29,7 +29,7 @@ def run(command: list[str], variables: Mapping[str, str], directory: Path) -> st
     answer = subprocess.run(
         command, env={**clean_environment(), **variables}, cwd=directory, capture_output=True, text=True, check=False
     )
-    assert answer.returncode == 0, answer.stderr
+    assert 0 == answer.returncode, answer.stderr
     return answer.stdout
 
 
@@ -38,26 +38,26 @@ def test_ours_run_as_in_the_cluster() -> None:
     for name in OURS:
         service = SERVICES[name]
         assert (True, "1000:1000", ["ALL"]) == (service["read_only"], service["user"], service["cap_drop"])
-    assert SERVICES["email-processor"]["stop_grace_period"] == "35s"
+    assert "35s" == SERVICES["email-processor"]["stop_grace_period"]
 
 
 def test_every_file_that_is_mounted_is_there() -> None:
     """Docker would make an empty directory of a file that is missing."""
     mounted = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())]
-    assert [path for path in mounted if not (ROOT / path).is_file()] == []
+    assert [] == [path for path in mounted if not (ROOT / path).is_file()]
 
 
 def test_every_image_has_its_version() -> None:
     """Nothing changes under the feet of who runs it twice."""
-    assert [
+    assert [] == [
         service["image"] for service in SERVICES.values() if service["image"].endswith((":latest", "email-processor"))
-    ] == []
+    ]
 
 
 def test_ports_are_open_to_this_machine_only() -> None:
     """Nothing here has a password."""
     ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
-    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+    assert [] == [port for port in ports if not port.startswith("127.0.0.1:")]
 
 
 def test_the_pieces_work_one_after_the_other(moto: Emulator, tmp_path: Path) -> None:
@@ -65,15 +65,15 @@ def test_the_pieces_work_one_after_the_other(moto: Emulator, tmp_path: Path) -> 
     init = [sys.executable, str(ROOT / "infra" / "compose" / "init.py")]
     for _ in range(2):
         said = run(init, environment("init", moto), tmp_path)
-        assert said == "Queue emails and bucket email-archive are there.\n"
+        assert "Queue emails and bucket email-archive are there.\n" == said
     run([str(BIN / "email-processor"), "send", "20", "--broken", "5"], environment("sender", moto), tmp_path)
 
     with Service(environment("email-processor", moto), tmp_path) as service:
         service.wait_until("messages_received_total", 20)
-        assert service.stop() == 0
+        assert 0 == service.stop()
 
     bucket = Bucket(moto, "email-archive")
-    assert len(bucket.listing("emails/")) + len(bucket.listing("quarantine/")) == 20
+    assert 20 == len(bucket.listing("emails/")) + len(bucket.listing("quarantine/"))
 
 
 def test_prometheus_takes_its_configuration(tmp_path: Path) -> None:
@@ -94,4 +94,4 @@ def test_grafana_finds_its_dashboard_and_its_data() -> None:
     (source,) = yaml.safe_load((grafana / "datasources.yaml").read_text())["datasources"]
     places = [volume.split(":")[1] for volume in SERVICES["grafana"]["volumes"]]
     assert f"{provider['options']['path']}/email-processor.json" in places
-    assert (source["type"], source["url"]) == ("prometheus", "http://prometheus:9090")
+    assert ("prometheus", "http://prometheus:9090") == (source["type"], source["url"])

@@ -60,14 +60,14 @@ def test_the_exit_code_is_the_services_health(status: int, code: int) -> None:
 def test_the_address_of_the_service_is_asked() -> None:
     """Where HTTP_HOST says that it listens."""
     with answering(200) as port:
-        assert healthcheck({"HTTP_HOST": "localhost", "HTTP_PORT": str(port)}).returncode == 0
+        assert 0 == healthcheck({"HTTP_HOST": "localhost", "HTTP_PORT": str(port)}).returncode
 
 
 @pytest.mark.parametrize("port", ["1", "none", "0"])
 def test_no_service_is_not_alive(port: str) -> None:
     """Nobody there, or no port to ask: 1, and why."""
     answer = healthcheck({"HTTP_PORT": port})
-    assert answer.returncode == 1
+    assert 1 == answer.returncode
     assert answer.stderr.startswith(f"No answer on port {port}: ")
 
 
@@ -76,4 +76,4 @@ def test_it_needs_nothing_heavy() -> None:
     heavy = ("aiohttp", "asyncio", "botocore", "pydantic")
     code = f"import sys, email_processor.cli; print([name for name in {heavy} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout == "[]\n"
+    assert "[]\n" == answer.stdout

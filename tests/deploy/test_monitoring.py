@@ -54,8 +54,8 @@ def test_every_alert_has_its_entry_in_the_runbook_and_every_entry_its_alert() ->
 def test_an_entry_says_all_that_is_needed(name: str) -> None:
     """Meaning, impact, three commands, mitigation, and when it may be ignored."""
     entry = entries()[name]
-    assert [part for part in PARTS if part not in entry] == []
-    assert len(re.findall(r"^\$ ", entry, flags=re.MULTILINE)) == 3
+    assert [] == [part for part in PARTS if part not in entry]
+    assert 3 == len(re.findall(r"^\$ ", entry, flags=re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", ALERTS)
@@ -85,18 +85,18 @@ def test_the_rules_do_what_their_tests_say() -> None:
     """Promtool's verdict on the tests of the rules."""
     files = [str(ROOT / "tests" / "deploy" / name) for name in ("alerts.yaml", "alerts_slow.yaml")]
     answer = subprocess.run([tool("promtool"), "test", "rules", *files], capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert 0 == answer.returncode, answer.stdout + answer.stderr
 
 
 def test_alerts_ask_only_for_series_that_exist() -> None:
     """No alert is silent because a metric was renamed."""
     expressions = [rule["expr"] for group in RULES for rule in group["rules"]]
-    assert used(expressions) - series() == set()
+    assert set() == used(expressions) - series()
 
 
 def test_the_dashboard_asks_only_for_series_that_exist() -> None:
     """No panel is empty because a metric was renamed."""
-    assert used([target["expr"] for panel in PANELS for target in panel["targets"]]) - series() == set()
+    assert set() == used([target["expr"] for panel in PANELS for target in panel["targets"]]) - series()
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])

@@ -47,7 +47,7 @@ CONFLICTS: list[dict[str, str | int]] = [
 def test_a_wrong_value_is_refused(version: str, path: str, value: str | int | None, said: str) -> None:
     """A typo, a value out of range or of the wrong form is named."""
     answer = template(version, {path: value})
-    assert answer.returncode == 1
+    assert 1 == answer.returncode
     assert re.search(said, " ".join(answer.stderr.split())), answer.stderr
 
 
@@ -60,7 +60,7 @@ def test_what_is_required_is_asked_for(version: str, missing: str) -> None:
         for name, value in (("SQS_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/1/q"), ("S3_BUCKET_NAME", "bucket")):
             arguments += [] if name == missing else ["--set", f"settings.{name}={value}"]
         answer = helm(version, *arguments)
-        assert answer.returncode == 1
+        assert 1 == answer.returncode
         assert f"settings.{missing} is required: the " in answer.stderr
 
 
@@ -79,7 +79,7 @@ def test_settings_at_odds_are_refused_as_the_application_would(
 
     answer = template(version, values)
 
-    assert answer.returncode == 1
+    assert 1 == answer.returncode
     assert any(f"{name}" in answer.stderr for name in problem.names), answer.stderr
 
 
@@ -94,11 +94,11 @@ def test_settings_at_odds_are_refused_as_the_application_would(
 def test_values_at_odds_are_refused(version: str, values: dict[str, str | int | bool], said: str) -> None:
     """What no schema can say is said by the templates."""
     answer = template(version, values)
-    assert answer.returncode == 1
+    assert 1 == answer.returncode
     assert said in answer.stderr
 
 
 @pytest.mark.parametrize("version", HELMS)
 def test_a_parent_chart_may_pass_its_globals(version: str) -> None:
     """The strict root takes what Helm itself passes to a subchart."""
-    assert template(version, {"global.registry": "x", "enabled": True}).returncode == 0
+    assert 0 == template(version, {"global.registry": "x", "enabled": True}).returncode

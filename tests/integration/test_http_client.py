@@ -123,10 +123,10 @@ def swift(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_request_is_sent_as_it_should_be() -> None:
     """Method, target, headers, that the answer be not compressed, length and body; nothing else."""
     async with serving(OK) as server, wired(server.port) as ask:
-        assert await ask() == HELLO
-    assert server.requests == [
+        assert HELLO == await ask()
+    assert [
         b"PUT /b/k HTTP/1.1\r\nhost: h\r\naccept-encoding: identity\r\ncontent-length: 4\r\n\r\nbody"
-    ]
+    ] == server.requests
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ async def test_an_answer_is_read_to_its_end(sent: bytes, status: int, body: byte
     """However its end is marked; the connection is used again."""
     async with serving(sent, OK) as server, wired(server.port) as ask:
         answer = await ask()
-        assert await ask() == HELLO
+        assert HELLO == await ask()
     assert (answer.status, answer.body, server.connections) == (status, body, 1)
 
 
@@ -146,7 +146,7 @@ async def test_an_answer_may_end_with_the_connection() -> None:
     """Where the server says neither length nor chunks."""
     async with serving(ENDLESS, closes=True) as server, wired(server.port) as ask:
         answer = await ask()
-    assert (answer.status, answer.body) == (200, b"hello")
+    assert (200, b"hello") == (answer.status, answer.body)
 
 
 @given(st.sampled_from([OK, CHUNKED, EARLY]), st.data())
@@ -171,8 +171,8 @@ async def test_half_an_answer_is_none(sent: bytes) -> None:
         with pytest.raises(ConnectionClosedError):
             await ask()
         server.answers, server.closes = [[OK]], False
-        assert await ask() == HELLO
-    assert server.connections == 2
+        assert HELLO == await ask()
+    assert 2 == server.connections
 
 
 async def test_two_answers_to_one_request_are_none() -> None:
@@ -180,8 +180,8 @@ async def test_two_answers_to_one_request_are_none() -> None:
     async with serving(OK + EVIL, OK) as server, wired(server.port) as ask:
         with pytest.raises(ConnectionClosedError):
             await ask()
-        assert await ask() == HELLO
-    assert server.connections == 2
+        assert HELLO == await ask()
+    assert 2 == server.connections
 
 
 async def test_what_comes_unasked_is_never_the_answer_to_the_next_request() -> None:
@@ -190,8 +190,8 @@ async def test_what_comes_unasked_is_never_the_answer_to_the_next_request() -> N
         await ask()
         server.talk(EVIL)
         await server.until(lambda: server.open == 0)
-        assert await ask() == HELLO
-    assert server.connections == 2
+        assert HELLO == await ask()
+    assert 2 == server.connections
 
 
 async def test_a_connection_that_was_given_up_is_not_used_again() -> None:
@@ -200,8 +200,8 @@ async def test_a_connection_that_was_given_up_is_not_used_again() -> None:
         first = ask()
         await server.until(lambda: len(server.requests) == 1)
         first.cancel()
-        assert await ask() == HELLO
-    assert server.connections == 2
+        assert HELLO == await ask()
+    assert 2 == server.connections
 
 
 async def test_a_connection_that_the_server_closes_is_forgotten() -> None:
@@ -209,16 +209,16 @@ async def test_a_connection_that_the_server_closes_is_forgotten() -> None:
     async with serving(OK, OK, closes=True) as server, wired(server.port) as ask:
         await ask()
         await server.until(lambda: server.open == 0)
-        assert await ask() == HELLO
-    assert server.connections == 2
+        assert HELLO == await ask()
+    assert 2 == server.connections
 
 
 async def test_requests_at_the_same_time_have_a_connection_each() -> None:
     """And those are shared by the next ones."""
     async with serving(*[OK] * 6) as server, wired(server.port) as ask:
         for _ in range(2):
-            assert {answer.body for answer in await asyncio.gather(ask(), ask(), ask())} == {b"hello"}
-    assert server.connections == 3
+            assert {b"hello"} == {answer.body for answer in await asyncio.gather(ask(), ask(), ask())}
+    assert 3 == server.connections
 
 
 @pytest.mark.usefixtures("swift")
@@ -237,7 +237,7 @@ async def test_an_idle_connection_is_dropped_in_time(monkeypatch: pytest.MonkeyP
     async with serving(OK, OK) as server, wired(server.port) as ask:
         await ask()
         await server.until(lambda: server.open == 0)
-        assert await ask() == HELLO
+        assert HELLO == await ask()
 
 
 async def test_an_answer_that_is_too_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +294,7 @@ async def test_as_many_headers_as_aws_sends_are_read() -> None:
     metadata = b"".join(b"x-amz-meta-%d: %s\r\n" % (number, b"v" * 100) for number in range(200))
     async with serving(HEAD + metadata + b"Content-Length: 0\r\n\r\n") as server, wired(server.port) as ask:
         answer = await ask()
-    assert len(answer.headers) == 201
+    assert 201 == len(answer.headers)
 
 
 async def test_a_connection_that_was_just_made_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,9 +313,9 @@ async def test_a_connection_that_was_just_made_is_not_idle(monkeypatch: pytest.M
         last = asyncio.ensure_future(http.send("PUT", "/last", {}, b"body"))  # there is always one to look after
         for _ in range(20):
             answers = await asyncio.gather(*[http.send("PUT", "/k", {}, b"body") for _ in range(10)])
-            assert {answer.body for answer in answers} == {b"hello"}
+            assert {b"hello"} == {answer.body for answer in answers}
         over.set()
-        assert (await last).body == b"hello"
+        assert b"hello" == (await last).body
 
 
 @pytest.mark.parametrize("is_secure", [False, True], ids=["plain", "TLS"])
@@ -338,11 +338,11 @@ async def test_a_connection_with_unsent_bytes_is_not_used_again(is_secure: bool,
         http = HttpClient(url, tls=trusted, connect_timeout=5, timeout=5)
         try:
             for _ in range(2):
-                assert (await http.send("PUT", "/b/k", {"host": "h"}, bytes(16 * MIB))).body == b"hello"
+                assert b"hello" == (await http.send("PUT", "/b/k", {"host": "h"}, bytes(16 * MIB))).body
         finally:
             http.close()
             closed.set()
-    assert firsts == [b"PUT /b/k HTTP/1.1\r\n"] * 2
+    assert [b"PUT /b/k HTTP/1.1\r\n"] * 2 == firsts
 
 
 async def test_a_server_that_is_not_there_is_told() -> None:
@@ -417,4 +417,4 @@ async def test_a_connection_that_is_gone_is_not_kept() -> None:
             while http._open:  # noqa: ASYNC110 - turns of the loop, until the end is read
                 await asyncio.sleep(0)
         kept = [each for each in gc.get_objects() if isinstance(each, http_client._Connection)]
-    assert kept == []
+    assert [] == kept

@@ -56,7 +56,7 @@ def test_the_version_is_told() -> None:
 def test_help_names_every_command(option: str) -> None:
     """With one whole sentence for each, on one line of the usual width."""
     answer = CliRunner().invoke(cli.main, [option])
-    assert answer.exit_code == 0
+    assert 0 == answer.exit_code
     assert "Archive every email from an SQS queue into an S3 bucket, exactly once." in answer.stdout
     commands = answer.stdout.partition("Commands:\n")[2].splitlines()
     assert sorted(cli.main.commands) == [line.split()[0] for line in commands]
@@ -69,14 +69,14 @@ def test_help_names_every_command(option: str) -> None:
 def test_wrong_usage_is_two(arguments: list[str]) -> None:
     """As with wrong settings, and on stderr."""
     answer = CliRunner().invoke(cli.main, arguments)
-    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert (2, "") == (answer.exit_code, answer.stdout)
     assert "Try 'main" in answer.stderr
 
 
 def test_wrong_settings_are_two(tmp_path: Path) -> None:
     """With the report on stderr, nothing on stdout and no stack trace."""
     ended = run_command(tmp_path, {**SETTINGS, "S3_BUCKET_NAME": "", "HTTP_PORT": "http"})
-    assert (ended.returncode, ended.stdout) == (2, "")
+    assert (2, "") == (ended.returncode, ended.stdout)
     assert ended.stderr.startswith("email-processor cannot start. 2 of the settings are wrong:\n  S3_BUCKET_NAME: ")
     assert "Traceback" not in ended.stderr
 
@@ -85,7 +85,7 @@ def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
     """A `.env` file in the working directory counts."""
     (tmp_path / ".env").write_text("HTTP_PORT=http\n")
     ended = run_command(tmp_path, {name: value for name, value in SETTINGS.items() if name != "HTTP_PORT"})
-    assert ended.returncode == 2
+    assert 2 == ended.returncode
     assert "HTTP_PORT: must be a whole number from 0 to 65535; it is 'http'" in ended.stderr
 
 
@@ -102,7 +102,7 @@ def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
 def test_what_cannot_start_is_one(variables: Mapping[str, str], detail: str, tmp_path: Path) -> None:
     """With one line of log that says what to do."""
     ended = run_command(tmp_path, {**SETTINGS, **variables})
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (1, "") == (ended.returncode, ended.stdout)
     (record,) = (json.loads(line) for line in ended.stderr.splitlines())
     assert ("cannot_start", "error", detail) == (record["event"], record["level"], record["error"])
     assert record["fix"].endswith(".")
@@ -118,7 +118,7 @@ def test_a_signal_before_the_start_is_zero(number: signal.Signals, tmp_path: Pat
         pipe.open("w"),  # returns when the command has opened the other end
     ):
         process.send_signal(number)
-        assert process.wait(30) == 0
+        assert 0 == process.wait(30)
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def _this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
 def test_signals_are_heard_before_settings_are_read(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first line on: the first process of a container hears only signals that it has a handler for."""
     monkeypatch.setattr(settings, "load", lambda: signal.raise_signal(number))
-    assert CliRunner().invoke(cli.main, ["run"]).exit_code == 0
+    assert 0 == CliRunner().invoke(cli.main, ["run"]).exit_code
 
 
 @pytest.mark.usefixtures("_this_process")

@@ -56,17 +56,17 @@ def test_a_record_is_one_json_object_with_time_level_and_event_first() -> None:
     before = datetime.now(UTC)
     log.warning("quarantined", extra={"message_id": "m", "zone": 1, "a": "line\nline"})
     (record,) = records(stream.getvalue())
-    assert list(record)[:3] == ["time", "level", "event"]
+    assert ["time", "level", "event"] == list(record)[:3]
     assert before <= datetime.fromisoformat(record.pop("time")) <= datetime.now(UTC)
-    assert record == {
+    assert {
         "level": "warning",
         "event": "quarantined",
         "logger": "email_processor.example",
         "message_id": "m",
         "zone": 1,
         "a": "line\nline",
-    }
-    assert stream.getvalue().count("\n") == 1
+    } == record
+    assert 1 == stream.getvalue().count("\n")
 
 
 def test_arguments_are_put_into_the_event() -> None:
@@ -74,7 +74,7 @@ def test_arguments_are_put_into_the_event() -> None:
     stream = io.StringIO()
     set_up(stream)
     logging.getLogger("some.library").info("%s of %d", "one", 2)
-    assert events(stream.getvalue()) == ["one of 2"]
+    assert ["one of 2"] == events(stream.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_credentials_that_fail_to_refresh_are_not_told_at_every_try(name: str) -
     set_up(stream)
     logging.getLogger(name).warning("refresh failed")
     logging.getLogger(name).error("error")
-    assert events(stream.getvalue()) == ["error"]
+    assert ["error"] == events(stream.getvalue())
 
 
 def test_an_exception_is_a_field_of_one_line() -> None:
@@ -229,7 +229,7 @@ def test_no_value_can_write_to_the_terminal() -> None:
     set_up(stream, style="console")
     log.warning("payload_unreadable", extra={"payload": f"s3://bucket/{ESCAPE}[2J\nINFO forged"})
     assert ESCAPE not in stream.getvalue()
-    assert stream.getvalue().count("\n") == 1
+    assert 1 == stream.getvalue().count("\n")
 
 
 def test_warnings_of_python_are_logged() -> None:
@@ -251,14 +251,14 @@ def test_a_file_gets_json_beside_the_stream(tmp_path: Path) -> None:
     stream = io.StringIO()
     set_up(stream, style="console", file=file)
     log.info("started")
-    assert events(file.read_text()) == ["before", "started"]
+    assert ["before", "started"] == events(file.read_text())
     assert not stream.getvalue().startswith("{")
 
 
 def test_no_file_is_made_before_there_is_something_to_say(tmp_path: Path) -> None:
     """`check` and other commands leave nothing behind."""
     set_up(io.StringIO(), file=tmp_path / "processor.log")
-    assert list(tmp_path.iterdir()) == []
+    assert [] == list(tmp_path.iterdir())
 
 
 def test_three_files_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,8 +268,8 @@ def test_three_files_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     set_up(io.StringIO(), file=file)
     for number in range(20):
         log.info("event", extra={"number": number})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["processor.log", "processor.log.1", "processor.log.2"]
-    assert records(file.read_text())[-1]["number"] == 19
+    assert ["processor.log", "processor.log.1", "processor.log.2"] == sorted(path.name for path in tmp_path.iterdir())
+    assert 19 == records(file.read_text())[-1]["number"]
     assert max(path.stat().st_size for path in tmp_path.iterdir()) <= 300
 
 
@@ -279,7 +279,7 @@ def test_a_full_disk_is_said_once_and_takes_nothing_with_it() -> None:
     set_up(stream, file=Path("/dev/full"))
     for number in range(3):
         log.info("event", extra={"number": number})
-    assert events(stream.getvalue()) == ["event", "log_file_failing", "event", "event"]
+    assert ["event", "log_file_failing", "event", "event"] == events(stream.getvalue())
     failing = records(stream.getvalue())[1]
     assert ("error", "/dev/full") == (failing["level"], failing["file"])
     assert "No space left on device" in failing["error"]
@@ -293,5 +293,5 @@ def test_a_file_that_can_be_written_again_is_written_again(tmp_path: Path) -> No
     log.info("lost")
     file.parent.mkdir()
     log.info("kept")
-    assert events(stream.getvalue()) == ["lost", "log_file_failing", "kept"]
-    assert events(file.read_text()) == ["kept"]
+    assert ["lost", "log_file_failing", "kept"] == events(stream.getvalue())
+    assert ["kept"] == events(file.read_text())

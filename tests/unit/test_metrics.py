@@ -131,7 +131,7 @@ def test_totals_tell_what_became_of_every_message(metrics: Metrics) -> None:
     metrics.released.labels("shutdown").inc(4)
     metrics.corrupt.inc()
     metrics.leases_lost.inc(5)
-    assert metrics.totals() == {
+    assert {
         "received": 20,
         "archived": 8,
         "quarantined": 3,
@@ -139,18 +139,18 @@ def test_totals_tell_what_became_of_every_message(metrics: Metrics) -> None:
         "released": 4,
         "corrupt": 1,
         "leases_lost": 5,
-    }
+    } == metrics.totals()
 
 
 def test_in_hand_is_the_gauge(metrics: Metrics) -> None:
     """Up and down."""
     metrics.in_flight_messages.set(12)
     metrics.in_flight_messages.dec(2)
-    assert metrics.in_hand() == 10
+    assert 10 == metrics.in_hand()
 
 
 def test_two_services_in_one_process_count_apart(metrics: Metrics) -> None:
     """Nothing is global: each has its own registry."""
     other = Metrics(CollectorRegistry(), "1.2.3")
     metrics.received.inc()
-    assert (metrics.totals()["received"], other.totals()["received"]) == (1, 0)
+    assert (1, 0) == (metrics.totals()["received"], other.totals()["received"])

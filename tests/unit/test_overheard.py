@@ -81,7 +81,7 @@ def test_a_reader_that_goes_away_is_noticed_by_its_child() -> None:
         assert process.stdout is not None
         process.stdout.read(10)
         process.stdout.close()
-        assert process.wait(30) == 1
+        assert 1 == process.wait(30)
 
 
 async def test_a_child_of_asyncio_is_heard() -> None:

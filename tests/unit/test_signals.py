@@ -89,8 +89,8 @@ def test_a_second_signal_ends_the_process_at_once(loop: str, first: signal.Signa
     """With the exit code that a shell gives for it, though the loop sleeps, whichever loop it is."""
     with subprocess.Popen([sys.executable, "-c", SCRIPT, loop], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        assert "ready\n" == process.stdout.readline()
         process.send_signal(first)
-        assert process.stdout.readline() == "stopping\n"
+        assert "stopping\n" == process.stdout.readline()
         process.send_signal(second)
         assert process.wait(10) == 128 + second

@@ -95,7 +95,7 @@ async def test_health_is_asked_anew_each_time(site: Site, client: aiohttp.Client
         before = answer.status
     site.ready = Report(ok=False, parts={})
     async with client.get(site.url("/readyz")) as answer:
-        assert (before, answer.status) == (200, 503)
+        assert (200, 503) == (before, answer.status)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
@@ -114,7 +114,7 @@ async def test_head_is_get_without_a_body(site: Site, client: aiohttp.ClientSess
 async def test_a_query_changes_nothing(site: Site, client: aiohttp.ClientSession) -> None:
     """Probes may carry one."""
     async with client.get(site.url("/healthz?verbose=1")) as answer:
-        assert answer.status == 200
+        assert 200 == answer.status
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ async def test_metrics_come_as_prometheus_asks_for_them(site: Site, client: aioh
         async with client.get(site.url("/metrics"), headers={"Accept": accept}) as answer:
             assert (200, content_type) == (answer.status, answer.content_type)
             found = {sample.name: sample.value for family in parse(await answer.text()) for sample in family.samples}
-            assert found["email_processor_example_total"] == 3
+            assert 3 == found["email_processor_example_total"]
 
 
 async def test_a_port_that_is_taken_is_said_with_what_to_do() -> None:
@@ -221,7 +221,7 @@ async def test_a_mistake_of_ours_is_logged_and_not_told(site: Site, caplog: pyte
     assert b"Traceback" not in answer
     (record,) = caplog.records
     assert record.exc_info is not None
-    assert record.name == "email_processor.web"
+    assert "email_processor.web" == record.name
 
 
 def one_byte_of_a_request(writer: asyncio.StreamWriter) -> None:
@@ -242,7 +242,7 @@ async def test_a_slow_client_is_dropped(
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
         begin(writer)
         assert await site.is_well()
-        assert await reader.read() == b""
+        assert b"" == await reader.read()
         writer.close()
 
 
@@ -250,7 +250,7 @@ async def test_many_idle_connections_hold_nobody_up(site: Site) -> None:
     """Neither a flood of connections nor one of requests keeps a probe from its answer."""
     idle = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(200)]
     pipelined = await site.send(REQUEST % (b"/healthz", b"") * 99 + REQUEST % (b"/healthz", CLOSING))
-    assert pipelined.count(b"HTTP/1.1 200 OK") == 100
+    assert 100 == pipelined.count(b"HTTP/1.1 200 OK")
     assert await site.is_well()
     for _, writer in idle:
         writer.close()

@@ -85,8 +85,8 @@ async def test_one_look_is_for_everybody(world: World) -> None:
     await asyncio.sleep(0)
     world.gate.set()
     names = {keys.access_key for keys in await asyncio.gather(*callers[1:])}
-    assert names == {"KEY1"}
-    assert len(world.looks) == 1
+    assert {"KEY1"} == names
+    assert 1 == len(world.looks)
 
 
 async def test_its_failure_is_everybodys_too(world: World) -> None:
@@ -97,10 +97,10 @@ async def test_its_failure_is_everybodys_too(world: World) -> None:
     world.now += AGAIN_SECONDS / 2
     with pytest.raises(NoCredentialsError):
         await world.key()
-    assert len(world.looks) == 1
+    assert 1 == len(world.looks)
     world.now += AGAIN_SECONDS
     world.trouble = None
-    assert await world.key() == "KEY2"
+    assert "KEY2" == await world.key()
 
 
 async def test_a_look_that_takes_long_is_not_waited_for_and_goes_on(world: World) -> None:
@@ -111,22 +111,22 @@ async def test_a_look_that_takes_long_is_not_waited_for_and_goes_on(world: World
     with pytest.raises(CredentialRetrievalError, match="none after"):
         await world.key()
     world.gate.set()
-    assert await world.key() == "KEY1"
+    assert "KEY1" == await world.key()
 
 
 async def test_new_ones_are_looked_for_ahead_of_the_end(world: World) -> None:
     """Nobody waits for them, and the old ones are used until they are there."""
-    assert await world.key() == "KEY1"
+    assert "KEY1" == await world.key()
     world.now += HOUR - AHEAD_SECONDS - 1
-    assert await world.key() == "KEY1"
-    assert len(world.looks) == 1
+    assert "KEY1" == await world.key()
+    assert 1 == len(world.looks)
     world.now += 2
     world.gate.clear()
-    assert await world.key() == "KEY1"
-    assert len(world.looks) == 2
+    assert "KEY1" == await world.key()
+    assert 2 == len(world.looks)
     world.gate.set()
     await world.key()
-    assert await world.key() == "KEY2"
+    assert "KEY2" == await world.key()
 
 
 async def test_old_ones_are_used_until_they_end(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -136,19 +136,19 @@ async def test_old_ones_are_used_until_they_end(world: World, caplog: pytest.Log
     await world.key()
     world.trouble = CredentialRetrievalError(provider="fake", error_msg="STS is down")
     await world.live(HOUR - 1, 1.0, used.add)
-    assert used == {"KEY1"}
+    assert {"KEY1"} == used
     pauses = [after - before for before, after in zip(world.looks[1:], world.looks[2:], strict=False)]
-    assert pauses[:4] == [AGAIN_SECONDS, 2 * AGAIN_SECONDS, 4 * AGAIN_SECONDS, 8 * AGAIN_SECONDS]
-    assert max(pauses) == AGAIN_MOST_SECONDS
-    assert [record.message for record in caplog.records] == ["credentials_not_renewed"] * 3
-    assert next(vars(record)["seconds_left"] for record in caplog.records) == 900
+    assert [AGAIN_SECONDS, 2 * AGAIN_SECONDS, 4 * AGAIN_SECONDS, 8 * AGAIN_SECONDS] == pauses[:4]
+    assert AGAIN_MOST_SECONDS == max(pauses)
+    assert ["credentials_not_renewed"] * 3 == [record.message for record in caplog.records]
+    assert 900 == next(vars(record)["seconds_left"] for record in caplog.records)
     world.now += 2
     with pytest.raises(CredentialRetrievalError, match="STS is down"):
         await world.key()
     world.trouble = None
     world.now += AGAIN_SECONDS
     assert (await world.key()).startswith("KEY")
-    assert caplog.records[-1].message == "credentials_renewed"
+    assert "credentials_renewed" == caplog.records[-1].message
 
 
 async def test_many_requests_near_the_end_are_no_storm(world: World) -> None:
@@ -163,11 +163,11 @@ async def test_refused_ones_are_looked_for_once_in_some_seconds(world: World) ->
     keys = await world.credentials.get_frozen_credentials()
     world.now += 60
     world.credentials.refused(keys)
-    assert await world.key() == "KEY2"
+    assert "KEY2" == await world.key()
     for _ in range(100):
         world.credentials.refused(keys)  # told late: those are no longer in use
-        assert await world.key() == "KEY2"
-    assert len(world.looks) == 2
+        assert "KEY2" == await world.key()
+    assert 2 == len(world.looks)
     for _ in range(100):
         world.credentials.refused()
         await world.key()
@@ -186,13 +186,13 @@ async def test_refused_ones_are_all_there_is_if_the_provider_has_no_others(
         return Found(name, float("inf"))
 
     monkeypatch.setattr(world, "load_credentials", same)
-    assert await world.key() == "SAME"
+    assert "SAME" == await world.key()
     world.credentials.refused()
     await world.live(20.0, 0.5, lambda key: key == "SAME")
     assert 3 <= len(world.looks) <= 6
     name = "OTHER"
     await world.live(2 * AGAIN_SECONDS, 0.5, lambda _: None)
-    assert await world.key() == "OTHER"
+    assert "OTHER" == await world.key()
     looks = len(world.looks)
     await world.live(100.0, 0.5, lambda _: None)
     assert len(world.looks) == looks

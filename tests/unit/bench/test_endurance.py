@@ -29,7 +29,7 @@ async def test_every_table_of_the_service_is_counted_without_being_named() -> No
     ledger._deliveries |= {str(number): None for number in range(7000)}  # type: ignore[misc]
     after = inside.look()
     grown = Counter(after["tables"]) - Counter(before["tables"])
-    assert grown["Ledger._deliveries"] == 7000
+    assert 7000 == grown["Ledger._deliveries"]
 
 
 async def test_pending_tasks_are_counted() -> None:
@@ -72,9 +72,9 @@ def test_messages_are_of_every_size_and_one_in_a_hundred_is_broken() -> None:
     mails = [MixedPost().mail(number) for number in range(1000)]
     sizes = Counter(len(mail.body) for mail in mails if not mail.is_broken)
     assert (1, 20, 10) == (sizes[1024 * 1024], sizes[64 * 1024], sum(mail.is_broken for mail in mails))
-    assert MixedPost.broken_below(1000) == 10
-    assert MixedPost.broken_below(61) == 1
-    assert MixedPost.broken_below(60) == 0
+    assert 10 == MixedPost.broken_below(1000)
+    assert 1 == MixedPost.broken_below(61)
+    assert 0 == MixedPost.broken_below(60)
 
 
 def test_an_outage_is_total_and_comes_round_in_another_way() -> None:

@@ -102,7 +102,7 @@ def test_too_few_values_are_no_verdict() -> None:
 def test_a_verdict_is_in_words() -> None:
     """With what rose, and what was allowed."""
     verdict = judge("table", points(lambda second, _: second), allowed=20, warm_up=0)
-    assert str(verdict) == ("GROWS table: about 199.5, rise +399.0 (allowed 20.0), new height +200.0 (allowed 59.8)")
+    assert "GROWS table: about 199.5, rise +399.0 (allowed 20.0), new height +200.0 (allowed 59.8)" == str(verdict)
 
 
 def test_samples_become_series() -> None:

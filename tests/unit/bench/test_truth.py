@@ -68,7 +68,7 @@ def test_a_delete_with_a_stale_handle_is_accepted_and_deletes_nothing() -> None:
     assert aws.queue.delete(aws.handle)
     assert (0, 1, (0, 1)) == (aws.tally.counted, aws.tally.stale_handles, aws.queue.counts(NOW + 31))
     assert aws.queue.delete(newest)
-    assert aws.tally.counted == 1
+    assert 1 == aws.tally.counted
 
 
 def test_a_second_conditional_put_finds_the_first() -> None:
@@ -76,4 +76,4 @@ def test_a_second_conditional_put_finds_the_first() -> None:
     aws = Aws()
     assert aws.put(aws.body) is not None
     assert aws.put(b"{}") is None
-    assert (aws.tally.already_there, aws.tally.overwritten) == (1, 0)
+    assert (1, 0) == (aws.tally.already_there, aws.tally.overwritten)

@@ -85,7 +85,7 @@ def test_of_two_details_of_an_event_the_last_counts() -> None:
     found = read(body)
     assert isinstance(found, Email)
     assert found.raw == email("last@example.com").encode()
-    assert found.sender == "last@example.com"
+    assert "last@example.com" == found.sender
 
 
 def test_an_email_may_have_fields_of_an_events_names() -> None:

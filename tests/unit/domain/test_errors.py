@@ -22,12 +22,12 @@ def test_an_error_says_what_happened_to_what_and_what_now() -> None:
     error = StartError("Cannot listen on 0.0.0.0:80: permission denied.", fix="Set HTTP_PORT.")
     expected = "email-processor could not start. Cannot listen on 0.0.0.0:80: permission denied. Set HTTP_PORT."
     assert expected == str(error)
-    assert (error.detail, error.fix) == ("Cannot listen on 0.0.0.0:80: permission denied.", "Set HTTP_PORT.")
+    assert ("Cannot listen on 0.0.0.0:80: permission denied.", "Set HTTP_PORT.") == (error.detail, error.fix)
 
 
 def test_an_error_without_detail_is_its_headline() -> None:
     """No gaps where nothing more is known."""
-    assert str(EmailProcessorError()) == "email-processor failed."
+    assert "email-processor failed." == str(EmailProcessorError())
 
 
 def test_an_error_without_a_docstring_still_speaks() -> None:
@@ -36,22 +36,22 @@ def test_an_error_without_a_docstring_still_speaks() -> None:
     class BareError(EmailProcessorError):
         __doc__ = None
 
-    assert str(BareError("detail")) == "detail"
+    assert "detail" == str(BareError("detail"))
 
 
 def test_errors_speak_in_a_python_without_docstrings() -> None:
     """The same, in a real one."""
     code = "from email_processor.domain.errors import StartError; print(StartError('detail', fix='fix'))"
     answer = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout == "detail fix\n"
+    assert "detail fix\n" == answer.stdout
 
 
 def test_a_refusal_and_a_fault_carry_their_kind() -> None:
     """Reason and cause are what decides, counts and is stored."""
     refused = UnarchivableError(Reason.TOO_DEEP, "detail")
     fault = StoreFaultError(Cause.DENIED, "PutObject: AccessDenied", fix="Allow s3:PutObject.")
-    assert (refused.reason, str(refused)) == ("too_deep", "The message is not an email that can be archived. detail")
-    assert (fault.cause, fault.fix) == ("denied", "Allow s3:PutObject.")
+    assert ("too_deep", "The message is not an email that can be archived. detail") == (refused.reason, str(refused))
+    assert ("denied", "Allow s3:PutObject.") == (fault.cause, fault.fix)
 
 
 @pytest.mark.parametrize("cause", Cause)

@@ -26,13 +26,13 @@ def test_the_key_of_the_specification() -> None:
 
 def test_the_quarantine_key_of_the_specification() -> None:
     """Prefix, day and id."""
-    assert quarantine_key("quarantine", MOMENT, "msg-123") == "quarantine/2024/12/10/msg-123.json"
+    assert "quarantine/2024/12/10/msg-123.json" == quarantine_key("quarantine", MOMENT, "msg-123")
 
 
 def test_numbers_in_a_key_keep_their_width() -> None:
     """Keys sort by time because months, days, hours, minutes and seconds have two digits."""
     moment = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert object_key("a/b", moment, "x@y", "m") == "a/b/2025/01/02/x/m_030405.json"
+    assert "a/b/2025/01/02/x/m_030405.json" == object_key("a/b", moment, "x@y", "m")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_no_sender_escapes_its_place(sender: str, message_id: str, moment: datet
     key = object_key(prefix, moment, sender, message_id)
     segments = key.split("/")
     assert [prefix, f"{moment.year:04}", f"{moment.month:02}", f"{moment.day:02}"] == segments[:4]
-    assert len(segments) == 6
+    assert 6 == len(segments)
     assert not {"", ".", ".."} & set(segments)
     assert len(key.encode()) <= LONGEST_KEY <= KEY_MAX_BYTES
     assert key.isprintable()

@@ -72,7 +72,7 @@ def test_any_time_that_a_calendar_can_hold_is_a_moment(milliseconds: int) -> Non
 
 def test_sent_at_keeps_the_fraction() -> None:
     """Seconds since the epoch, to the millisecond."""
-    assert message(**{SENT: MILLISECONDS}).sent_at == 1_733_841_022.999
+    assert 1_733_841_022.999 == message(**{SENT: MILLISECONDS}).sent_at
     assert message().sent_at is None
 
 
@@ -92,7 +92,7 @@ def test_the_receive_count_is_at_least_one(text: str, count: int) -> None:
 
 def test_the_receive_count_of_a_silent_queue_is_one() -> None:
     """A queue that does not count is not an error."""
-    assert message().receive_count == 1
+    assert 1 == message().receive_count
 
 
 @given(st.binary(max_size=100))

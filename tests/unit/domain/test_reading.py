@@ -127,7 +127,7 @@ def test_the_timestream_is_a_string_or_any_number(timestream: bytes) -> None:
 def test_a_body_of_a_mebibyte_is_read() -> None:
     """SQS's largest message is an email like any other."""
     body = body_with(b'"' + b"a" * (MEBIBYTE - len(body_with(b'""'))) + b'"')
-    assert len(body) == MEBIBYTE
+    assert MEBIBYTE == len(body)
     assert body in document_of(body)
 
 

@@ -50,7 +50,7 @@ def test_a_queues_url_is_allowed(url: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_queue_of_another_region_is_found_out(url: str, region: str) -> None:
     """The SDK would ask the wrong region, and be told that there is no such queue."""
     text = report(SQS_QUEUE_URL=url, AWS_REGION="ap-south-1")
-    assert named(text) == ["AWS_REGION"]
+    assert ["AWS_REGION"] == named(text)
     assert f"AWS_REGION: is ap-south-1, but SQS_QUEUE_URL is in {region}" in text
     assert f"for example: AWS_REGION={region}\n" in text
 

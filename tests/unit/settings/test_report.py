@@ -12,7 +12,7 @@ from tests.unit.settings.environment import QUEUE_URL, named, report
 
 def test_a_report_says_everything_at_once() -> None:
     """What is wrong, what the setting is for, and a value that would do, for each; then where to set them."""
-    assert report(SQS_QUEUE_URL="", MAX_MESSAGES_PER_POLL="11", LOG_LEVEL="LOUD") == (
+    assert (
         "email-processor cannot start. 3 of the settings are wrong:\n"
         "  SQS_QUEUE_URL: is required and not set\n"
         "    URL of the queue to read from.\n"
@@ -24,7 +24,7 @@ def test_a_report_says_everything_at_once() -> None:
         "    Least severe level that is logged.\n"
         "    for example: LOG_LEVEL=INFO\n"
         "Set them in the environment or in a .env file; the README explains each."
-    )
+    ) == report(SQS_QUEUE_URL="", MAX_MESSAGES_PER_POLL="11", LOG_LEVEL="LOUD")
 
 
 def test_a_report_of_one_says_is() -> None:
@@ -42,7 +42,7 @@ def test_settings_can_be_examined_without_raising() -> None:
     """`check` goes on with a wrong value's example in its place."""
     os.environ["VISIBILITY_TIMEOUT_SECONDS"] = "1"
     settings, problems = examine()
-    assert settings.visibility_timeout_seconds == 300
+    assert 300 == settings.visibility_timeout_seconds
     assert [("VISIBILITY_TIMEOUT_SECONDS",)] == [problem.names for problem in problems]
 
 
@@ -98,7 +98,7 @@ def test_the_env_files_aws_variables_reach_the_sdk(tmp_path: Path) -> None:
 def test_a_wrong_value_in_the_file_is_reported_like_any_other(tmp_path: Path) -> None:
     """Where a value comes from makes no difference."""
     (tmp_path / ".env").write_text("RECEIVERS_MAX=0\n")
-    assert named(report()) == ["RECEIVERS_MAX"]
+    assert ["RECEIVERS_MAX"] == named(report())
 
 
 def test_secrets_of_the_file_are_not_in_the_report(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_file_that_is_not_there_is_no_file(tmp_path: Path) -> None:
 def test_a_byte_order_mark_does_not_hide_the_first_variable(tmp_path: Path) -> None:
     """Some editors begin files with one."""
     (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfRECEIVERS_MAX=7\n")
-    assert load().receivers_max == 7
+    assert 7 == load().receivers_max
 
 
 @pytest.mark.parametrize("content", [b"S3_KMS_KEY_ID=\xff\xfe\n", b"S3_KMS_KEY_ID=a\0b\n"])

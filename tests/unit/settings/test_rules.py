@@ -91,7 +91,7 @@ def test_a_broken_rule_is_reported(variables: dict[str, str], name: str, example
     lines = report(**variables).splitlines()
     assert f"  {name}: {text}" == lines[1]
     assert f"    for example: {name}={example}" == lines[3]
-    assert len(lines) == 5
+    assert 5 == len(lines)
 
 
 @pytest.mark.parametrize(("variables", "name", "example"), [broken[:3] for broken in BROKEN])
@@ -120,7 +120,7 @@ def test_all_broken_rules_are_reported_together() -> None:
         "AWS_REGION": "eu-west-1",
         "POD_TERMINATION_GRACE_SECONDS": "10",
     }
-    assert named(report(**variables)) == [
+    assert [
         "VISIBILITY_TIMEOUT_SECONDS",
         "S3_TIMEOUT_SECONDS",
         "IN_FLIGHT_MAX_BYTES",
@@ -128,13 +128,13 @@ def test_all_broken_rules_are_reported_together() -> None:
         "S3_SSE",
         "AWS_REGION",
         "SHUTDOWN_GRACE_SECONDS",
-    ]
+    ] == named(report(**variables))
 
 
 def test_rules_are_checked_beside_wrong_values() -> None:
     """A value that is wrong by itself does not hide a rule that others break."""
     text = report(MAX_MESSAGES_PER_POLL="11", S3_QUARANTINE_PREFIX="emails", S3_BUCKET_NAME="")
-    assert named(text) == ["S3_BUCKET_NAME", "MAX_MESSAGES_PER_POLL", "S3_QUARANTINE_PREFIX"]
+    assert ["S3_BUCKET_NAME", "MAX_MESSAGES_PER_POLL", "S3_QUARANTINE_PREFIX"] == named(text)
 
 
 @pytest.mark.parametrize(

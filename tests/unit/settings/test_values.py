@@ -116,7 +116,7 @@ def test_a_pods_grace_has_no_upper_bound(monkeypatch: pytest.MonkeyPatch) -> Non
     expected = "must be a number, at least 6; it is '5.9'"
     assert expected == problem("POD_TERMINATION_GRACE_SECONDS", "5.9")
     monkeypatch.setenv("POD_TERMINATION_GRACE_SECONDS", "1000000")
-    assert load().pod_termination_grace_seconds == 1_000_000
+    assert 1_000_000 == load().pod_termination_grace_seconds
 
 
 @pytest.mark.parametrize("name", ["QUARANTINE_ENABLED", "S3_CONDITIONAL_WRITES"])
@@ -166,13 +166,13 @@ def test_log_settings_take_either_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "debug")
     monkeypatch.setenv("LOG_FORMAT", "JSON")
     settings = load()
-    assert (settings.log_level, settings.log_format) == ("DEBUG", "json")
+    assert ("DEBUG", "json") == (settings.log_level, settings.log_format)
 
 
 def test_names_may_be_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """As pydantic-settings has it."""
     monkeypatch.setenv("receivers_max", "7")
-    assert load().receivers_max == 7
+    assert 7 == load().receivers_max
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_an_empty_variable_is_as_good_as_none(name: str, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("name", REQUIRED)
 def test_an_empty_required_variable_is_missing(name: str) -> None:
     """Nothing is no queue and no bucket."""
-    assert problem(name, "") == "is required and not set"
+    assert "is required and not set" == problem(name, "")
 
 
 def test_a_line_end_after_a_value_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,7 +327,7 @@ def test_variables_of_others_are_ignored(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_what_is_missing_is_named() -> None:
     """Both required settings at once."""
-    assert named(report(SQS_QUEUE_URL="", S3_BUCKET_NAME="")) == ["SQS_QUEUE_URL", "S3_BUCKET_NAME"]
+    assert ["SQS_QUEUE_URL", "S3_BUCKET_NAME"] == named(report(SQS_QUEUE_URL="", S3_BUCKET_NAME=""))
 
 
 def _lower(variables: dict[str, str]) -> dict[str, str]:

@@ -61,21 +61,21 @@ def test_all_goes_through_as_it_came(switch: FaultSwitch, cloud: Cloud) -> None:
     bodies = [b"an object", b'{"QueueUrl": "q"}', delete_of("a", "b")]
     targets = ["", "AmazonSQS.ReceiveMessage", "AmazonSQS.DeleteMessageBatch"]
     answers = [ask(switch, body, target) for body, target in zip(bodies, targets, strict=True)]
-    assert answers == [("200 OK", b"from the cloud")] * 3
+    assert [("200 OK", b"from the cloud")] * 3 == answers
     assert cloud.bodies == bodies
-    assert switch.forgotten == []
+    assert [] == switch.forgotten
 
 
 def test_in_an_outage_s3_answers_503_and_sqs_goes_on(switch: FaultSwitch, cloud: Cloud) -> None:
     """Nothing of it reaches the bucket, and it ends."""
     switch.s3_is_down = True
     status, answer = ask(switch, b"an object")
-    assert status == "503 ServiceProcess Unavailable"
+    assert "503 ServiceProcess Unavailable" == status
     assert b"<Code>ServiceUnavailable</Code>" in answer
-    assert ask(switch, b"{}", "AmazonSQS.ReceiveMessage")[0] == "200 OK"
+    assert "200 OK" == ask(switch, b"{}", "AmazonSQS.ReceiveMessage")[0]
     switch.s3_is_down = False
-    assert ask(switch, b"an object")[0] == "200 OK"
-    assert cloud.bodies == [b"{}", b"an object"]
+    assert "200 OK" == ask(switch, b"an object")[0]
+    assert [b"{}", b"an object"] == cloud.bodies
 
 
 def test_forgotten_deletes_are_answered_but_not_made(switch: FaultSwitch, cloud: Cloud) -> None:
@@ -83,12 +83,12 @@ def test_forgotten_deletes_are_answered_but_not_made(switch: FaultSwitch, cloud:
     switch.forget_deletes(3)
     delete = "AmazonSQS.DeleteMessageBatch"
     answers = [ask(switch, delete_of(*handles), delete)[1] for handles in (("a", "b"), ("c", "d"), ("e",))]
-    assert [json.loads(answer) for answer in answers[:2]] == [
+    assert [
         {"Successful": [{"Id": "id-a"}, {"Id": "id-b"}]},
         {"Successful": [{"Id": "id-c"}, {"Id": "id-d"}]},
-    ]
-    assert answers[2] == b"from the cloud"
-    assert switch.forgotten == ["a", "b", "c", "d"]
+    ] == [json.loads(answer) for answer in answers[:2]]
+    assert b"from the cloud" == answers[2]
+    assert ["a", "b", "c", "d"] == switch.forgotten
     assert cloud.bodies == [delete_of("e")]
 
 

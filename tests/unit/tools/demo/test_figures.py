@@ -44,31 +44,34 @@ def test_every_figure_is_read_from_its_metric(metrics: Metrics) -> None:
     metrics.aws_requests.labels(*Operation.PUT.value, "ok").inc(100)
     metrics.aws_requests.labels(*Operation.RECEIVE.value, Cause.SERVER).inc(100)
     found = read(text_of(metrics))
-    assert found == Figures(
-        received=9,
-        archived=4,
-        quarantined=3,
-        duplicates=2,
-        released=3,
-        leases_lost=5,
-        seen_once=3,
-        in_flight=6,
-        uploads_failed=7,
-        circuit_open=True,
+    assert (
+        Figures(
+            received=9,
+            archived=4,
+            quarantined=3,
+            duplicates=2,
+            released=3,
+            leases_lost=5,
+            seen_once=3,
+            in_flight=6,
+            uploads_failed=7,
+            circuit_open=True,
+        )
+        == found
     )
-    assert found.settled == 7
+    assert 7 == found.settled
 
 
 def test_a_service_that_has_done_nothing_has_all_figures_at_zero(metrics: Metrics) -> None:
     """None of them is missing."""
-    assert read(text_of(metrics)) == Figures()
+    assert Figures() == read(text_of(metrics))
 
 
 def test_the_last_line_of_the_log_brings_the_counts_up_to_date() -> None:
     """They were read a moment before; what the line does not tell stays."""
     before = Figures(received=5, archived=4, in_flight=1, uploads_failed=2)
     last = {"event": "stopped", "received": 6, "archived": 6, "left_in_hand": 0}
-    assert before.brought_up_to(last) == Figures(received=6, archived=6, in_flight=1, uploads_failed=2)
+    assert Figures(received=6, archived=6, in_flight=1, uploads_failed=2) == before.brought_up_to(last)
 
 
 @asynccontextmanager
@@ -110,8 +113,8 @@ async def test_it_returns_with_the_first_figures_that_will_do(metrics: Metrics) 
 
     async with following(answer, seen) as (watch, _):
         found = await watch.until(lambda now: now.archived >= 3, 10, "three")
-    assert found.archived == 3
-    assert [figures.archived for figures in seen[:3]] == [1, 2, 3]
+    assert 3 == found.archived
+    assert [1, 2, 3] == [figures.archived for figures in seen[:3]]
 
 
 async def test_it_gives_up_when_nothing_moves(metrics: Metrics) -> None:

@@ -28,7 +28,7 @@ FOREIGN = [
 @pytest.mark.parametrize("name", FOREIGN)
 def test_what_could_lead_elsewhere_is_gone(name: str) -> None:
     """Every setting of ours in either spelling, everything of AWS, proxies."""
-    assert isolated({name: "theirs"}) == CREDENTIALS | {"NO_PROXY": "*"}
+    assert CREDENTIALS | {"NO_PROXY": "*"} == isolated({name: "theirs"})
 
 
 @given(environ=st.dictionaries(st.sampled_from([*FOREIGN, "PATH", "LANG", "HOME", "PYTHONPATH"]), st.just("theirs")))
@@ -41,7 +41,7 @@ def test_everything_else_stays(environ: dict[str, str]) -> None:
 def test_no_credentials_are_found_but_those_that_open_nothing() -> None:
     """Not in files, not from the instance."""
     assert CREDENTIALS["AWS_CONFIG_FILE"] == CREDENTIALS["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
-    assert CREDENTIALS["AWS_EC2_METADATA_DISABLED"] == "true"
+    assert "true" == CREDENTIALS["AWS_EC2_METADATA_DISABLED"]
 
 
 def test_isolation_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_isolation_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     before = dict(os.environ)
     with isolation():
         assert "SQS_QUEUE_URL" not in os.environ
-        assert os.environ["AWS_ACCESS_KEY_ID"] == "demo"
+        assert "demo" == os.environ["AWS_ACCESS_KEY_ID"]
     assert dict(os.environ) == before
 
 
@@ -59,5 +59,5 @@ def test_the_service_is_pointed_at_the_endpoint_for_everything(monkeypatch: pyte
     for name, value in for_service("http://127.0.0.1:1", "http://127.0.0.1:1/123456789012/emails", "archive").items():
         monkeypatch.setenv(name, value)
     settings = load(tmp_path / ".env")
-    assert os.environ["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
-    assert (settings.sqs_queue_url, settings.s3_bucket_name) == ("http://127.0.0.1:1/123456789012/emails", "archive")
+    assert "http://127.0.0.1:1" == os.environ["AWS_ENDPOINT_URL"]
+    assert ("http://127.0.0.1:1/123456789012/emails", "archive") == (settings.sqs_queue_url, settings.s3_bucket_name)

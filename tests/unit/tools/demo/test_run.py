@@ -44,7 +44,7 @@ async def test_without_a_terminal_there_are_no_keys(monkeypatch: pytest.MonkeyPa
             found.append(has_keyboard)
     with keys(lambda _key: None) as has_keyboard:
         found.append(has_keyboard)
-    assert found == [False, False]
+    assert [False, False] == found
 
 
 def test_the_reader_is_told_a_command_that_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

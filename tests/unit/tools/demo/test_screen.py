@@ -50,7 +50,7 @@ def test_a_file_gets_whole_lines_without_colour(plain: Screen, output: io.String
     plain.counters(Figures(received=1234))
     lines = output.getvalue().splitlines()
     assert lines[0].endswith("long end")
-    assert [line for line in lines if line != line.rstrip()] == []
+    assert [] == [line for line in lines if line != line.rstrip()]
     assert ESCAPE not in output.getvalue()
     assert "  1,234  received" in output.getvalue()
 
@@ -61,7 +61,7 @@ def test_a_terminal_gets_lines_that_fit(live: Screen, output: io.StringIO) -> No
     lines = without_colour(output).splitlines()
     assert len(lines) > 2
     assert re.match(r" +\d+\.\d s word", lines[0])
-    assert {line[:8] for line in lines[1:]} == {" " * 8}
+    assert {" " * 8} == {line[:8] for line in lines[1:]}
     assert max(map(len, lines)) <= 80
 
 
@@ -70,7 +70,7 @@ def test_a_bar_is_for_terminals_only(plain: Screen, live: Screen, output: io.Str
     figures = Figures(archived=3, quarantined=1, in_flight=2)
     with plain.progress(8):
         plain.show(figures)
-    assert output.getvalue() == ""
+    assert "" == output.getvalue()
     with live.progress(8):
         live.show(figures)
         live.show(Figures(archived=4, circuit_open=True))
@@ -125,7 +125,7 @@ def test_figures_may_come_while_nothing_is_shown(plain: Screen, live: Screen, ou
     """The service is followed from before the bar to after it."""
     for screen in (plain, live):
         screen.show(Figures(archived=3))
-    assert output.getvalue() == ""
+    assert "" == output.getvalue()
 
 
 def test_figures_are_shown_without_a_total(live: Screen, output: io.StringIO) -> None:
@@ -145,7 +145,7 @@ def test_the_tree_shows_some_senders_of_every_script_and_counts_the_rest(plain: 
     shown = output.getvalue()
     assert "s3://email-archive" in shown
     assert "emails/2024/12/10/  84 objects" in shown
-    assert shown.count("... 1 more of this sender") == 8
+    assert 8 == shown.count("... 1 more of this sender")
     assert "γιώργος/" in shown
     assert "王丽华/" in shown
     assert "... 34 more senders" in shown
@@ -157,7 +157,7 @@ def test_the_tree_shows_every_reason_of_quarantine(plain: Screen, output: io.Str
     notes = {f"{number:02}": "not_json" for number in range(11)} | {"11": "too_deep"}
     plain.tree(versions, notes)
     lines = [line.strip("│├└─ ") for line in output.getvalue().splitlines()]
-    assert lines[2:] == ["00.json  20 KiB  not_json", "11.json  20 KiB  too_deep", "... 10 more"]
+    assert ["00.json  20 KiB  not_json", "11.json  20 KiB  too_deep", "... 10 more"] == lines[2:]
 
 
 def test_a_document_is_pretty_printed_with_its_long_texts_cut(plain: Screen, output: io.StringIO) -> None:
@@ -207,14 +207,14 @@ def test_a_line_of_the_log_is_cut_on_a_terminal(live: Screen, output: io.StringI
 def test_verdicts_are_marked(plain: Screen, output: io.StringIO) -> None:
     """So that a failed one cannot be missed."""
     plain.claims([Claim("this holds", is_good=True), Claim("this does not", is_good=False)])
-    assert output.getvalue().splitlines() == ["  ✓ this holds", "  ✗ this does not"]
+    assert ["  ✓ this holds", "  ✗ this does not"] == output.getvalue().splitlines()
 
 
 def test_a_problem_comes_with_its_fix_if_it_has_one(plain: Screen, output: io.StringIO) -> None:
     """As the other commands print it."""
     plain.problem("it broke", "mend it")
     plain.problem("it [broke] again")
-    assert output.getvalue().splitlines() == ["error: it broke", "  fix: mend it", "error: it [broke] again"]
+    assert ["error: it broke", "  fix: mend it", "error: it [broke] again"] == output.getvalue().splitlines()
 
 
 @pytest.mark.parametrize("is_kept", [False, True])

@@ -82,14 +82,14 @@ def test_the_share_of_broken_ones_is_exact(count: int, broken: float) -> None:
 def test_another_seed_makes_other_samples() -> None:
     """Not one body is the same."""
     bodies = [{sample.body for sample in samples(50, Recipe(seed=seed))} for seed in (1, 2)]
-    assert bodies[0] & bodies[1] == set()
+    assert set() == bodies[0] & bodies[1]
 
 
 def test_broken_ones_are_spread_evenly_and_show_every_flaw() -> None:
     """Twelve flaws, one every twenty messages: 240 messages have seen all."""
     made = list(samples(240, Recipe(broken=5, sizes=Sizes(2000, 2000))))
     places = [place for place, sample in enumerate(made) if sample.flaw is not None]
-    assert {after - before for before, after in pairwise(places)} == {20}
+    assert {20} == {after - before for before, after in pairwise(places)}
     assert Counter(sample.flaw for sample in made if sample.flaw) == Counter(reason for reason, _ in FLAWS)
 
 
@@ -113,22 +113,22 @@ def test_the_smallest_are_as_small_as_their_sender_allows() -> None:
     """Where the other fields leave no room for content, the subject loses its end; only a long sender takes more."""
     made = list(samples(500, Recipe(sizes=Sizes(SMALLEST, SMALLEST))))
     larger = [json.loads(sample.body) for sample in made if len(sample.body.encode()) != SMALLEST]
-    assert {(email["email_subject"], email["email_content"]) for email in larger} == {("", "")}
+    assert {("", "")} == {(email["email_subject"], email["email_content"]) for email in larger}
     assert len(larger) < 25
 
 
 def test_an_envelope_counts() -> None:
     """The size is that of the whole body."""
     made = list(samples(50, Recipe(shape=Shape.SNS, sizes=Sizes(5000, 5000))))
-    assert {len(sample.body.encode()) for sample in made} == {5000}
-    assert {json.loads(sample.body)["Type"] for sample in made} == {"Notification"}
+    assert {5000} == {len(sample.body.encode()) for sample in made}
+    assert {"Notification"} == {json.loads(sample.body)["Type"] for sample in made}
 
 
 def test_plain_ones_have_the_four_fields_and_nothing_else() -> None:
     """No attribute, no envelope, no extra field."""
     made = list(samples(200, Recipe(shape=Shape.PLAIN)))
-    assert {tuple(json.loads(sample.body)) for sample in made} == {FIELDS}
-    assert [sample for sample in made if sample.attributes] == []
+    assert {FIELDS} == {tuple(json.loads(sample.body)) for sample in made}
+    assert [] == [sample for sample in made if sample.attributes]
 
 
 def test_mixed_ones_are_as_varied_as_real_ones() -> None:
@@ -138,17 +138,17 @@ def test_mixed_ones_are_as_varied_as_real_ones() -> None:
     emails = [json.loads(body["Message"]) if "Message" in body else body for body in parsed]
     assert len(emails) > sum("Message" not in body for body in parsed) > 900
     assert {type(email["email_timestream"]) for email in emails} == {str, int, float}
-    assert {len(email) > 4 for email in emails} == {True, False}
-    assert {tuple(email)[:4] == FIELDS for email in emails} == {True, False}
-    assert {sample.body.isascii() for sample in made} == {True, False}
-    assert {bool(sample.attributes) for sample in made} == {True, False}
+    assert {True, False} == {len(email) > 4 for email in emails}
+    assert {True, False} == {tuple(email)[:4] == FIELDS for email in emails}
+    assert {True, False} == {sample.body.isascii() for sample in made}
+    assert {True, False} == {bool(sample.attributes) for sample in made}
     senders = [email["email_sender"] for email in emails]
-    assert {("@" in sender, "<" in sender) for sender in senders} == {
+    assert {
         (True, False),
         (True, True),
         (False, False),
         (False, True),
-    }
+    } == {("@" in sender, "<" in sender) for sender in senders}
     sizes = sorted(len(sample.body.encode()) for sample in made)
     assert sizes[0] < 500
     assert 2500 < sizes[500] < 5000
