@@ -1,6 +1,8 @@
 """Messages that are not emails: kept under the quarantine prefix, and never in the way of the others."""
 
+import gzip
 import json
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,25 @@ def test_an_offloaded_payload_is_archived_as_if_it_had_been_the_body(site: Site,
     (key,) = site.bucket.listing("emails/")
     assert f"/big.sender/{message_id}_" in key
     assert f'"email_data":{body},'.encode() in site.bucket.read(key)
+
+
+@pytest.mark.parametrize("is_text", [True, False])
+def test_a_payload_that_is_no_email_is_kept_in_quarantine(site: Site, is_text: bool) -> None:
+    """Beside the pointer, as text or as base64: the bucket it lies in may delete it soon."""
+    payload = f"Subject: hello\r\n\r\n{CONFIDENTIAL}\r\n".encode() if is_text else gzip.compress(email().encode())
+    site.bucket.write("payloads/1", payload)
+    pointer = [
+        "software.amazon.payloadoffloading.PayloadS3Pointer",
+        {"s3BucketName": site.bucket.name, "s3Key": "payloads/1"},
+    ]
+    site.queue.send(json.dumps(pointer))
+    with site.service() as service:
+        service.wait_until("messages_quarantined_total", 1, reason="not_json")
+        site.queue.wait_until_empty()
+    document = site.bucket.document(quarantine_key(site))
+    assert json.loads(document["body"]) == pointer
+    kept = document["payload"].encode() if is_text else b64decode(document["payload_base64"])
+    assert kept == payload
 
 
 def test_a_pointer_to_nothing_is_quarantined(site: Site) -> None:

@@ -53,10 +53,19 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What an uploader works on: the delivery and its message, which nobody else keeps."""
+    """What an uploader works on: the delivery and its message, which nobody else keeps.
+
+    `payload` is what the message points to, once it is fetched: whatever becomes of the message, it has to be kept too.
+    """
 
     delivery: Delivery
     message: Message
+    payload: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """About how many bytes its document has in quarantine, where everything is kept."""
+        return len(self.message.body) + self.message.attribute_bytes + len(self.payload or b"")
 
 
 class Ledger:

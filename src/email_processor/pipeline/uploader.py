@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
 
@@ -34,7 +34,7 @@ class Outcome(Enum):
     """What became of a delivery in an uploader's hands."""
 
     KEPT = auto()  # its object is durable
-    MOVED = auto()  # another worker has it now
+    MOVED = auto()  # it is seen through elsewhere
     LEFT = auto()  # the queue will hand it out again
 
 
@@ -100,7 +100,7 @@ class Uploader:
         while True:
             job, pointer = await self._offloaded.get()
             try:
-                await self._settle(job, partial(self._archive_payload, pointer))
+                await self._settle(job, partial(self._fetch_and_archive, pointer))
             finally:
                 del job  # as above
                 self._offloaded.task_done()
@@ -132,11 +132,15 @@ class Uploader:
             return Outcome.MOVED
         return await self._store_email(job, email)
 
-    async def _archive_payload(self, pointer: Pointer, job: Job) -> Outcome:
+    async def _fetch_and_archive(self, pointer: Pointer, job: Job) -> Outcome:
         payload = await self._fetch(pointer)
         if payload is None:
             self._offloaded.put_nowait((job, pointer))
-            return Outcome.MOVED
+        else:
+            await self._settle(replace(job, payload=payload), partial(self._archive_payload, pointer, payload))
+        return Outcome.MOVED
+
+    async def _archive_payload(self, pointer: Pointer, payload: bytes, job: Job) -> Outcome:
         return await self._store_email(job, read_payload(payload, pointer))
 
     async def _store_email(self, job: Job, email: Email) -> Outcome:
@@ -158,9 +162,9 @@ class Uploader:
         if not rules.quarantine:
             return self._release(job, "rejected")
         key = quarantine_key(rules.quarantine_prefix, moment, message.message_id)
-        make_document = partial(quarantine_document, message, error, moment, rules.version)
+        make_document = partial(quarantine_document, message, error, moment, rules.version, job.payload)
         try:
-            stored = await self._storing.store(key, make_document, len(message.body) + message.attribute_bytes)
+            stored = await self._storing.store(key, make_document, job.size)
         except ObjectRefusedError as refusal:
             log.error(
                 "quarantine_refused",

@@ -1,8 +1,10 @@
 """Uploaders: what becomes of a message, and of a store that fails."""
 
 import asyncio
+import gzip
 import json
 import sys
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import cycle
@@ -444,6 +446,90 @@ async def test_a_pointer_in_an_offloaded_body_is_not_followed() -> None:
     stage.job(body=POINTER)
     await stage.until_done()
     assert [QUARANTINED] == list(stage.bucket.objects)
+    assert POINTER.decode() == json.loads(stage.bucket.objects[QUARANTINED])["payload"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"\xef\xbb\xbf" + EMAIL, "not_json"),
+        (gzip.compress(EMAIL), "not_json"),
+        (EMAIL.decode().encode("utf-16"), "not_json"),
+        (b"Subject: hello\r\n\r\nhello\r\n", "not_json"),
+        (b'{"email_subject":"hello"}', "missing_field"),
+        (b"x" * 16 * 1024 * 1024, "not_json"),
+    ],
+    ids=["byte order mark", "gzip", "UTF-16", ".eml", "field missing", "16 MiB"],
+)
+async def test_an_offloaded_body_that_is_no_email_is_in_quarantine_beside_its_pointer(
+    payload: bytes, reason: str
+) -> None:
+    """The message is deleted, and the payload's own bucket may not keep it: so every byte of it is kept here."""
+    stage = Stage()
+    stage.bucket.payloads["big", "k"] = payload
+    stage.job(body=POINTER)
+    await stage.until_done()
+    document = json.loads(stage.bucket.objects[QUARANTINED])
+    assert ["m"] == stage.receipt_ids
+    assert (reason, POINTER.decode()) == (document["reason"], document["body"])
+    as_text = document.get("payload")
+    assert payload == (b64decode(document["payload_base64"]) if as_text is None else as_text.encode())
+    assert 1 == stage.kit.value("messages_quarantined_total", reason=reason)
+
+
+async def test_an_offloaded_email_whose_object_is_refused_is_at_last_in_quarantine_beside_its_pointer() -> None:
+    """On its last receive; until then it is left to the queue."""
+    stage = Stage(max_receive_count=3)
+    stage.bucket.payloads["big", "k"] = EMAIL
+    stage.bucket.refuses.add("emails/")
+    stage.job(body=POINTER, receives=3)
+    await stage.until_done()
+    document = json.loads(stage.bucket.objects[QUARANTINED])
+    assert ["m"] == stage.receipt_ids
+    assert ("undeliverable", EMAIL.decode()) == (document["reason"], document["payload"])
+
+
+async def test_an_offloaded_email_that_meets_a_bug_is_at_last_in_quarantine_beside_its_pointer() -> None:
+    """Whatever goes wrong after the fetch, the payload is kept."""
+    stage = Stage(max_receive_count=3)
+
+    def bug(key: tuple[str, ...]) -> Fate:
+        if key[0].startswith("emails/"):
+            raise ZeroDivisionError
+        return Fate()
+
+    stage.script.always(PUT, bug)
+    stage.bucket.payloads["big", "k"] = EMAIL
+    stage.job(body=POINTER, receives=3)
+    await stage.until_done()
+    assert EMAIL.decode() == json.loads(stage.bucket.objects[QUARANTINED])["payload"]
+
+
+async def test_a_payload_in_quarantine_counts_against_the_bytes_under_way() -> None:
+    """It is most of its document."""
+    stage = Stage()
+    stage.bucket.payloads["big", "k"] = b"x" * 8 * 1024 * 1024
+    stage.script.always(PUT, slow(1))
+    stage.job(body=POINTER)
+    async with stage.working():
+        await asyncio.sleep(0.5)
+        stage.job("late")
+        await stage.uploader.join()
+    assert 1 == stage.most_at_once(PUT)
+    assert [QUARANTINED, "emails/2024/12/10/ann/late_143022.json"] == list(stage.bucket.objects)
+
+
+async def test_an_idle_worker_keeps_no_offloaded_body() -> None:
+    """What is stored is let go of: the next one may be as large."""
+    stage = Stage()
+    payload = b"x" * 1024
+    stage.bucket.payloads["big", "k"] = payload
+    before = sys.getrefcount(payload)
+    stage.job(body=POINTER)
+    async with stage.working():
+        await stage.uploader.join()
+        after = sys.getrefcount(payload)
+    assert before == after
 
 
 async def test_unreadable_offloaded_bodies_hold_up_no_email() -> None:
