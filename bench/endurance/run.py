@@ -37,7 +37,6 @@ BAD_EVENTS = ("crashed", "unexpected_error", "refused", "quarantine_refused", "n
 # the defaults.
 SETTINGS = {
     "POLL_INTERVAL_SECONDS": "1",
-    "QUEUE_DEPTH_INTERVAL_SECONDS": "5",
     "S3_TIMEOUT_SECONDS": "3",
     "SQS_TIMEOUT_SECONDS": "3",
     "SQS_WAIT_TIME_SECONDS": "2",

@@ -12,9 +12,14 @@ from email_processor import __version__
 from email_processor.aws.archive import StoreOptions
 from email_processor.aws.connect import QueueOptions, connect
 from email_processor.metrics import PREFIX, Metrics
+from email_processor.pipeline.calls import Timeouts
+from email_processor.pipeline.deleter import DeleteRules
 from email_processor.pipeline.health import Health
+from email_processor.pipeline.leases import LeaseRules
+from email_processor.pipeline.ledger import Budget
 from email_processor.pipeline.receiver import ReceiveRules
 from email_processor.pipeline.run import Plan, World, run
+from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
 from email_processor.ports import Clock
 from email_processor.settings import Settings
@@ -22,6 +27,8 @@ from email_processor.signals import stop_on_signal
 from email_processor.web import serving
 
 log = logging.getLogger(__name__)
+
+SUMMARY_SECONDS = 60.0
 
 
 async def serve(settings: Settings) -> int:
@@ -36,9 +43,7 @@ async def serve(settings: Settings) -> int:
     metrics = Metrics(registry, __version__)
     ProcessCollector(namespace=PREFIX, registry=registry)
     plan = plan_of(settings)
-    health = Health(
-        clock, patience=2 * max(settings.sqs_wait_time_seconds + plan.queue_timeout, plan.upload.upload_timeout)
-    )
+    health = Health(clock, plan.patience)
     metrics.ready.set_function(lambda: float(health.ready().ok))
 
     # Signals first: a stop is heard from here on. Then the HTTP port, which answers whatever AWS does, and to the last.
@@ -59,7 +64,7 @@ async def serve(settings: Settings) -> int:
                     "port": port,
                 },
             )
-            summaries = tasks.create_task(summarise(metrics, settings.log_summary_seconds), name="summary")
+            summaries = tasks.create_task(summarise(metrics, SUMMARY_SECONDS), name="summary")
             world = World(
                 inbox=aws.inbox,
                 queue=aws.inbox,
@@ -100,17 +105,12 @@ def plan_of(settings: Settings) -> Plan:
             quarantine_prefix=settings.s3_quarantine_prefix,
             quarantine=settings.quarantine_enabled,
             version=__version__,
-            upload_timeout=settings.s3_timeout_seconds,
         ),
-        uploads=settings.uploads_max,
-        uploads_least=settings.uploads_min,
-        deletes=settings.deletes_max,
-        delete_linger=settings.delete_linger_seconds,
-        visibility_timeout=settings.visibility_timeout_seconds,
-        queue_timeout=settings.sqs_timeout_seconds,
-        in_flight_messages=settings.in_flight_max_messages,
-        in_flight_bytes=settings.in_flight_max_bytes,
-        depth_interval=settings.queue_depth_interval_seconds,
+        store=StoreRules(most=settings.uploads_max),
+        leases=LeaseRules(visibility_timeout=settings.visibility_timeout_seconds),
+        delete=DeleteRules(most_in_flight=settings.deletes_max),
+        budget=Budget(max_messages=settings.in_flight_max_messages, max_bytes=settings.in_flight_max_bytes),
+        timeouts=Timeouts(queue=settings.sqs_timeout_seconds, store=settings.s3_timeout_seconds),
         grace=settings.shutdown_grace_seconds,
     )
 

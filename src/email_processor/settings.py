@@ -210,9 +210,6 @@ class Settings(BaseSettings):
     receivers_max: int = Field(
         4, ge=1, le=64, description="Most receives at once; an idle queue is watched by one.", examples=["4"]
     )
-    uploads_min: int = Field(
-        1, ge=1, le=1024, description="Fewest uploads at once that throttling leaves.", examples=["1"]
-    )
     uploads_max: int = Field(
         256,
         ge=1,
@@ -221,9 +218,6 @@ class Settings(BaseSettings):
         examples=["256"],
     )
     deletes_max: int = Field(4, ge=1, le=64, description="Most delete batches in flight at once.", examples=["4"])
-    delete_linger_seconds: float = Field(
-        0.2, ge=0, le=10, description="Seconds that deletes may wait to fill a batch of ten.", examples=["0.2"]
-    )
     in_flight_max_messages: int = Field(
         1000,
         ge=10,
@@ -237,13 +231,6 @@ class Settings(BaseSettings):
         le=8 * 1024**3,
         description="Most bytes of bodies in hand; a receive is only made when ten messages of 1 MiB fit.",
         examples=["25165824"],
-    )
-    queue_depth_interval_seconds: float = Field(
-        30,
-        ge=1,
-        le=3600,
-        description="Seconds between two readings of the queue's depth and redrive policy.",
-        examples=["30"],
     )
     shutdown_grace_seconds: float = Field(
         25,
@@ -280,9 +267,6 @@ class Settings(BaseSettings):
         description="Also log to this file as JSON; three files of 10 MiB are kept.",
         examples=["processor.log"],
     )
-    log_summary_seconds: float = Field(
-        60, ge=1, le=86400, description="Seconds between two logs of the counts.", examples=["60"]
-    )
 
     def conflicts(self) -> Iterator[Problem]:
         """Rules between settings: what is broken, under the name of the setting to change first."""
@@ -301,12 +285,6 @@ class Settings(BaseSettings):
                 f"is {self.s3_timeout_seconds:g}, but must be at most half of VISIBILITY_TIMEOUT_SECONDS "
                 f"({visibility}), so that an upload ends while its message is hidden",
                 "15",
-            )
-        if self.uploads_min > self.uploads_max:
-            yield Problem(
-                ("UPLOADS_MIN", "UPLOADS_MAX"),
-                f"is {self.uploads_min}, but must be at most UPLOADS_MAX ({self.uploads_max})",
-                "1",
             )
         batch_bytes = self.max_messages_per_poll * MESSAGE_MAX_BYTES
         if self.in_flight_max_bytes < batch_bytes:

@@ -5,9 +5,8 @@ import threading
 
 import pytest
 
-from tests.support.fault_proxy import Gate, gate_before, held_until, only, pass_all
+from tests.support.fault_proxy import Request, cut_all, gate_before, held_until, only, pass_all
 from tests.support.mail import emails
-from tests.support.service import Service
 from tests.support.site import Site
 from tests.support.waiting import eventually
 
@@ -124,8 +123,15 @@ def test_after_a_kill_nothing_is_lost_and_nothing_is_there_twice(site: Site) -> 
     opened = threading.Event()
     with gate_before(site.emulator.url) as aws:
         hold = held_until(opened)
-        aws.rule = only("PUT", lambda request: hold(request) if aws.count("PUT") > 12 else None)
-        with first_process(site, aws) as service:
+
+        def rule(request: Request) -> None:
+            if request.operation == "DeleteMessageBatch":
+                cut_all(request)
+            elif request.operation == "PUT" and aws.count("PUT") > 12:
+                hold(request)
+
+        aws.rule = rule
+        with site.service(AWS_ENDPOINT_URL=aws.url, S3_TIMEOUT_SECONDS="15") as service:
             aws.wait_for("PUT", count=14)
             eventually(lambda: len(site.bucket.listing()) == 12, "twelve objects")
             assert service.stop(signal.SIGKILL) == -signal.SIGKILL
@@ -138,8 +144,3 @@ def test_after_a_kill_nothing_is_lost_and_nothing_is_there_twice(site: Site) -> 
             site.queue.wait_until_empty()
     assert site.bucket.message_ids() == sorted(sent)
     assert {key: site.bucket.read(key) for key in before} == before
-
-
-def first_process(site: Site, aws: Gate) -> Service:
-    """A service that leaves deletes lying for longer than the test takes."""
-    return site.service(AWS_ENDPOINT_URL=aws.url, DELETE_LINGER_SECONDS="10", S3_TIMEOUT_SECONDS="15")

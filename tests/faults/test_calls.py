@@ -77,7 +77,7 @@ def test_refused_connections_are_waited_out(one_site: Site) -> None:
         messages = sent(one_site.queue, emails(8))
         service.wait_until("circuit_open", 1)
         sqs.refuse()
-        service.wait_until("aws_requests_total", 1, operation="GetQueueAttributes", outcome="network")
+        service.wait_until("aws_requests_total", 1, operation="ChangeMessageVisibilityBatch", outcome="network")
         s3.accept()
         service.wait_until("aws_requests_total", 2, operation="DeleteMessageBatch", outcome="network")
         eventually(lambda: stored(one_site.bucket) == expected(messages), "every email stored")

@@ -9,11 +9,16 @@ from prometheus_client import CollectorRegistry
 
 from email_processor.metrics import Metrics
 from email_processor.pipeline import run as pipeline
+from email_processor.pipeline.calls import Timeouts
 from email_processor.pipeline.common import Common
+from email_processor.pipeline.deleter import DeleteRules
+from email_processor.pipeline.depth import DepthRules
 from email_processor.pipeline.health import Health
-from email_processor.pipeline.ledger import Delivery
+from email_processor.pipeline.leases import LeaseRules
+from email_processor.pipeline.ledger import Budget, Delivery
 from email_processor.pipeline.receiver import ReceiveRules
 from email_processor.pipeline.run import Plan, World
+from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
 from tests.simulation.loop import Driver, Loop
 from tests.simulation.mails import VERSION
@@ -29,14 +34,13 @@ class Process:
         self, name: str, story: Story, driver: Driver, queue: SimQueue, bucket: SimBucket, weather: Weather
     ) -> None:
         """Make it; nothing is shared with other processes but queue and bucket."""
-        settings = story.settings
         self.name = name
         self.loop: Loop = driver.loop(name)
         self.clock = SimClock(driver)
         self.metrics = Metrics(CollectorRegistry(), VERSION)
         clock = self.clock.clock()
-        patience = 2 * max(settings.wait + settings.queue_timeout, settings.upload_timeout)
-        self.health = Health(clock, patience)
+        self._plan = plan_of(story.settings)
+        self.health = Health(clock, self._plan.patience)
         self.stop = asyncio.Event()
         self.stop_asked_at: int | None = None
         self.paused_at: int | None = None
@@ -46,7 +50,6 @@ class Process:
         self.main: asyncio.Task[None] | None = None
         self._driver = driver
         self._facts: Facts = queue.facts
-        self._plan = plan_of(settings)
         inbox, archive = queue.client(name, weather), bucket.client(name, weather)
         self._world = World(inbox, inbox, archive, archive, clock, Random(f"{story.seed} {name}").uniform)
 
@@ -149,16 +152,12 @@ def plan_of(settings: Settings) -> Plan:
             quarantine_prefix="quarantine",
             quarantine=settings.quarantine,
             version=VERSION,
-            upload_timeout=settings.upload_timeout,
         ),
-        uploads=settings.uploads,
-        uploads_least=1,
-        deletes=settings.deletes,
-        delete_linger=settings.delete_linger,
-        visibility_timeout=settings.visibility_timeout,
-        queue_timeout=settings.queue_timeout,
-        in_flight_messages=settings.in_flight_messages,
-        in_flight_bytes=settings.in_flight_bytes,
-        depth_interval=settings.depth_interval,
+        store=StoreRules(most=settings.uploads),
+        leases=LeaseRules(visibility_timeout=settings.visibility_timeout),
+        delete=DeleteRules(most_in_flight=settings.deletes, linger=settings.delete_linger),
+        depth=DepthRules(interval=settings.depth_interval),
+        budget=Budget(max_messages=settings.in_flight_messages, max_bytes=settings.in_flight_bytes),
+        timeouts=Timeouts(queue=settings.queue_timeout, store=settings.upload_timeout),
         grace=settings.grace,
     )

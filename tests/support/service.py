@@ -25,13 +25,11 @@ LISTENING, NOBODYS = "0A", "0"  # a socket's state and inode, as Linux has them 
 
 # Short times, so that tests are quick; everything else as it is deployed.
 QUICK = {
-    "DELETE_LINGER_SECONDS": "0.05",
     "HTTP_HOST": "127.0.0.1",
     "HTTP_PORT": "0",
     "LOG_FORMAT": "json",
     "LOG_LEVEL": "DEBUG",
     "POLL_INTERVAL_SECONDS": "0",
-    "QUEUE_DEPTH_INTERVAL_SECONDS": "1",
     "S3_TIMEOUT_SECONDS": "2",
     "SHUTDOWN_GRACE_SECONDS": "10",
     "SQS_TIMEOUT_SECONDS": "3",

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -12,8 +12,13 @@ from prometheus_client import CollectorRegistry
 
 from email_processor import __version__, service
 from email_processor.metrics import Metrics
+from email_processor.pipeline.calls import Timeouts
+from email_processor.pipeline.deleter import DeleteRules
+from email_processor.pipeline.leases import LeaseRules
+from email_processor.pipeline.ledger import Budget
 from email_processor.pipeline.receiver import ReceiveRules
 from email_processor.pipeline.run import Plan
+from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
 from email_processor.service import plan_of, summarise
 from email_processor.settings import Settings
@@ -34,41 +39,27 @@ def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
         s3_quarantine_prefix="rejected",
         quarantine_enabled=False,
         receivers_max=3,
-        uploads_min=6,
         uploads_max=127,
         deletes_max=5,
-        delete_linger_seconds=0.3,
         in_flight_max_messages=999,
         in_flight_max_bytes=50_000_000,
-        queue_depth_interval_seconds=29,
         shutdown_grace_seconds=24,
     )
     expected = Plan(
         receive=ReceiveRules(most=3, batch=9, wait=19, poll_interval=31),
-        upload=UploadRules(
-            key_prefix="mail", quarantine_prefix="rejected", quarantine=False, version=__version__, upload_timeout=14
-        ),
-        uploads=127,
-        uploads_least=6,
-        deletes=5,
-        delete_linger=0.3,
-        visibility_timeout=301,
-        queue_timeout=7,
-        in_flight_messages=999,
-        in_flight_bytes=50_000_000,
-        depth_interval=29,
+        upload=UploadRules(key_prefix="mail", quarantine_prefix="rejected", quarantine=False, version=__version__),
+        store=StoreRules(most=127),
+        leases=LeaseRules(visibility_timeout=301),
+        delete=DeleteRules(most_in_flight=5),
+        budget=Budget(max_messages=999, max_bytes=50_000_000),
+        timeouts=Timeouts(queue=7, store=14),
         grace=24,
     )
     assert expected == plan_of(settings)
 
 
-async def test_the_garbage_collector_is_on_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is off for the start only: off for longer, everything that refers to itself would stay in memory."""
-    seen: list[bool] = []
-
-    async def run(*_arguments: object) -> int:
-        seen.append(gc.isenabled())
-        return 0
+async def served(monkeypatch: pytest.MonkeyPatch, run: Callable[..., Awaitable[int]]) -> int:
+    """The exit code of a service without AWS whose pipeline is `run`."""
 
     @asynccontextmanager
     async def connect(*_arguments: object) -> AsyncIterator[SimpleNamespace]:
@@ -81,11 +72,43 @@ async def test_the_garbage_collector_is_on_while_it_works(monkeypatch: pytest.Mo
         settings = Settings(
             sqs_queue_url="http://127.0.0.1:1/1/emails", s3_bucket_name="archive", http_host="127.0.0.1", http_port=0
         )
-        assert 0 == await service.serve(settings)
+        return await service.serve(settings)
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+async def test_the_garbage_collector_is_on_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is off for the start only: off for longer, everything that refers to itself would stay in memory."""
+    seen: list[bool] = []
+
+    async def run(*_arguments: object) -> int:
+        seen.append(gc.isenabled())
+        return 0
+
+    assert 0 == await served(monkeypatch, run)
     assert [True] == seen
+
+
+async def test_while_it_works_it_logs_a_summary_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At INFO, between the start and the stop: five emails are archived, and the summaries together say so."""
+    caplog.set_level(logging.INFO)
+
+    async def run(_plan: Plan, _ports: object, metrics: Metrics, *_: object) -> int:
+        await asyncio.sleep(0)  # the summary's turn, to begin
+        metrics.archived.inc(5)
+        await asyncio.sleep(0)  # and to tell
+        return 0
+
+    monkeypatch.setattr(service, "SUMMARY_SECONDS", 0)
+    assert 0 == await served(monkeypatch, run)
+    summaries = [record for record in caplog.records if record.message == "summary"]
+    assert 5 == sum(record.__dict__["archived"] for record in summaries)
+    assert {"INFO"} == {record.levelname for record in summaries}
+    assert "started" == caplog.messages[0]
+    assert "stopped" == caplog.messages[-1]
 
 
 async def test_the_summary_says_what_was_done_since_the_last(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 """Every call to the outside: bounded in time, counted by outcome, and seen by health while it is under way."""
 
 from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from email_processor.domain.errors import (
@@ -26,15 +27,28 @@ PARTS: Mapping[Operation, Part] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How many seconds one call may take: to SQS, on top of a long poll, and to S3."""
+
+    queue: float
+    store: float
+
+
 class Calls:
     """No call waits for ever, whatever the other side does."""
 
-    def __init__(self, metrics: Metrics, health: Health, *, queue_timeout: float, store_timeout: float) -> None:
-        """A call to SQS may take `queue_timeout` seconds, one to S3 `store_timeout`."""
+    def __init__(self, metrics: Metrics, health: Health, timeouts: Timeouts) -> None:
+        """`timeouts` bound every call."""
         self._requests = metrics.aws_requests
         self._health = health
         self._deadlines = Deadlines()
-        self._timeouts = {"sqs": queue_timeout, "s3": store_timeout}
+        self._seconds = {"sqs": timeouts.queue, "s3": timeouts.store}
+
+    def seconds(self, operation: Operation) -> float:
+        """How many seconds one call of this operation may take."""
+        service, _ = operation.value
+        return self._seconds[service]
 
     async def bounded(self, operation: Operation, request: Awaitable[Answer], longer: float = 0.0) -> Answer:
         """The answer to `request`, which is one call; `longer` seconds are added to its timeout.
@@ -43,7 +57,7 @@ class Calls:
             QueueFaultError, StoreFaultError: it took too long; what the call itself raises passes through.
         """
         service, name = operation.value
-        seconds = self._timeouts[service] + longer
+        seconds = self._seconds[service] + longer
         part = PARTS[operation]
         work = self._health.begin(part)
         try:

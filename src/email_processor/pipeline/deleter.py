@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from email_processor.domain.errors import QueueFaultError
 from email_processor.metrics import Operation
@@ -9,6 +10,17 @@ from email_processor.pipeline.common import Common
 from email_processor.pipeline.health import Part
 from email_processor.pipeline.ledger import Delivery
 from email_processor.ports import BATCH, Inbox, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRules:
+    """What the deleter needs to know of the settings.
+
+    At most `most_in_flight` batches are deleted at once; a batch may wait `linger` seconds to be filled.
+    """
+
+    most_in_flight: int
+    linger: float = 0.2
 
 
 class Deleter:
@@ -21,16 +33,15 @@ class Deleter:
         receipts: asyncio.Queue[Delivery],
         *,
         renew_due: Callable[[list[Delivery]], Awaitable[None]],
-        linger: float,
-        most_in_flight: int,
+        rules: DeleteRules,
     ) -> None:
-        """`renew_due` renews the leases that are due; `linger` is how many seconds a batch may wait to be filled."""
+        """What is archived comes from `receipts`; `renew_due` renews the leases that are due."""
         self._common = common
         self._inbox = inbox
         self._receipts = receipts
         self._renew_due = renew_due
-        self._linger = linger
-        self._slots = asyncio.Semaphore(most_in_flight)
+        self._linger = rules.linger
+        self._slots = asyncio.Semaphore(rules.most_in_flight)
         self._settling = 0
 
     async def delete(self) -> None:

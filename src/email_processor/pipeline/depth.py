@@ -1,6 +1,7 @@
 """The queue's own figures, read now and then."""
 
 import asyncio
+from dataclasses import dataclass
 
 from email_processor.domain.errors import QueueFaultError
 from email_processor.metrics import Operation
@@ -9,8 +10,15 @@ from email_processor.pipeline.health import Part
 from email_processor.ports import QueueGauge
 
 
-async def measure(common: Common, queue: QueueGauge, interval: float) -> None:
-    """Read the queue's depth and redrive policy every `interval` seconds, until cancelled."""
+@dataclass(frozen=True, slots=True)
+class DepthRules:
+    """The queue's figures are read every `interval` seconds."""
+
+    interval: float = 30.0
+
+
+async def measure(common: Common, queue: QueueGauge, rules: DepthRules) -> None:
+    """Read the queue's depth and redrive policy now and then, until cancelled."""
     messages = common.metrics.queue_messages
     while True:
         try:
@@ -23,4 +31,4 @@ async def measure(common: Common, queue: QueueGauge, interval: float) -> None:
             messages.labels("in_flight").set(state.in_flight)
             messages.labels("delayed").set(state.delayed)
             common.ledger.expect_redrive(state.max_receive_count)
-        await asyncio.sleep(interval)  # noqa: TID251 - nothing else is waited for
+        await asyncio.sleep(rules.interval)  # noqa: TID251 - nothing else is waited for

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.metrics import Operation
@@ -13,15 +14,22 @@ from email_processor.ports import BATCH, Inbox, Verdict
 IN_FLIGHT = 4
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseRules:
+    """What the lease keeper needs to know of the settings: how many seconds a fresh lease runs."""
+
+    visibility_timeout: int
+
+
 class LeaseKeeper:
     """Renews every lease at half its life, in batches of ten."""
 
-    def __init__(self, common: Common, inbox: Inbox, visibility_timeout: int) -> None:
-        """`visibility_timeout` (seconds) is how long a lease runs anew."""
+    def __init__(self, common: Common, inbox: Inbox, rules: LeaseRules) -> None:
+        """`rules` say how long a lease runs anew."""
         self._common = common
         self._inbox = inbox
-        self._visibility_timeout = visibility_timeout
-        self._half_life = visibility_timeout / 2
+        self._visibility_timeout = rules.visibility_timeout
+        self._half_life = rules.visibility_timeout / 2
         self._backoff = common.new_backoff()
         self._slots = asyncio.Semaphore(IN_FLIGHT)
 

@@ -68,17 +68,22 @@ class Job:
         return len(self.message.body) + self.message.attribute_bytes + len(self.payload or b"")
 
 
-class Ledger:
-    """The deliveries in hand, within a budget of messages and bytes."""
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be in flight at once: so many messages, and so many bytes of their bodies and attributes."""
 
-    def __init__(
-        self, clock: Clock, metrics: Metrics, *, max_messages: int, max_bytes: int, batch: int, visibility_timeout: int
-    ) -> None:
+    max_messages: int
+    max_bytes: int
+
+
+class Ledger:
+    """The deliveries in flight, within a budget of messages and bytes."""
+
+    def __init__(self, clock: Clock, metrics: Metrics, budget: Budget, *, batch: int, visibility_timeout: int) -> None:
         """`batch` is what one receive may bring, `visibility_timeout` (seconds) how long a fresh lease runs."""
         self._clock = clock
         self._metrics = metrics
-        self._max_messages = max_messages
-        self._max_bytes = max_bytes
+        self._budget = budget
         self._batch = batch
         self._visibility_timeout = visibility_timeout
         self._deliveries: dict[str, Delivery] = {}
@@ -110,8 +115,8 @@ class Ledger:
         """Whether a full batch fits, by count and by bytes, beside what is in hand and what is reserved."""
         receives = self._reserved + 1
         return (
-            len(self._deliveries) + receives * self._batch <= self._max_messages
-            and self._bytes + receives * self._batch * MESSAGE_MAX_BYTES <= self._max_bytes
+            len(self._deliveries) + receives * self._batch <= self._budget.max_messages
+            and self._bytes + receives * self._batch * MESSAGE_MAX_BYTES <= self._budget.max_bytes
         )
 
     @contextmanager

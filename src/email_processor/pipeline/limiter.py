@@ -15,14 +15,9 @@ class Limiter:
     Beside that, documents under way are bounded by their bytes: the HTTP client buffers each of them once more.
     """
 
-    def __init__(
-        self, clock: Clock, metrics: Metrics, *, start: int, most: int, most_bytes: int, least: int = 1
-    ) -> None:
-        """Begin at `start` uploads at once; never allow more than `most`, and more than `most_bytes` only for one.
-
-        Throttling never leaves fewer than `least`.
-        """
-        self._adaptive = AdaptiveLimit(clock.monotonic, start=start, least=least, most=most)
+    def __init__(self, clock: Clock, metrics: Metrics, *, start: int, most: int, most_bytes: int) -> None:
+        """Begin at `start` uploads at once; never allow more than `most`, and more than `most_bytes` only for one."""
+        self._adaptive = AdaptiveLimit(clock.monotonic, start=start, least=1, most=most)
         self._gauge = metrics.upload_limit
         self._most_bytes = most_bytes
         self._running = 0

@@ -3,29 +3,26 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from email_processor.metrics import Metrics
-from email_processor.pipeline.calls import Calls
+from email_processor.pipeline.calls import Calls, Timeouts
 from email_processor.pipeline.circuit import Circuit
 from email_processor.pipeline.common import Common
-from email_processor.pipeline.deleter import Deleter
-from email_processor.pipeline.depth import measure
+from email_processor.pipeline.deleter import Deleter, DeleteRules
+from email_processor.pipeline.depth import DepthRules, measure
 from email_processor.pipeline.health import Health
-from email_processor.pipeline.leases import LeaseKeeper
-from email_processor.pipeline.ledger import Delivery, Job, Ledger, State
-from email_processor.pipeline.limiter import Limiter
+from email_processor.pipeline.leases import LeaseKeeper, LeaseRules
+from email_processor.pipeline.ledger import Budget, Delivery, Job, Ledger, State
 from email_processor.pipeline.receiver import Receiver, ReceiveRules
-from email_processor.pipeline.storing import RetryPolicy, Storing
+from email_processor.pipeline.storing import StoreRules, Storing
 from email_processor.pipeline.uploader import Uploader, UploadRules
 from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import Archive, Clock, Inbox, Payloads, QueueGauge
 
 log = logging.getLogger(__name__)
 
-UPLOADS_AT_START = 8
-UPLOAD_BYTES_AT_ONCE = 8 * 1024 * 1024  # twice that is buffered; at 40 ms a PUT it is still 200 MiB a second
 LAST_POLL_SECONDS = 2.0
 
 
@@ -43,20 +40,22 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the pipeline runs: plain values from the settings. Times in seconds, sizes in bytes."""
+    """How the pipeline runs: the rules of every stage, and what the stages share. `grace` is in seconds."""
 
     receive: ReceiveRules
     upload: UploadRules
-    uploads: int
-    uploads_least: int
-    deletes: int
-    delete_linger: float
-    visibility_timeout: int
-    queue_timeout: float
-    in_flight_messages: int
-    in_flight_bytes: int
-    depth_interval: float
+    store: StoreRules
+    leases: LeaseRules
+    delete: DeleteRules
+    budget: Budget
+    timeouts: Timeouts
     grace: float
+    depth: DepthRules = field(default_factory=DepthRules)
+
+    @property
+    def patience(self) -> float:
+        """After how many seconds an operation is stuck, whatever it is: the longest timeout, twice."""
+        return 2 * max(self.receive.wait + self.timeouts.queue, self.timeouts.store)
 
 
 async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: asyncio.Event) -> int:
@@ -65,44 +64,28 @@ async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: 
     Returns how many messages were still in hand at the end: their leases run out and the queue hands them out again.
     """
     common = shared(plan, world, metrics, health)
-    jobs: asyncio.Queue[Job] = asyncio.Queue(plan.in_flight_messages)
-    receipts: asyncio.Queue[Delivery] = asyncio.Queue(plan.in_flight_messages)
-    limiter = Limiter(
-        world.clock,
-        metrics,
-        start=UPLOADS_AT_START,
-        least=plan.uploads_least,
-        most=plan.uploads,
-        most_bytes=UPLOAD_BYTES_AT_ONCE,
-    )
-    storing = Storing(common, world.archive, limiter, RetryPolicy())
+    jobs: asyncio.Queue[Job] = asyncio.Queue(plan.budget.max_messages)
+    receipts: asyncio.Queue[Delivery] = asyncio.Queue(plan.budget.max_messages)
 
     receiver = Receiver(common, world.inbox, jobs, plan.receive)
     uploader = Uploader(
         common,
-        storing,
+        Storing(common, world.archive, plan.store),
         world.payloads,
         jobs=jobs,
         receipts=receipts,
         rules=plan.upload,
     )
-    leases = LeaseKeeper(common, world.inbox, plan.visibility_timeout)
-    deleter = Deleter(
-        common,
-        world.inbox,
-        receipts,
-        renew_due=leases.renew_due,
-        linger=plan.delete_linger,
-        most_in_flight=plan.deletes,
-    )
+    leases = LeaseKeeper(common, world.inbox, plan.leases)
+    deleter = Deleter(common, world.inbox, receipts, renew_due=leases.renew_due, rules=plan.delete)
 
     async with asyncio.TaskGroup() as tasks:
         deleting = tasks.create_task(deleter.delete(), name="deleter")
         renewing = tasks.create_task(leases.keep(), name="leases")
-        uploading = [tasks.create_task(uploader.upload(), name=f"uploader-{n}") for n in range(plan.uploads)]
+        uploading = [tasks.create_task(uploader.upload(), name=f"uploader-{n}") for n in range(plan.store.most)]
         uploading.append(tasks.create_task(uploader.upload_offloaded(), name="uploader-offloaded"))
         receiving = [tasks.create_task(receiver.receive(n), name=f"receiver-{n}") for n in range(plan.receive.most)]
-        measuring = tasks.create_task(measure(common, world.queue, plan.depth_interval), name="depth")
+        measuring = tasks.create_task(measure(common, world.queue, plan.depth), name="depth")
 
         await stop.wait()
         health.drain()
@@ -130,12 +113,11 @@ def shared(plan: Plan, world: World, metrics: Metrics, health: Health) -> Common
     ledger = Ledger(
         world.clock,
         metrics,
-        max_messages=plan.in_flight_messages,
-        max_bytes=plan.in_flight_bytes,
+        plan.budget,
         batch=plan.receive.batch,
-        visibility_timeout=plan.visibility_timeout,
+        visibility_timeout=plan.leases.visibility_timeout,
     )
-    calls = Calls(metrics, health, queue_timeout=plan.queue_timeout, store_timeout=plan.upload.upload_timeout)
+    calls = Calls(metrics, health, plan.timeouts)
     circuit = Circuit(world.clock, metrics, health, new_backoff())
     return Common(world.clock, metrics, health, calls, ledger, circuit, new_backoff)
 

@@ -60,6 +60,20 @@ class RetryPolicy:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class StoreRules:
+    """How many objects are put at once, and what follows a failure.
+
+    The adaptive limit begins at `start` and finds its level up to `most`. Documents of more than `most_bytes` together
+    are not under way at once: the HTTP client buffers each of them once more.
+    """
+
+    most: int
+    start: int = 8
+    most_bytes: int = 8 * 1024 * 1024
+    retry: RetryPolicy = RetryPolicy()
+
+
 @dataclass(slots=True)
 class _Tally:
     """How many PUTs of all objects were stored and how many failed; throttled ones are neither."""
@@ -109,12 +123,14 @@ class _History:
 class Storing:
     """Puts objects: within the adaptive limit, as the circuit admits them, and again after a failure."""
 
-    def __init__(self, common: Common, archive: Archive, limiter: Limiter, policy: RetryPolicy) -> None:
-        """`policy` says what follows a failure."""
+    def __init__(self, common: Common, archive: Archive, rules: StoreRules) -> None:
+        """Nothing is under way."""
         self._common = common
         self._archive = archive
-        self._limiter = limiter
-        self._policy = policy
+        self._limiter = Limiter(
+            common.clock, common.metrics, start=rules.start, most=rules.most, most_bytes=rules.most_bytes
+        )
+        self._policy = rules.retry
         self._tally = _Tally()
 
     async def store(self, key: str, make_document: Callable[[], bytes], expected_bytes: int) -> Stored:

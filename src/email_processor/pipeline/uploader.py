@@ -40,17 +40,15 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class UploadRules:
-    """What an uploader needs to know of the settings. Times in seconds.
+    """What an uploader needs to know of the settings.
 
-    `upload_timeout` bounds one PUT. With `quarantine` off, what is not an email is left to the queue's dead-letter
-    policy.
+    With `quarantine` off, what is not an email is left to the queue's dead-letter policy.
     """
 
     key_prefix: str
     quarantine_prefix: str
     quarantine: bool
     version: str
-    upload_timeout: float
 
 
 class Uploader:
@@ -74,6 +72,7 @@ class Uploader:
         self._jobs = jobs
         self._receipts = receipts
         self._rules = rules
+        self._put_seconds = common.calls.seconds(Operation.PUT)
         # Payloads are outside the byte budget and may lie in a bucket that we cannot read: they have a queue and a
         # single worker of their own, so that one is in memory at a time and none of them holds up the emails.
         self._offloaded: asyncio.Queue[tuple[Job, Pointer]] = asyncio.Queue(jobs.maxsize)
@@ -85,7 +84,7 @@ class Uploader:
             try:
                 if job.delivery.state is State.ARCHIVED:
                     self._receipts.put_nowait(job.delivery)
-                elif self._common.ledger.may_start(job.delivery, self._rules.upload_timeout):
+                elif self._common.ledger.may_start(job.delivery, self._put_seconds):
                     job.delivery.state = State.STARTED
                     self._metrics.queued_seconds.observe(self._common.clock.monotonic() - job.delivery.received_at)
                     await self._settle(job, self._archive_body)

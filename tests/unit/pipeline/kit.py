@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry
 from email_processor.domain.errors import Cause, QueueFaultError, StoreFaultError
 from email_processor.domain.message import Message
 from email_processor.metrics import Metrics
-from email_processor.pipeline.calls import Calls
+from email_processor.pipeline.calls import Calls, Timeouts
 from email_processor.pipeline.circuit import Circuit
 from email_processor.pipeline.common import Common
 from email_processor.pipeline.health import Health
-from email_processor.pipeline.ledger import Delivery, Ledger
+from email_processor.pipeline.ledger import Budget, Delivery, Ledger
 from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import Clock
 
@@ -63,15 +63,9 @@ class Kit:
         """Fresh parts; must be called on a running loop."""
         clock, metrics = virtual_clock(), new_metrics()
         health = Health(clock, patience=60)
-        ledger = Ledger(
-            clock,
-            metrics,
-            max_messages=max_messages,
-            max_bytes=max_bytes,
-            batch=batch,
-            visibility_timeout=VISIBILITY_TIMEOUT,
-        )
-        calls = Calls(metrics, health, queue_timeout=8, store_timeout=15)
+        budget = Budget(max_messages=max_messages, max_bytes=max_bytes)
+        ledger = Ledger(clock, metrics, budget, batch=batch, visibility_timeout=VISIBILITY_TIMEOUT)
+        calls = Calls(metrics, health, Timeouts(queue=8, store=15))
         circuit = Circuit(clock, metrics, health, new_backoff())
         return cls(Common(clock, metrics, health, calls, ledger, circuit, new_backoff))
 

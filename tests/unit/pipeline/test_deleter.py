@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from email_processor.domain.errors import Cause
-from email_processor.pipeline.deleter import Deleter
-from email_processor.pipeline.leases import LeaseKeeper
+from email_processor.pipeline.deleter import Deleter, DeleteRules
+from email_processor.pipeline.leases import LeaseKeeper, LeaseRules
 from email_processor.pipeline.ledger import Delivery, State
 from tests.simulation.wire import CHANGE_VISIBILITY, DELETE, Entry, Fate, hung, partly, refused, slow
 from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, later, now
@@ -25,9 +25,8 @@ class Stage(VirtualAws):
             self.kit.common,
             self.inbox,
             self.receipts,
-            renew_due=LeaseKeeper(self.kit.common, self.inbox, VISIBILITY_TIMEOUT).renew_due,
-            linger=linger,
-            most_in_flight=most_in_flight,
+            renew_due=LeaseKeeper(self.kit.common, self.inbox, LeaseRules(VISIBILITY_TIMEOUT)).renew_due,
+            rules=DeleteRules(most_in_flight=most_in_flight, linger=linger),
         )
 
     def archived(self, count: int = 1) -> list[Delivery]:

@@ -3,7 +3,7 @@
 import asyncio
 
 from email_processor.domain.errors import Cause
-from email_processor.pipeline.leases import LeaseKeeper
+from email_processor.pipeline.leases import LeaseKeeper, LeaseRules
 from email_processor.pipeline.ledger import LEASE_MAX_SECONDS, Delivery
 from tests.simulation.wire import CHANGE_VISIBILITY, Entry, partly, refused, slow
 from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, later
@@ -19,7 +19,7 @@ class Stage(VirtualAws):
         super().__init__()
         self.kit = Kit.new()
         self.ledger = self.kit.common.ledger
-        self.leases = LeaseKeeper(self.kit.common, self.inbox, VISIBILITY_TIMEOUT)
+        self.leases = LeaseKeeper(self.kit.common, self.inbox, LeaseRules(VISIBILITY_TIMEOUT))
 
     @property
     def changes(self) -> list[Call]:

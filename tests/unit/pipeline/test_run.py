@@ -7,9 +7,14 @@ from dataclasses import replace
 import pytest
 
 from email_processor.domain.errors import Cause
+from email_processor.pipeline.calls import Timeouts
+from email_processor.pipeline.deleter import DeleteRules
 from email_processor.pipeline.health import Health
+from email_processor.pipeline.leases import LeaseRules
+from email_processor.pipeline.ledger import Budget
 from email_processor.pipeline.receiver import ReceiveRules
 from email_processor.pipeline.run import Plan, World, run
+from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
 from tests.simulation.wire import CHANGE_VISIBILITY, DELETE, PUT, QUEUE_STATE, RECEIVE, Fate, What, hung, refused, slow
 from tests.unit.pipeline.kit import highest, later, new_metrics, now, virtual_clock
@@ -17,16 +22,12 @@ from tests.unit.pipeline.virtual_aws import VirtualAws
 
 PLAN = Plan(
     receive=ReceiveRules(most=4, batch=10, wait=20, poll_interval=0),
-    upload=UploadRules("emails", "quarantine", quarantine=True, version="1.2.3", upload_timeout=15),
-    uploads=8,
-    uploads_least=1,
-    deletes=4,
-    delete_linger=0.2,
-    visibility_timeout=300,
-    queue_timeout=8,
-    in_flight_messages=1000,
-    in_flight_bytes=64 * 1024 * 1024,
-    depth_interval=30,
+    upload=UploadRules("emails", "quarantine", quarantine=True, version="1.2.3"),
+    store=StoreRules(most=8),
+    leases=LeaseRules(visibility_timeout=300),
+    delete=DeleteRules(most_in_flight=4),
+    budget=Budget(max_messages=1000, max_bytes=64 * 1024 * 1024),
+    timeouts=Timeouts(queue=8, store=15),
     grace=25,
 )
 
@@ -80,7 +81,7 @@ async def test_no_more_uploads_run_at_once_than_there_are_workers() -> None:
 
 async def test_receives_and_deletes_follow_the_uploads() -> None:
     """Full use of a store, then one that throttles above 50 a second, then full use: all three stages at one pace."""
-    pipeline = Pipeline(replace(PLAN, uploads=32))
+    pipeline = Pipeline(replace(PLAN, store=StoreRules(most=32)))
     pipeline.script.always(RECEIVE, slow(0.01))
     pipeline.script.always(DELETE, slow(0.01))
     taken: Counter[int] = Counter()

@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from email_processor.domain.errors import Cause, ObjectRefusedError
-from email_processor.pipeline.limiter import Limiter
-from email_processor.pipeline.storing import NO_EVIDENCE, Evidence, Next, RetryPolicy, Storing
+from email_processor.pipeline.storing import NO_EVIDENCE, Evidence, Next, RetryPolicy, StoreRules, Storing
 from email_processor.ports import Stored
 from tests.simulation.wire import PUT, Fate, refused
 from tests.unit.pipeline.kit import Kit
@@ -22,8 +21,7 @@ class Stage(VirtualAws):
         super().__init__()
         self.kit = Kit.new()
         self.script.always(PUT, lambda key: refused() if key == ("bad",) else Fate())
-        limiter = Limiter(self.kit.common.clock, self.kit.common.metrics, start=16, most=64, most_bytes=8 * 1024 * 1024)
-        self.storing = Storing(self.kit.common, self.store, limiter, RetryPolicy())
+        self.storing = Storing(self.kit.common, self.store, StoreRules(most=64))
 
     async def others(self) -> None:
         """Store another object every hundredth of a second."""

@@ -14,8 +14,7 @@ import pytest
 from email_processor.domain.errors import Cause, PayloadTooLargeError
 from email_processor.domain.message import Attribute, Message
 from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, Delivery, Job
-from email_processor.pipeline.limiter import Limiter
-from email_processor.pipeline.storing import RetryPolicy, Storing
+from email_processor.pipeline.storing import StoreRules, Storing
 from email_processor.pipeline.uploader import Uploader, UploadRules
 from tests.simulation.wire import FETCH, PUT, Fate, hung, lost, refused, slow
 from tests.unit.pipeline.kit import EMAIL, Kit, later
@@ -35,18 +34,16 @@ class Stage(VirtualAws):
         self.kit = Kit.new()
         self.jobs: asyncio.Queue[Job] = asyncio.Queue(1000)
         self.receipts: asyncio.Queue[Delivery] = asyncio.Queue(1000)
-        self.limiter = Limiter(
-            self.kit.common.clock, self.kit.common.metrics, start=16, most=64, most_bytes=8 * 1024 * 1024
-        )
+        self.storing = Storing(self.kit.common, self.store, StoreRules(most=64, start=16))
         self.kit.common.ledger.expect_redrive(max_receive_count)
         self.workers = workers
         self.uploader = Uploader(
             self.kit.common,
-            Storing(self.kit.common, self.store, self.limiter, RetryPolicy()),
+            self.storing,
             self.store,
             jobs=self.jobs,
             receipts=self.receipts,
-            rules=UploadRules("emails", "quarantine", quarantine, version="1.2.3", upload_timeout=15),
+            rules=UploadRules("emails", "quarantine", quarantine, version="1.2.3"),
         )
 
     def job(self, message_id: str = "m", body: bytes = EMAIL, receives: int = 1, **user: Attribute) -> Delivery:
@@ -220,7 +217,7 @@ async def test_throttling_lowers_the_number_of_uploads_and_fails_nothing() -> No
     stage.emails(16)
     async with stage.working():
         await asyncio.sleep(1.05)
-        assert 8 == stage.limiter.limit
+        assert 8 == stage.storing._limiter.limit
         assert not circuit.is_open
         assert circuit.is_trusted
         await stage.uploader.join()
@@ -236,7 +233,7 @@ async def test_what_an_outage_takes_is_no_latency() -> None:
     def succeed(started_at: float, size: int) -> None:
         heard.append(time() - started_at)
 
-    stage.limiter.succeed = succeed  # type: ignore[method-assign]
+    stage.storing._limiter.succeed = succeed  # type: ignore[method-assign]
     stage.emails(3)
     later(3600, stage.script.always, PUT, slow(2))
     await stage.until_done()

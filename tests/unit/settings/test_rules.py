@@ -28,12 +28,6 @@ BROKEN = [
         ),
     ),
     (
-        {"UPLOADS_MIN": "9", "UPLOADS_MAX": "8"},
-        "UPLOADS_MIN",
-        "1",
-        "is 9, but must be at most UPLOADS_MAX (8)",
-    ),
-    (
         {"IN_FLIGHT_MAX_BYTES": "10485759"},
         "IN_FLIGHT_MAX_BYTES",
         "50331648",
@@ -74,7 +68,6 @@ BROKEN = [
 KEPT = [
     {"VISIBILITY_TIMEOUT_SECONDS": "30", "SQS_WAIT_TIME_SECONDS": "20", "SQS_TIMEOUT_SECONDS": "9.9"},
     {"VISIBILITY_TIMEOUT_SECONDS": "30", "S3_TIMEOUT_SECONDS": "15", "SQS_TIMEOUT_SECONDS": "8"},
-    {"UPLOADS_MIN": "8", "UPLOADS_MAX": "8"},
     {"IN_FLIGHT_MAX_BYTES": "10485760"},
     {"IN_FLIGHT_MAX_BYTES": "1048576", "MAX_MESSAGES_PER_POLL": "1"},
     {"S3_KEY_PREFIX": "mail", "S3_QUARANTINE_PREFIX": "mail/quarantine"},

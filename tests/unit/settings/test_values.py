@@ -28,13 +28,10 @@ DEFAULTS = {
     "S3_KMS_KEY_ID": None,
     "PAYLOAD_MAX_BYTES": 16_777_216,
     "RECEIVERS_MAX": 4,
-    "UPLOADS_MIN": 1,
     "UPLOADS_MAX": 256,
     "DELETES_MAX": 4,
-    "DELETE_LINGER_SECONDS": 0.2,
     "IN_FLIGHT_MAX_MESSAGES": 1_000,
     "IN_FLIGHT_MAX_BYTES": 24 * 1024 * 1024,
-    "QUEUE_DEPTH_INTERVAL_SECONDS": 30,
     "SHUTDOWN_GRACE_SECONDS": 25,
     "POD_TERMINATION_GRACE_SECONDS": None,
     "HTTP_HOST": "0.0.0.0",
@@ -42,7 +39,6 @@ DEFAULTS = {
     "LOG_LEVEL": "INFO",
     "LOG_FORMAT": "auto",
     "LOG_FILE": None,
-    "LOG_SUMMARY_SECONDS": 60,
 }
 
 # name, least, most, a step outside, what is wanted
@@ -55,16 +51,12 @@ BOUNDS = [
     ("S3_TIMEOUT_SECONDS", "1", "300", "0.1", "a number from 1 to 300"),
     ("PAYLOAD_MAX_BYTES", "1048576", "1073741824", "1", "a whole number from 1048576 to 1073741824"),
     ("RECEIVERS_MAX", "1", "64", "1", "a whole number from 1 to 64"),
-    ("UPLOADS_MIN", "1", "1024", "1", "a whole number from 1 to 1024"),
     ("UPLOADS_MAX", "1", "1024", "1", "a whole number from 1 to 1024"),
     ("DELETES_MAX", "1", "64", "1", "a whole number from 1 to 64"),
-    ("DELETE_LINGER_SECONDS", "0", "10", "0.1", "a number from 0 to 10"),
     ("IN_FLIGHT_MAX_MESSAGES", "10", "100000", "1", "a whole number from 10 to 100000"),
     ("IN_FLIGHT_MAX_BYTES", "1048576", "8589934592", "1", "a whole number from 1048576 to 8589934592"),
-    ("QUEUE_DEPTH_INTERVAL_SECONDS", "1", "3600", "0.1", "a number from 1 to 3600"),
     ("SHUTDOWN_GRACE_SECONDS", "1", "3600", "0.1", "a number from 1 to 3600"),
     ("HTTP_PORT", "0", "65535", "1", "a whole number from 0 to 65535"),
-    ("LOG_SUMMARY_SECONDS", "1", "86400", "0.1", "a number from 1 to 86400"),
 ]
 WHOLE = [name for name, *_, wanted in BOUNDS if "whole" in wanted]
 
