@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.subjects import NODE_MODULES
 
-PACKAGES = ("email-processor", "aioboto3", "aiobotocore", "aiohttp", "boto3", "obstore", "orjson", "uvloop")
+PACKAGES = ("email-processor", "aioboto3", "aiobotocore", "aiohttp", "boto3", "orjson", "uvloop")
 NODE_PACKAGES = ("sqs-consumer", "@aws-sdk/client-sqs", "@aws-sdk/client-s3")
 
 

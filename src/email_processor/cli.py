@@ -190,7 +190,10 @@ def _without_authorities() -> "Iterator[None]":
 
 
 def _leave(code: int) -> NoReturn:
-    """End without tearing the interpreter down: obstore's threads may still want it, and crash if it goes first."""
+    """End without tearing the interpreter down.
+
+    Threads that nothing can interrupt may still be at work: looking up a name, or writing for a slow reader.
+    """
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -50,7 +50,9 @@ async def serve(settings: Settings) -> int:
     with stop_on_signal(stop):
         async with (
             serving(settings.http_host, settings.http_port, health.alive, health.ready, registry) as port,
-            connect(queue_options(settings), store_options(settings), settings.payload_max_bytes) as aws,
+            connect(
+                settings.aws_client, queue_options(settings), store_options(settings), settings.payload_max_bytes
+            ) as aws,
             asyncio.TaskGroup() as tasks,
         ):
             metrics.credentials_expiry.set_function(lambda: aws.credentials.until)
@@ -118,7 +120,6 @@ def plan_of(settings: Settings) -> Plan:
 def queue_options(settings: Settings) -> QueueOptions:
     """The queue's part of the settings."""
     return QueueOptions(
-        client=settings.sqs_client,
         url=settings.sqs_queue_url,
         visibility_timeout=settings.visibility_timeout_seconds,
         wait=settings.sqs_wait_time_seconds,
@@ -130,12 +131,12 @@ def queue_options(settings: Settings) -> QueueOptions:
 def store_options(settings: Settings) -> StoreOptions:
     """The bucket's part of the settings."""
     return StoreOptions(
-        client=settings.s3_client,
         bucket=settings.s3_bucket_name,
         region=settings.aws_region,
         sse=settings.s3_sse,
         kms_key_id=settings.s3_kms_key_id,
         conditional=settings.s3_conditional_writes,
         timeout=settings.s3_timeout_seconds,
+        connections=settings.uploads_max,
         user_agent=f"email-processor/{__version__}",
     )

@@ -143,6 +143,12 @@ class Settings(BaseSettings):
         "43200 at most.",
         examples=["300"],
     )
+    aws_client: Literal["signed", "sdk"] = Field(
+        "signed",
+        description="How SQS and S3 are called: `signed` signs and sends the requests itself, for a fraction of the "
+        "CPU; `sdk` goes through the AWS SDK's clients, as requests to a proxy always do.",
+        examples=["signed"],
+    )
     sqs_wait_time_seconds: int = Field(
         20, ge=0, le=20, description="Seconds of a receive's long poll; SQS allows 0 to 20.", examples=["20"]
     )
@@ -153,20 +159,8 @@ class Settings(BaseSettings):
         description="Most seconds to wait for an answer of SQS, on top of the long poll.",
         examples=["8"],
     )
-    sqs_client: Literal["signed", "aioboto3"] = Field(
-        "signed",
-        description="How SQS is called: `signed` signs and sends the requests itself, for a fraction of the CPU; "
-        "`aioboto3` goes through the AWS SDK's client, as behind a proxy both do.",
-        examples=["signed"],
-    )
     s3_timeout_seconds: float = Field(
         15, ge=1, le=300, description="Most seconds to wait for one PUT or GET of S3.", examples=["15"]
-    )
-    s3_client: Literal["signed", "obstore"] = Field(
-        "signed",
-        description="How objects are put: `signed` signs and sends the requests itself, without threads; `obstore` "
-        "uses that library, as behind a proxy both do.",
-        examples=["signed"],
     )
     s3_key_prefix: Annotated[str, AfterValidator(_prefix)] = Field(
         "emails", description="Prefix of the archived emails' keys.", examples=["emails"]

@@ -86,7 +86,7 @@ def test_the_first_receive_is_made_at_once(one_site: Site) -> None:
 
 
 def test_a_start_loads_only_what_every_start_needs(one_site: Site) -> None:
-    """Not what another `S3_CLIENT`, a terminal, other commands or transfers of files need."""
+    """Not what a terminal, other commands or transfers of files need."""
     with one_site.service(PYTHONPROFILEIMPORTTIME="1") as service:
         service.wait_for("started")
         assert service.stop() == 0
@@ -96,7 +96,6 @@ def test_a_start_loads_only_what_every_start_needs(one_site: Site) -> None:
         "email_processor.tools.demo",
         "email_processor.tools.check",
         "moto",
-        "obstore",
         "rich",
         "s3transfer",
         "structlog",

@@ -144,3 +144,25 @@ def test_after_a_kill_nothing_is_lost_and_nothing_is_there_twice(site: Site) -> 
             site.queue.wait_until_empty()
     assert site.bucket.message_ids() == sorted(sent)
     assert {key: site.bucket.read(key) for key in before} == before
+
+
+A_SILENT_DNS_SERVER = """
+import socket, sys, time
+ask = socket.getaddrinfo
+def silence(host, *rest, **more):
+    if host == "silent.test":
+        print("looking up", file=sys.stderr, flush=True)
+        time.sleep(600)
+    return ask(host, *rest, **more)
+socket.getaddrinfo = silence
+"""
+
+
+def test_a_stop_does_not_wait_for_a_dns_server_that_is_silent(one_site: Site) -> None:
+    """A lookup cannot be interrupted; the process leaves all the same, with its last line logged."""
+    (one_site.directory / "sitecustomize.py").write_text(A_SILENT_DNS_SERVER)
+    where = str(one_site.directory)
+    with one_site.service(AWS_ENDPOINT_URL_SQS="http://silent.test", PYTHONPATH=where) as service:
+        service.wait_for_line("looking up")
+        assert service.stop() == 0
+        assert service.events[-1]["event"] == "stopped"

@@ -27,7 +27,7 @@ async def fake() -> AsyncIterator[Fake]:
 
 @pytest.fixture(params=CLIENTS)
 def client(request: pytest.FixtureRequest) -> str:
-    """Our own clients, and those of the libraries."""
+    """Requests that are signed here, and those of the SDK."""
     return str(request.param)
 
 

@@ -9,18 +9,18 @@ from email_processor.aws.archive import StoreOptions
 from email_processor.aws.connect import Aws, QueueOptions, connect
 from tests.support.emulators import REGION, aws_environment
 
-CLIENTS = {"signed": ("signed", "signed"), "libraries": ("aioboto3", "obstore")}  # those of SQS and of S3
+CLIENTS = ("signed", "sdk")
 QUEUE = QueueOptions(
-    client="signed", url="http://127.0.0.1/123456789012/emails", visibility_timeout=30, wait=0, timeout=1, connections=8
+    url="http://127.0.0.1/123456789012/emails", visibility_timeout=30, wait=0, timeout=1, connections=8
 )
 STORE = StoreOptions(
-    client="signed",
     bucket="archive",
     region=REGION,
     sse="none",
     kms_key_id=None,
     conditional=True,
     timeout=1,
+    connections=8,
     user_agent="email-processor/test",
 )
 PAYLOAD_MAX = 1000
@@ -40,10 +40,10 @@ def opened(
     timeout: float = 1,
     **store: object,
 ) -> AbstractAsyncContextManager[Aws]:
-    """The ports; `client` is the kind of the clients behind them, `store` changes options of the bucket."""
-    of_queue, of_store = CLIENTS[client]
+    """The ports; `client` says who makes their requests, `store` changes options of the bucket."""
     return connect(
-        replace(QUEUE, client=of_queue, url=queue_url, visibility_timeout=visibility_timeout, timeout=timeout),
-        replace(STORE, client=of_store, timeout=timeout, **store),  # type: ignore[arg-type]
+        client,
+        replace(QUEUE, url=queue_url, visibility_timeout=visibility_timeout, timeout=timeout),
+        replace(STORE, timeout=timeout, **store),  # type: ignore[arg-type]
         PAYLOAD_MAX,
     )

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from unittest import mock
 
@@ -11,16 +10,15 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
-from email_processor.aws.archive import SignedArchive
-from email_processor.aws.connect import Aws, connect
+from email_processor.aws.archive import SdkArchive, SignedArchive
+from email_processor.aws.connect import Aws
 from email_processor.aws.credentials import Credentials
 from email_processor.aws.http_client import HttpClient
-from email_processor.aws.obstore_archive import ObstoreArchive
 from email_processor.aws.signed import Endpoint, SignedSqs
 from email_processor.aws.sigv4 import Signer
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.ports import Stored
-from tests.integration.opening import PAYLOAD_MAX, QUEUE, STORE, opened, point_at
+from tests.integration.opening import CLIENTS, opened, point_at
 from tests.support.emulators import ACCESS_KEY, REGION, SECRET_KEY
 from tests.support.scripted_server import STORED, Asked, Fake, Reply, sqs
 
@@ -130,7 +128,7 @@ async def test_both_protocols_of_errors_are_asked_for(aws: Aws, fake: Fake) -> N
     assert json.loads(fake.asked[0].body)["MaxNumberOfMessages"] == 10
 
 
-async def test_behind_a_proxy_the_libraries_do_the_work(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_behind_a_proxy_the_sdk_does_the_work(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both halves go through it, with requests for the server behind it."""
     point_at("http://aws.test", monkeypatch)
     monkeypatch.setenv("HTTP_PROXY", fake.url)
@@ -166,14 +164,8 @@ async def test_connections_are_kept(fake: Fake, monkeypatch: pytest.MonkeyPatch)
     assert fake.connections == 2
 
 
-@pytest.mark.parametrize("queue_client", ["signed", "aioboto3"])
-@pytest.mark.parametrize("store_client", ["signed", "obstore"])
-async def test_each_half_has_a_fallback(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch, queue_client: str, store_client: str
-) -> None:
-    """The SDK's client for SQS and obstore for S3, one without the other."""
-    point_at(fake.url, monkeypatch)
-    async with connect(replace(QUEUE, client=queue_client), replace(STORE, client=store_client), PAYLOAD_MAX) as aws:
-        assert isinstance(aws.inbox._client, SignedSqs) is (queue_client == "signed")
-        assert isinstance(aws.archive, SignedArchive) is (store_client == "signed")
-        assert isinstance(aws.archive, ObstoreArchive) is (store_client == "obstore")
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_one_setting_chooses_the_client_of_both_halves(aws: Aws, client: str) -> None:
+    """SQS and S3 are called by requests that are signed here, or both by the SDK."""
+    assert isinstance(aws.inbox._client, SignedSqs) is (client == "signed")
+    assert isinstance(aws.archive, SignedArchive if client == "signed" else SdkArchive)

@@ -1,1 +1,1 @@
-"""The only room that knows AWS: requests signed here or sent by aioboto3 and obstore, to where the SDK sends them."""
+"""The only room that knows AWS: requests signed here or sent by the SDK, to where the SDK sends them."""

@@ -1,16 +1,18 @@
-"""The bucket: a PUT that is signed here and put on the wire; reading through aioboto3."""
+"""The bucket: a PUT that is signed here and put on the wire, or made by the SDK; reading through the SDK."""
 
 import hashlib
 import re
 from base64 import b64encode
 from dataclasses import dataclass
+from html import unescape
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from botocore.exceptions import ClientError
+from botocore.handlers import add_expect_header
 
-from email_processor.aws.faults import OBJECT_REFUSED, cause_of, explain, fix_for
+from email_processor.aws.faults import OBJECT_REFUSED, explain, explain_refusal
 from email_processor.aws.http_client import Answer
 from email_processor.aws.signed import REFUSALS, Endpoint
 from email_processor.domain.email import Pointer
@@ -26,25 +28,30 @@ from email_processor.ports import Stored
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
-CONNECT_TIMEOUT_SECONDS = 5.0
-
 _CODE = re.compile(rb"<Code>\s*([A-Za-z0-9._:-]{1,128})\s*</Code>")
+_MESSAGE = re.compile(rb"<Message>\s*([^<]*)")
+
+
+def _first(pattern: re.Pattern[bytes], body: bytes) -> str:
+    found = pattern.search(body)
+    return found[1].decode(errors="replace") if found else ""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
     """How objects are written.
 
-    `client` is `signed` or `obstore`; `sse` is `none`, `AES256` or `aws:kms`; `timeout` is seconds for one PUT.
+    `sse` is `none`, `AES256` or `aws:kms`; `timeout` is seconds for one PUT; `connections` are as many as there can be
+    PUTs at once.
     """
 
-    client: str
     bucket: str
     region: str
     sse: str
     kms_key_id: str | None
     conditional: bool
     timeout: float
+    connections: int
     user_agent: str
 
 
@@ -61,7 +68,7 @@ def put_headers(options: StoreOptions) -> dict[str, str]:
 
 
 class SignedArchive:
-    """An S3 bucket as `Archive`."""
+    """An S3 bucket as `Archive`, by requests that are signed and sent without the SDK's machinery."""
 
     def __init__(self, options: StoreOptions, endpoint: Endpoint, path: str) -> None:
         """`path` is what stands before the key in the path of a request, `/` at its end."""
@@ -93,15 +100,61 @@ class SignedArchive:
     def _fault(self, key: str, answer: Answer) -> StoreFaultError | ObjectRefusedError:
         if answer.status < REFUSALS:
             return StoreFaultError(Cause.SERVER, f"{self._what(key)} an answer that is not S3's")
-        found = _CODE.search(answer.body)
-        code = found[1].decode() if found else ""
+        code, message = _first(_CODE, answer.body), unescape(_first(_MESSAGE, answer.body))
         if code in OBJECT_REFUSED:
             return ObjectRefusedError(f"{self._what(key)} {code}")
-        cause = cause_of((code,) if code else (), answer.status)
-        return StoreFaultError(cause, f"{self._what(key)} {answer.status} {code}".rstrip(), fix=fix_for(cause))
+        cause, detail, fix = explain_refusal((code,) if code else (), answer.status, message)
+        return StoreFaultError(cause, f"{self._what(key)} {detail}", fix=fix, code=code or str(answer.status))
 
     def _what(self, key: str) -> str:
         return f"PutObject s3://{self._bucket}/{key}:"
+
+
+class SdkArchive:
+    """An S3 bucket as `Archive`, by the SDK's client: it costs more CPU, but knows proxies."""
+
+    def __init__(self, options: StoreOptions, client: "S3Client") -> None:
+        """The same headers as `SignedArchive` sends, in the SDK's terms."""
+        self._client = client
+        self._bucket = options.bucket
+        self._is_conditional = options.conditional
+        # Objects are small: to wait for the server's word before each body would double the time of a PUT.
+        client.meta.events.unregister("before-call.s3", add_expect_header)
+        client.meta.events.register("before-call.s3.PutObject", _follow_no_redirect)
+        self._options: dict[str, Any] = {"Bucket": options.bucket, "ContentType": "application/json"}
+        if options.conditional:
+            self._options["IfNoneMatch"] = "*"
+        if options.sse != "none":
+            self._options["ServerSideEncryption"] = options.sse
+        if options.kms_key_id is not None:
+            self._options["SSEKMSKeyId"] = options.kms_key_id
+
+    async def put(self, key: str, document: bytes) -> Stored:
+        """Store `document` unless `key` is there already."""
+        what = f"PutObject s3://{self._bucket}/{key}:"
+        # Given as a value, the checksum is sent as a header. Left to the SDK, it would follow the body when the
+        # connection is encrypted, in an encoding that not every store can read.
+        checksum = b64encode(hashlib.sha256(document).digest()).decode()
+        try:
+            answer = await self._client.put_object(**self._options, Key=key, Body=document, ChecksumSHA256=checksum)
+        except Exception as error:
+            facts: Any = error.response if isinstance(error, ClientError) else {}
+            status = facts.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            if status == HTTPStatus.PRECONDITION_FAILED and self._is_conditional:
+                return Stored.ALREADY_THERE
+            code = facts.get("Error", {}).get("Code")
+            if code in OBJECT_REFUSED:
+                raise ObjectRefusedError(f"{what} {code}") from error
+            cause, detail, fix = explain(error)
+            raise StoreFaultError(cause, f"{what} {detail}", fix=fix) from error
+        if "ETag" not in answer:
+            raise StoreFaultError(Cause.SERVER, f"{what} an answer that is not S3's")
+        return Stored.CREATED
+
+
+def _follow_no_redirect(context: Any, **_: object) -> None:  # noqa: ANN401 - botocore's facts of one request
+    """Let a redirect be the fault that it is: to follow it, the SDK would ask for the bucket's region at every PUT."""
+    context["s3_redirect"]["redirected"] = True
 
 
 class S3Payloads:

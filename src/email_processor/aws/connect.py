@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import get_cert_path
 
-from email_processor.aws.archive import CONNECT_TIMEOUT_SECONDS, S3Payloads, SignedArchive, StoreOptions
+from email_processor.aws.archive import S3Payloads, SdkArchive, SignedArchive, StoreOptions
 from email_processor.aws.credential_process import credential_chain
 from email_processor.aws.credentials import PATIENCE_SECONDS, REFUSED, Credentials, Source
 from email_processor.aws.endpoints import bucket_address, is_behind_proxy, queue_address
@@ -30,17 +29,14 @@ from email_processor.ports import Archive, Clock
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
 
+CONNECT_TIMEOUT_SECONDS = 5.0
 SPARE_CONNECTIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """How the queue is read. Times in seconds; `timeout` is that of an answer, on top of the long poll's `wait`.
+    """How the queue is read. Times in seconds; `timeout` is that of an answer, on top of the long poll's `wait`."""
 
-    `client` is `signed` or `aioboto3`.
-    """
-
-    client: str
     url: str
     visibility_timeout: int
     wait: int
@@ -106,15 +102,18 @@ def client_config(user_agent: str, *, timeout: float, connections: int = 10, **m
 
 
 @asynccontextmanager
-async def connect(queue: QueueOptions, store: StoreOptions, payload_max_bytes: int) -> AsyncIterator[Aws]:
+async def connect(client: str, queue: QueueOptions, store: StoreOptions, payload_max_bytes: int) -> AsyncIterator[Aws]:
     """Open everything for as long as the context lasts. Nothing is sent: it works without AWS in reach.
+
+    `client` is `signed` or `sdk`: whether requests are signed and sent here, or by the SDK's clients. Requests that
+    have to go through a proxy are the SDK's in any case.
 
     Raises:
         StartError: the AWS configuration itself is wrong (an unknown profile, a CA bundle that is not there).
     """
     async with AsyncExitStack() as stack:
         with usable_configuration():
-            aws = await _open(stack, queue, store, payload_max_bytes)
+            aws = await _open(stack, client, queue, store, payload_max_bytes)
         yield aws
 
 
@@ -134,7 +133,9 @@ def usable_configuration() -> Iterator[None]:
         ) from error
 
 
-async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions, payload_max_bytes: int) -> Aws:
+async def _open(
+    stack: AsyncExitStack, client: str, queue: QueueOptions, store: StoreOptions, payload_max_bytes: int
+) -> Aws:
     resolver = Resolver()
     # Half of what a request may take: it fails for want of credentials, and is not held to be the network's.
     patience = min(queue.timeout, store.timeout) / 2
@@ -144,11 +145,14 @@ async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions,
     timeout = queue.wait + queue.timeout
     sqs_config = client_config(store.user_agent, timeout=timeout, connections=queue.connections + SPARE_CONNECTIONS)
     sqs = await stack.enter_async_context(session.client("sqs", config=sqs_config))
-    s3 = await stack.enter_async_context(
-        session.client("s3", config=client_config(store.user_agent, timeout=store.timeout))
+    s3_config = client_config(
+        store.user_agent, timeout=store.timeout, connections=store.connections + SPARE_CONNECTIONS
     )
+    s3 = await stack.enter_async_context(session.client("s3", config=s3_config))
 
     trusted = cache(trust_of)  # reading the authorities takes 30 ms of CPU
+    if ca_file(session):
+        trusted(session)  # a file that cannot be used is told now: the SDK would only find out at its first request
 
     def endpoint(url: str, service: str, region: str, timeout: float) -> Endpoint:
         tls = trusted(session) if url.startswith("https:") else None
@@ -157,23 +161,16 @@ async def _open(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions,
         stack.callback(http.close)
         return Endpoint(url, Signer(service, region), credentials, http, store.user_agent)
 
-    # `signed` speaks no proxy's language: behind one, the libraries do the work.
     calls: SQSClient | SignedSqs = sqs
     queue_url, queue_region = await queue_address(sqs, queue.url)
-    if queue.client == "signed" and not is_behind_proxy(queue_url):
+    if client == "signed" and not is_behind_proxy(queue_url):
         calls = SignedSqs(endpoint(queue_url, "sqs", queue_region, timeout), urlsplit(queue_url).path or "/")
 
-    archive: Archive
+    archive: Archive = SdkArchive(store, s3)
     base, is_virtual_hosted = await bucket_address(s3, store.bucket)
-    if store.client == "signed" and not is_behind_proxy(base):
+    if client == "signed" and not is_behind_proxy(base):
         path = urlsplit(base).path + ("/" if is_virtual_hosted else f"/{store.bucket}/")
         archive = SignedArchive(store, endpoint(base, "s3", store.region, store.timeout), path)
-    else:
-        from email_processor.aws.obstore_archive import open_obstore  # noqa: PLC0415 - 20 MiB, for those who use it
-
-        archive = await open_obstore(
-            store, credentials, endpoint=base, is_virtual_hosted=is_virtual_hosted, ca_bundle=ca_bundle(session)
-        )
     return Aws(
         SqsInbox(calls, queue.url, queue.visibility_timeout), archive, S3Payloads(s3, payload_max_bytes), credentials
     )
@@ -184,13 +181,7 @@ def trust_of(session: aioboto3.Session) -> Trust:
     return Trust(ca_file(session) or str(get_cert_path(verify=True)))
 
 
-def ca_bundle(session: aioboto3.Session) -> bytes | None:
-    """The certificates that the AWS SDK is told to trust, if it is told any."""
-    path = ca_file(session)
-    return Path(path).read_bytes() if path else None
-
-
 def ca_file(session: aioboto3.Session) -> str | None:
-    """The file that they are in: AWS_CA_BUNDLE, or `ca_bundle` in the AWS config file."""
+    """The file of the certificates that the AWS SDK is told to trust: AWS_CA_BUNDLE, or `ca_bundle` in its config."""
     path: str | None = session._session.get_config_variable("ca_bundle")  # noqa: SLF001 - aioboto3 hands its botocore session out no other way
     return path

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import (
@@ -18,9 +17,10 @@ from botocore.exceptions import (
 from email_processor.aws.faults import explain
 from email_processor.ports import Clock
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from datetime import datetime
 
-ASK_AGAIN = timedelta(seconds=60)
+log = logging.getLogger(__name__)
 
 AHEAD_SECONDS = 900.0  # before their end from which on new ones are looked for, as in every AWS SDK
 LOOK_SECONDS = 60.0  # that one look may take, as botocore allows its own requests
@@ -225,31 +225,3 @@ class Credentials:
         named = CredentialRetrievalError(provider=self.provider, error_msg=text)
         named.__cause__ = error
         return named
-
-
-class StoreCredentials:
-    """The same credentials in obstore's terms."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        """Ask `credentials`."""
-        self._credentials = credentials
-        self.error: Exception | None = None
-
-    async def __call__(self) -> dict[str, object]:
-        """What obstore signs with.
-
-        The early expiry makes obstore ask again (at most ten times a second), so that a rotation is never missed. The
-        error is kept because obstore passes on only its text.
-        """
-        try:
-            frozen = await self._credentials.get_frozen_credentials()
-        except Exception as error:
-            self.error = error
-            raise
-        self.error = None
-        return {
-            "access_key_id": frozen.access_key,
-            "secret_access_key": frozen.secret_key,
-            "token": frozen.token,
-            "expires_at": datetime.now(UTC) + ASK_AGAIN,
-        }

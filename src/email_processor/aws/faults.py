@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import ssl
 
 from aiohttp import ClientError as HttpError
@@ -96,6 +97,7 @@ _CODES: dict[Cause, tuple[str, ...]] = {
     ),
     Cause.CONFIGURATION: ("NotImplemented",),  # a header, by a store that is not quite S3
 }
+_KEY_ID = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b")
 _CAUSE_OF = {code: cause for cause, codes in _CODES.items() for code in codes}
 
 # What S3 says of one object only: another try, or another bucket policy, will not change it.
@@ -171,13 +173,18 @@ def explain(error: Exception) -> tuple[Cause, str, str]:
         facts = error.response.get("Error", {})
         codes = tuple(str(code) for code in (facts.get("Code"), facts.get("QueryErrorCode")) if code)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        # one line of it: to a wrong signature SQS adds the request that it expected, security token included
-        message = str(facts.get("Message", "")).split("\n", 1)[0]
-        cause = cause_of(codes, status, message)
-        return cause, f"{codes[0] if codes else status}: {message[:DETAIL_MAX]}", fix_for(cause)
+        return explain_refusal(codes, status, str(facts.get("Message", "")))
     cause = _cause_of_local(error)
     fix = TLS_FIX if _is_tls(error) else SSO_FIX if isinstance(error, SSO_ERRORS) else fix_for(cause)
     return cause, f"{type(error).__name__}: {str(error)[:DETAIL_MAX]}", fix
+
+
+def explain_refusal(codes: tuple[str, ...], status: int | None, message: str) -> tuple[Cause, str, str]:
+    """Cause, detail and fix of an answer that is an error: its code in every spelling, its status, what it says."""
+    # one line of it: to a wrong signature SQS adds the request that it expected, security token included
+    said = _KEY_ID.sub("(a key id)", message.split("\n", 1)[0])[:DETAIL_MAX]
+    cause = cause_of(codes, status, said)
+    return cause, f"{codes[0] if codes else status}: {said}".removesuffix(": "), fix_for(cause)
 
 
 def _is_tls(error: Exception) -> bool:

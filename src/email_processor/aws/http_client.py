@@ -1,8 +1,7 @@
 """HTTP/1.1 to one server, with little between a request and its socket.
 
-It runs on the event loop's own thread: obstore's hand over to each other and to it, several times a PUT. In one run, a
-message of 4 KiB cost 214 us of CPU with this and 257 with obstore. There are connections that are kept, TLS and
-deadlines; no proxies, no redirects, no retries.
+It runs on the event loop's own thread. There are connections that are kept, TLS and deadlines; no proxies, no
+redirects, no retries.
 """
 
 import asyncio

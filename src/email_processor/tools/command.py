@@ -57,8 +57,8 @@ def run_command(
 def run_coroutine(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` on an event loop of its own, with logging off: a command says what its reader has to know."""
     logging.disable(logging.CRITICAL)
-    runner = asyncio.Runner(loop_factory=loop_factory())  # not closed: that would wait for DNS servers that are silent
-    return runner.run(work)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(work)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from email_processor.tools.check.inspect.identity import Identity, IdentityFacts
 from email_processor.tools.check.inspect.key import KeyFacts, inspect_key
 from email_processor.tools.check.inspect.queue import QueueFacts, inspect_queue
 
-FOR_AWS = frozenset({"AWS_REGION"})
+FOR_AWS = frozenset({"AWS_CLIENT", "AWS_REGION"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ async def examine(ask: Asker, settings: Settings, problems: Sequence[Problem], *
     async with AsyncExitStack() as stack:
         # a visibility timeout of 0: should a message be received, it is given back by that
         queue_plan = replace(queue_options(settings), visibility_timeout=0)
-        opened = await ask(open_aws(stack, queue_plan, store_options(settings)))
+        opened = await ask(open_aws(stack, settings.aws_client, queue_plan, store_options(settings)))
         if isinstance(opened, Failure):
             no = Unasked("a usable AWS configuration")
             return AwsFacts(settings, opened, no, no, no, no, no)

@@ -82,7 +82,7 @@ async def test_receive(queue: Queue) -> None:
 
 async def test_client_of_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check asks through the client that the service uses, whichever it is."""
-    monkeypatch.setenv("SQS_CLIENT", "aioboto3")
+    monkeypatch.setenv("AWS_CLIENT", "sdk")
 
     assert {} == bad(await look(write=True))
 

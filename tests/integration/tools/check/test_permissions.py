@@ -67,10 +67,10 @@ async def test_one_denial(permitted: PermittedAws, operation: str, code: str, st
     assert "is not authorized to perform" in error_of(report, code)
 
 
-@pytest.mark.parametrize("client", ["signed", "aioboto3"])
+@pytest.mark.parametrize("client", ["signed", "sdk"])
 async def test_receive_is_denied(permitted: PermittedAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --write a denied receive is found, through either client."""
-    monkeypatch.setenv("SQS_CLIENT", client)
+    monkeypatch.setenv("AWS_CLIENT", client)
     permitted.deny("ReceiveMessage")
 
     assert {"EP305": "failed"} == bad(await look(write=True))

@@ -279,7 +279,7 @@ def test_denied_with_a_key() -> None:
 
 def test_store_without_conditional_writes() -> None:
     """A store that says it lacks them has a setting for it."""
-    fault = Failure(Cause.SERVER, "PutObject s3://archive/k: 501 NotImplemented", "")
+    fault = Failure(Cause.CONFIGURATION, "PutObject s3://archive/k: NotImplemented: No.", "", "NotImplemented")
 
     assert "S3_CONDITIONAL_WRITES=false" in found("EP408", bucket(written=Written(KEY, fault, NO, NO))).fix
 

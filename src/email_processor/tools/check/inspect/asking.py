@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from email_processor import __version__
 from email_processor.aws.archive import StoreOptions
-from email_processor.aws.connect import Aws, QueueOptions, ca_bundle, client_config, connect, open_session
+from email_processor.aws.connect import Aws, QueueOptions, client_config, connect, open_session
 from email_processor.aws.credentials import Credentials
 from email_processor.aws.faults import explain, fix_for
 from email_processor.domain.errors import Cause, ServiceFaultError, StartError
@@ -57,7 +57,7 @@ class Failure:
         reason = error.__cause__ if isinstance(error.__cause__, ClientError | BotoCoreError) else error
         code = str(reason.response.get("Error", {}).get("Code", "")) if isinstance(reason, ClientError) else ""
         if isinstance(reason, ServiceFaultError):
-            return cls(reason.cause, reason.detail, reason.fix, code)
+            return cls(reason.cause, reason.detail, reason.fix, reason.code)
         cause, error_text, fix = explain(reason)
         return cls(cause, error_text.rstrip(": "), fix, code)
 
@@ -154,17 +154,13 @@ class Opened:
     ports: Aws
 
 
-async def open_aws(stack: AsyncExitStack, queue: QueueOptions, store: StoreOptions) -> Opened:
+async def open_aws(stack: AsyncExitStack, client: str, queue: QueueOptions, store: StoreOptions) -> Opened:
     """Open it for as long as `stack` lasts. Nothing is sent.
 
     Raises:
         StartError: nothing works with this AWS configuration.
     """
-    ports = await stack.enter_async_context(connect(queue, store, PAYLOAD_MAX_BYTES))
+    ports = await stack.enter_async_context(connect(client, queue, store, PAYLOAD_MAX_BYTES))
     session, credentials = open_session(store.region)
     stack.push_async_callback(credentials.close)
-    try:
-        ca_bundle(session)
-    except OSError as error:
-        raise StartError(f"The CA bundle cannot be read: {error}.", fix="Correct AWS_CA_BUNDLE.") from error
     return Opened(session, credentials, ports)

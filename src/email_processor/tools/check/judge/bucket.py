@@ -174,7 +174,7 @@ def _not_stored(facts: AwsFacts, bucket: BucketFacts, answer: Failure) -> Findin
         fix = allow("s3:PutObject", where, fault, facts.identity)
         if settings.s3_sse == "aws:kms":
             fix += "\nIf that is allowed already, it is the KMS key: kms:GenerateDataKey and kms:Decrypt."
-    elif "501" in fault.error and settings.s3_conditional_writes:
+    elif fault.code in {"501", "NotImplemented"} and settings.s3_conditional_writes:
         fix = "If this store knows no conditional writes:\nS3_CONDITIONAL_WRITES=false"
     elif _default_retention(bucket) is not None:
         fix = "Take the default retention off the bucket: with it, S3 refuses PUTs without a checksum."
