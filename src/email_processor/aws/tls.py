@@ -22,7 +22,7 @@ from botocore.httpsession import get_cert_path
 from email_processor.aws.resolver import Resolver
 
 
-class _File:
+class _BundleFile:
     """A file that may become another one."""
 
     def __init__(self, path: str) -> None:
@@ -52,7 +52,7 @@ class Trust:
             OSError: it cannot be read, or holds no certificate.
         """
         self._path = authorities
-        self._file = _File(authorities)
+        self._file = _BundleFile(authorities)
         self.context = self._read()
 
     def is_other_than(self, used: ssl.SSLContext) -> bool:
@@ -81,7 +81,7 @@ class VerifyingHttp(AIOHTTPSession):
         """Beside `resolver`, options are aiobotocore's."""
         super().__init__(**options)
         self._connector_args: dict[str, Any] = {**self._connector_args, "resolver": resolver}
-        self._authorities = _File(get_cert_path(options.get("verify", True)) or "")
+        self._authorities = _BundleFile(get_cert_path(options.get("verify", True)) or "")
 
     async def send(self, request: Any) -> Any:  # noqa: ANN401 - botocore's
         """Send a request; once more if its server was not trusted and there are other authorities by now."""
