@@ -1,5 +1,6 @@
 """Sending samples: against two implementations of SQS, and against one that refuses."""
 
+import asyncio
 import os
 import pty
 import re
@@ -34,7 +35,7 @@ QUEUE_URL = "http://127.0.0.1/123456789012/emails"
 
 @dataclass(frozen=True)
 class Note:
-    """Something to send."""
+    """A letter of which the test knows body and attributes."""
 
     body: str
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
@@ -221,14 +222,15 @@ async def repeats_of(count: int, queue_url: str = QUEUE_URL) -> Repeats:
 @pytest.mark.usefixtures("_no_backoff")
 @pytest.mark.parametrize(
     "instead",
-    [Fault.CLOSE, Fault.RESET, sqs_error("InternalFailure", 500), Reply(503, b"<html>busy</html>")],
-    ids=["closed", "reset", "failed", "not an answer of SQS"],
+    [Fault.CLOSE, Fault.RESET, Fault.HANG, sqs_error("InternalFailure", 500), Reply(503, b"<html>busy</html>")],
+    ids=["closed", "reset", "late", "failed", "not an answer of SQS"],
 )
 async def test_messages_whose_answer_was_lost_may_be_there_twice(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, instead: Reply | Fault
 ) -> None:
     """Their requests are repeated and counted, and each of their messages counts once."""
     point_at(fake.url, monkeypatch)
+    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.5)
     queue = Forgetful(lambda asked: asked > 2, instead)
     fake.script = queue
     repeats = await repeats_of(10)
@@ -349,6 +351,25 @@ def test_the_command_needs_a_queue_and_a_region_and_says_what_it_sent(moto: Emul
     assert queue.visible == 40
 
 
+async def test_the_command_says_how_many_the_queue_may_have_twice(fake: Fake, tmp_path: Path) -> None:
+    """In the line that says how many it sent."""
+    queue = Forgetful(lambda asked: asked != 1)
+    fake.script = queue
+    process = await asyncio.create_subprocess_exec(
+        BIN / "email-processor",
+        *("send", "10", "--size", "300"),
+        env={**clean_environment(), **aws_environment(fake.url), "SQS_QUEUE_URL": f"{fake.url}/123456789012/emails"},
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    assert 0 == process.returncode
+    assert said.decode().startswith("Sent 10 messages, 2.9 KiB, in ")
+    doubts = " (1 request was repeated, so up to 10 of the messages may be on the queue twice)."
+    assert said.decode().splitlines()[0].endswith(doubts)
+    assert 20 == len(queue.taken)
+
+
 def test_the_queue_of_the_option_beats_that_of_the_environment(moto: Emulator, tmp_path: Path) -> None:
     """And the bucket is named if it is known."""
     queue, other = moto.new_queue(), moto.new_queue()
@@ -362,7 +383,7 @@ def test_the_queue_of_the_option_beats_that_of_the_environment(moto: Emulator, t
 
 
 def test_a_queue_that_is_not_there_is_one_clear_line_and_its_fix(moto: Emulator, tmp_path: Path) -> None:
-    """Exit code 1."""
+    """With exit code 1 and nothing on stdout."""
     url = f"{moto.url}/123456789012/nowhere"
     done = command("10", directory=tmp_path, SQS_QUEUE_URL=url, **aws_environment(moto.url))
     assert (done.returncode, done.stdout) == (1, "")

@@ -39,7 +39,7 @@ async def check(*, write: bool, offline: bool) -> CheckReport:
 
 
 def judge(facts: AwsFacts) -> Iterator[Finding]:
-    """Every finding about AWS."""
+    """Every finding about AWS, in the order of the report."""
     yield from judge_credentials(facts)
     yield from judge_queue(facts)
     yield from judge_bucket(facts)

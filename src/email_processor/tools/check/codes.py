@@ -30,7 +30,7 @@ class Check:
 
     @property
     def docs(self) -> str:
-        """Where it is explained."""
+        """Where the check is explained: its row in the documentation."""
         return f"{PAGE}#{self.code.lower()}"
 
 

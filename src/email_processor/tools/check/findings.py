@@ -22,7 +22,7 @@ _ROLE = re.compile(r"arn:[\w-]+:sts::\d+:assumed-role/([^/]+)/")
 
 
 class Status(StrEnum):
-    """How it is."""
+    """How what was looked at is, from well to not looked at."""
 
     OK = "ok"
     WARNING = "warning"
@@ -52,7 +52,7 @@ class Finding:
 
     @property
     def title(self) -> str:
-        """What it is about."""
+        """What the finding is about: the setting that is wrong, else what its check looks at."""
         return self.about or self.check.title
 
 
@@ -134,7 +134,7 @@ def object_arn(bucket: str, prefix: str, region: str) -> str:
 
 
 def bucket_arn(bucket: str, region: str) -> str:
-    """The bucket's ARN."""
+    """The bucket's ARN, as policies name it."""
     return f"arn:{partition(region)}:s3:::{bucket}"
 
 
@@ -146,7 +146,7 @@ def partition(region: str) -> str:
 
 
 def command(*words: str) -> str:
-    """A shell command."""
+    """A shell command of these words, quoted where they need it."""
     return shlex.join(words)
 
 

@@ -60,7 +60,7 @@ class FaultSwitch:
             return list(self._forgotten)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
+        """Answer one request as WSGI has it: from the cloud, or with the fault that is due."""
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if self.s3_is_down and not target:
             _body(environ)  # or the client sees a reset connection in place of the answer
@@ -127,7 +127,7 @@ class DemoAccount:
     """The demo's own AWS account, so to say: its queue, its dead-letter queue, its bucket."""
 
     def __init__(self, sqs: "SQSClient", s3: "S3Client") -> None:
-        """Clients of both services."""
+        """Take the clients of both services; the queues and the bucket are made by `furnish`."""
         self.sqs = sqs
         self.s3 = s3
         self.queue_url = ""

@@ -58,7 +58,7 @@ class Keeper:
         self._orders: asyncio.Queue[int] = asyncio.Queue()
 
     def stop(self) -> None:
-        """Come to an end."""
+        """End the keeping: the service is then stopped as after the tour."""
         self._stop.set()
 
     async def keep(self) -> None:

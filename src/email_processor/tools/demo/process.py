@@ -85,7 +85,7 @@ class ServiceProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Its process id, for tests that send it signals."""
         return self._process.pid
 
     async def started(self) -> None:

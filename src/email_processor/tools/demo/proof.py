@@ -64,7 +64,7 @@ def outage_was_free(seconds: float, receives: int, first_receives: int) -> Claim
 
 
 def queues_empty(left: int, dead: int) -> Claim:
-    """Nothing is left over."""
+    """Every message has left the queue by being deleted, none by too many receives."""
     return Claim(f"The queue is empty ({left} messages), and so is its dead-letter queue ({dead})", left == dead == 0)
 
 

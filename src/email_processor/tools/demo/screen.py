@@ -48,7 +48,7 @@ class Screen:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the demo began, as they stand on the left."""
         return time.monotonic() - self._began
 
     def say(self, *lines: str, style: str = "") -> None:
@@ -143,7 +143,7 @@ class Screen:
             self.event(f"{self._figures}{self._waiting_for.replace(chr(10), '  ')}")
 
     def heading(self, text: str) -> None:
-        """Begin a new part."""
+        """Begin a new part of what is shown, after an empty line."""
         self.console.print()
         self.console.print(Text(text, style="bold"))
 
@@ -229,7 +229,7 @@ class Screen:
         )
 
     def problem(self, detail: str, fix: str = "") -> None:
-        """Say what went wrong."""
+        """Say what went wrong, and what to do about it, as the other commands do."""
         self.console.print(Text.assemble(("error: ", "bold red"), detail), soft_wrap=True)
         if fix:
             self.console.print(Text(f"  fix: {fix}"), soft_wrap=True)

@@ -60,7 +60,7 @@ class Options:
 
     @property
     def recipe(self) -> Recipe:
-        """What messages to send."""
+        """What messages to send: varied ones, of which so many percent are broken."""
         return Recipe(seed=self.seed, broken=self.broken)
 
 

@@ -29,7 +29,7 @@ UNCLEAR = frozenset({Cause.NETWORK, Cause.SERVER, Cause.TIMEOUT})
 
 
 class Letter(Protocol):
-    """A message to send."""
+    """A message as it is sent: a body, and attributes beside it."""
 
     @property
     def body(self) -> str:

@@ -12,7 +12,7 @@ class Client:
     """A client as far as a tap is concerned."""
 
     def __init__(self) -> None:
-        """Nothing was sent."""
+        """Nothing has been sent or received yet."""
         self.meta = self
         self.events = HierarchicalEmitter()
 

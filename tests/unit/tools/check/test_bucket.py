@@ -293,7 +293,7 @@ def test_bucket_with_default_retention() -> None:
 
 
 def encrypted(**default: str) -> dict[str, Any]:
-    """A default encryption."""
+    """A bucket's configuration with this default encryption."""
     rule = {"ApplyServerSideEncryptionByDefault": default}
     return {"ServerSideEncryptionConfiguration": {"Rules": [{"BucketKeyEnabled": True}, rule]}}
 
@@ -323,7 +323,7 @@ def test_encryption(configuration: dict[str, Any], evidence: str) -> None:
 
 @pytest.mark.parametrize(("configuration", "evidence"), [({}, "off"), ({"Status": "Suspended"}, "suspended")])
 def test_versioning(configuration: dict[str, Any], evidence: str) -> None:
-    """Versioning is shown."""
+    """Versioning is told as S3 tells it, and as off where it was never on."""
     assert ("ok", evidence) == told("EP412", bucket(versioning=configuration))
 
 

@@ -38,7 +38,7 @@ class TerminalStream(io.StringIO):
     """A stream that is a terminal."""
 
     def isatty(self) -> bool:
-        """It is."""
+        """Say that it is one."""
         return True
 
 

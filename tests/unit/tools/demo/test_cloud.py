@@ -21,7 +21,7 @@ class Cloud:
         self.bodies: list[bytes] = []
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
+        """Answer one request, and keep its body."""
         self.bodies.append(environ["wsgi.input"].read())
         start_response("200 OK", [])
         return [b"from the cloud"]
@@ -52,7 +52,7 @@ def cloud() -> Cloud:
 
 @pytest.fixture
 def switch(cloud: Cloud) -> FaultSwitch:
-    """The switch."""
+    """A switch in front of that cloud."""
     return FaultSwitch(cloud)
 
 

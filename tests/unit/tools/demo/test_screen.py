@@ -21,7 +21,7 @@ def without_colour(output: io.StringIO) -> str:
 
 
 def version(key: str, size: int = 100) -> Version:
-    """One object."""
+    """One version of an object, written at no particular time."""
     return Version(key, size, "tag", "now")
 
 

@@ -201,6 +201,6 @@ def test_sizes_that_make_no_sense_are_refused_with_a_sentence(text: str) -> None
 
 @given(seed=st.integers(0, 2**32), low=st.integers(SMALLEST, LARGEST), more=st.integers(0, LARGEST))
 def test_drawn_sizes_stay_in_their_range(seed: int, low: int, more: int) -> None:
-    """Both ends included."""
+    """Both ends of the range may be drawn."""
     high = min(low + more, LARGEST)
     assert low <= Sizes(low, high).draw(random.Random(seed)) <= high

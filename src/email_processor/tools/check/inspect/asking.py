@@ -137,7 +137,7 @@ def unsigned(client: Any, operation: str) -> Iterator[None]:  # noqa: ANN401 - a
 
 
 def config() -> AioConfig:
-    """How clients ask here."""
+    """How the clients of the check ask: once, and not for long."""
     return client_config(
         f"email-processor/{__version__}",
         timeout=SECONDS_PER_QUESTION,

@@ -10,7 +10,7 @@ from email_processor.tools.check.inspect.asking import Asker, Failure, Opened, T
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose credentials they are."""
+    """Whose the credentials are, as STS says it: the account, and the ARN of a user or an assumed role."""
 
     account: str
     arn: str
@@ -31,7 +31,7 @@ async def find_provider(ask: Asker, credentials: Credentials) -> str | Failure:
 
 
 async def inspect_identity(ask: Asker, opened: Opened) -> IdentityFacts:
-    """Ask STS."""
+    """Ask STS whose the credentials are; the service itself never does."""
     try:
         async with opened.session.client("sts", config=config()) as sts:
             tap = Tap(sts)

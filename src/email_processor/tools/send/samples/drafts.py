@@ -76,7 +76,7 @@ def timestream(rng: random.Random) -> str | int | float:
 
 
 def extra_fields(rng: random.Random) -> dict[str, object]:
-    """What some producers add."""
+    """Fields that some producers add to the four that every email has."""
     sets: tuple[dict[str, object], ...] = (
         {"email_cc": ["team@example.com", "δοκιμή@example.com"]},
         {"spam_score": rng.uniform(0, 5), "spam_checks": {"spf": "pass", "dkim": None, "dmarc": True}},

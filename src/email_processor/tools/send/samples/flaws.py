@@ -69,7 +69,7 @@ def missing_field(draft: Draft, rng: random.Random) -> str:
 
 
 def empty_object(_draft: Draft, _rng: random.Random) -> str:
-    """No field at all."""
+    """An object that has none of the four fields."""
     return "{}"
 
 

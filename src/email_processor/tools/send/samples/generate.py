@@ -20,7 +20,7 @@ ENGLISH_WEIGHT = 6  # as many of thirteen others
 
 
 class SizeSource(Protocol):
-    """Where sizes come from."""
+    """Where the sizes of samples come from."""
 
     def draw(self, rng: random.Random) -> int:
         """Draw one size, in bytes."""
