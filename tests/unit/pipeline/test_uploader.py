@@ -105,6 +105,15 @@ async def test_an_email_is_stored_under_its_key_and_goes_on_to_be_deleted() -> N
     assert 1 == stage.kit.value("sent_to_stored_seconds_count")
 
 
+async def test_an_email_of_which_the_queue_tells_no_time_is_stored_under_that_of_the_clock() -> None:
+    """It is not known how long it took, either."""
+    stage = Stage()
+    stage.jobs.put_nowait(Job(stage.kit.in_hand(), Message("m", "r", EMAIL)))
+    await stage.until_done()
+    assert ["emails/2001/09/09/ann/m_014640.json"] == list(stage.bucket.objects)
+    assert 0 == stage.kit.value("sent_to_stored_seconds_count")
+
+
 async def test_an_idle_worker_keeps_no_body() -> None:
     """A hundred and more of them would keep a hundred and more: nobody holds the message when its work is done."""
     stage = Stage(workers=1)
