@@ -1,9 +1,12 @@
 """What the documents and the lint's lists name is there, and agrees with the import contracts."""
 
+import ast
 import re
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from itertools import chain, product
 from pathlib import Path
 
@@ -16,6 +19,11 @@ from email_processor.settings import Settings
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["tool"]
+DEPENDENCIES: dict[str, set[str]] = {
+    "": set(PYPROJECT["project"]["dependencies"]),
+    **{group: set(names) for group, names in PYPROJECT["project"]["optional-dependencies"].items()},
+    **{group: set(names) for group, names in PYPROJECT["dependency-groups"].items()},
+}
 CONTRACTS = {contract["id"]: contract for contract in PROJECT["importlinter"]["contracts"]}
 EXCEPTIONS = PROJECT["ruff"]["lint"]["per-file-ignores"]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -30,6 +38,7 @@ FAMILIES = (
     *("DELETE", "DELETES", "HTTP", "IN_FLIGHT", "LOG", "MAX_MESSAGES", "PAYLOAD", "POD", "POLL", "QUARANTINE"),
     *("QUEUE_DEPTH", "RECEIVERS", "S3", "SHUTDOWN", "SQS", "UPLOADS", "VISIBILITY"),
 )
+BY_EXTRAS = "types_aiobotocore_"  # the extras of types-aioboto3 are these
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -142,3 +151,31 @@ def test_every_word_of_the_glossary_is_used() -> None:
     text = "\n".join(path.read_text() for folder in ("src", "tests") for path in (ROOT / folder).rglob("*.py"))
     assert "ledger" in words
     assert [] == [word for word in words if word != "word" and not re.search(rf"\b{word}", text, re.IGNORECASE)]
+
+
+@pytest.mark.parametrize(
+    ("folder", "groups"),
+    [("src", {"demo", "dev"}), ("bench", {"bench"}), ("scripts", {"dev"}), ("tests", {"demo", "dev"})],
+)
+def test_what_is_imported_is_declared(folder: str, groups: set[str]) -> None:
+    """What comes only with something else goes with it, too; `dev` in `src` is for types."""
+    declared = {name(each) for each in DEPENDENCIES[""].union(*(DEPENDENCIES[group] for group in groups))}
+    found = {module for path in (ROOT / folder).rglob("*.py") for module in imported(path)}
+    foreign = found - sys.stdlib_module_names - {"_typeshed", "bench", "email_processor", "scripts", "tests"}
+    providers = packages_distributions()
+    missing = {module for module in foreign if not declared & {name(each) for each in providers.get(module, [module])}}
+    assert set() == {module for module in missing if not module.startswith(BY_EXTRAS)}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The top-level modules that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def name(requirement: str) -> str:
+    """The normalised name of a distribution, from a requirement."""
+    return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-")
