@@ -65,7 +65,7 @@ class _MutatingLoader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         source = self.get_data(self.path).decode()
-        assert source.count(self._mutant.old) == 1, f"{self._mutant.name}: {fullname} was changed, mend the mutant"
+        assert 1 == source.count(self._mutant.old), f"{self._mutant.name}: {fullname} was changed, mend the mutant"
         code: CodeType = self.source_to_code(source.replace(self._mutant.old, self._mutant.new), "<mutant>")
         return code
 

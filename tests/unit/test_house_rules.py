@@ -39,6 +39,13 @@ FAMILIES = (
     *("QUEUE_DEPTH", "RECEIVERS", "S3", "SHUTDOWN", "SQS", "UPLOADS", "VISIBILITY"),
 )
 BY_EXTRAS = "types_aiobotocore_"  # the extras of types-aioboto3 are these
+# What a value that is written out is made of, beside names.
+MADE_OF = (
+    *(ast.Constant, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.Starred, ast.UnaryOp, ast.BinOp, ast.Call, ast.keyword),
+    *(ast.operator, ast.unaryop, ast.expr_context),
+)
+# Folders of tests in which asserts are still written either way.
+EITHER_WAY = {"acceptance", "faults", "integration"}
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -83,6 +90,29 @@ def test_no_class_name_means_two_things() -> None:
     text = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     names = Counter(re.findall(r"^ *class (\w+)", text, re.MULTILINE))
     assert [] == [name for name, count in names.items() if count > 1]
+
+
+def is_literal(node: ast.expr) -> bool:
+    """Whether it says by itself what is expected: it is made of constants and of names with a capital only."""
+    return all(
+        isinstance(part, MADE_OF)
+        or (isinstance(part, ast.Name) and (part.id[0].isupper() or part.id == "expected"))
+        or (isinstance(part, ast.Attribute) and part.attr.isupper())
+        for part in ast.walk(node)
+    )
+
+
+def test_the_expected_value_stands_first_in_every_assert() -> None:
+    """A literal right of `==` would be it: the house asserts `expected == actual`."""
+    swapped: list[str] = []
+    folders = {path for path in (ROOT / "tests").glob("[a-z]*") if path.is_dir()}
+    for path in chain.from_iterable(folder.rglob("*.py") for folder in folders if folder.name not in EITHER_WAY):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Assert(test=ast.Compare(left=left, ops=[ast.Eq()], comparators=[right])):
+                    if is_literal(right) and not is_literal(left):
+                        swapped.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert [] == swapped
 
 
 def test_every_target_of_make_is_explained() -> None:

@@ -93,7 +93,7 @@ async def test_its_failure_is_everybodys_too(world: World) -> None:
     """And is told to those who come within the next seconds, without another look."""
     world.trouble = NoCredentialsError()
     outcomes = await asyncio.gather(*[world.key() for _ in range(256)], return_exceptions=True)
-    assert {type(outcome) for outcome in outcomes} == {NoCredentialsError}
+    assert {NoCredentialsError} == {type(outcome) for outcome in outcomes}
     world.now += AGAIN_SECONDS / 2
     with pytest.raises(NoCredentialsError):
         await world.key()

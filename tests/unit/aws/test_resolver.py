@@ -63,9 +63,9 @@ async def test_a_name_is_looked_up_once_for_all() -> None:
         callers[0].cancel()
         await asyncio.sleep(0)
         dns.let_go.set()
-        assert set(await asyncio.gather(*callers[1:])) == {"192.0.2.1"}
+        assert {"192.0.2.1"} == set(await asyncio.gather(*callers[1:]))
         assert await resolver.addresses("s3.test", 8443) == [(*at("")[0][:4], ("192.0.2.1", 8443))]
-        assert dns.asked == ["s3.test"]
+        assert ["s3.test"] == dns.asked
 
 
 async def test_names_that_hang_do_not_keep_others_from_being_found() -> None:
@@ -76,8 +76,8 @@ async def test_names_that_hang_do_not_keep_others_from_being_found() -> None:
         resolver = Resolver(dns)
         stuck = [asyncio.ensure_future(resolver.addresses(name, 443)) for name in dns.hanging for _ in range(50)]
         await asyncio.sleep(0)
-        assert await where(resolver, "sqs.test") == "192.0.2.2"
-        assert len(dns.asked) == 21
+        assert "192.0.2.2" == await where(resolver, "sqs.test")
+        assert 21 == len(dns.asked)
         for each in stuck:
             each.cancel()
 
@@ -89,13 +89,13 @@ async def test_threads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with system() as dns:
         dns.known["sqs.test"] = "192.0.2.2"
         resolver = Resolver(dns)
-        assert await where(resolver, "sqs.test") == "192.0.2.2"
+        assert "192.0.2.2" == await where(resolver, "sqs.test")
         dns.hanging = {f"{number}.test" for number in range(3)}
         stuck = [asyncio.ensure_future(resolver.addresses(name, 443)) for name in dns.hanging]
         await asyncio.sleep(0)
         with pytest.raises(OSError, match="3 lookups of other names are under way"):
             await where(resolver, "more.test")
-        assert await where(resolver, "sqs.test") == "192.0.2.2"
+        assert "192.0.2.2" == await where(resolver, "sqs.test")
         for each in stuck:
             each.cancel()
 
@@ -107,14 +107,14 @@ async def test_the_last_answer_is_kept_when_there_is_no_better_one(monkeypatch: 
     with system() as dns:
         dns.known["s3.test"] = "192.0.2.1"
         resolver = Resolver(dns)
-        assert await where(resolver, "s3.test") == "192.0.2.1"
+        assert "192.0.2.1" == await where(resolver, "s3.test")
         dns.known.clear()
-        assert await where(resolver, "s3.test") == "192.0.2.1"
+        assert "192.0.2.1" == await where(resolver, "s3.test")
         dns.known["s3.test"] = "192.0.2.9"
         dns.hanging.add("s3.test")
         for _ in range(10):
-            assert await where(resolver, "s3.test") == "192.0.2.1"
-        assert len(dns.asked) == 3
+            assert "192.0.2.1" == await where(resolver, "s3.test")
+        assert 3 == len(dns.asked)
         dns.let_go.set()
         async with asyncio.timeout(5):
             while await where(resolver, "s3.test") != "192.0.2.9":
@@ -133,7 +133,7 @@ async def test_a_lookup_that_never_ends_is_tried_once_more(monkeypatch: pytest.M
             await asyncio.sleep(0)
         while len(dns.asked) < 2:  # noqa: ASYNC110 - turns of the loop, until the threads have begun
             await asyncio.sleep(0)
-        assert dns.asked == ["s3.test"] * 2
+        assert ["s3.test"] * 2 == dns.asked
         for each in stuck:
             each.cancel()
 
@@ -146,7 +146,7 @@ async def test_a_name_that_is_not_there_is_told_each_time() -> None:
             with pytest.raises(socket.gaierror):
                 await where(resolver, "s3.test")
         dns.known["s3.test"] = "192.0.2.1"
-        assert await where(resolver, "s3.test") == "192.0.2.1"
+        assert "192.0.2.1" == await where(resolver, "s3.test")
 
 
 async def test_as_many_names_are_known_as_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,16 +159,16 @@ async def test_as_many_names_are_known_as_are_allowed(monkeypatch: pytest.Monkey
             await where(resolver, name)
         await where(resolver, "3.test")
         await where(resolver, "4.test")
-        assert len(dns.asked) == 5
+        assert 5 == len(dns.asked)
 
 
 async def test_an_address_is_not_looked_up() -> None:
     """Nor is a thread begun for it."""
     with system() as dns:
         resolver = Resolver(dns)
-        assert await where(resolver, "127.0.0.1") == "127.0.0.1"
-        assert (await resolver.addresses("::1", 443))[0][4][:2] == ("::1", 443)
-        assert dns.asked == []
+        assert "127.0.0.1" == await where(resolver, "127.0.0.1")
+        assert ("::1", 443) == (await resolver.addresses("::1", 443))[0][4][:2]
+        assert [] == dns.asked
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70])
@@ -185,7 +185,7 @@ async def test_aiohttp_gets_the_same_in_its_own_form() -> None:
         resolver = Resolver(dns)
         (found,) = await resolver.resolve("sts.test", 443)
         assert (found["host"], found["port"], found["family"]) == ("192.0.2.3", 443, socket.AF_INET)
-        assert await resolver.resolve("sts.test", 443, socket.AF_INET6) == []
+        assert [] == await resolver.resolve("sts.test", 443, socket.AF_INET6)
         await resolver.close()
 
 
