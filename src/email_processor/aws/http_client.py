@@ -163,7 +163,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, http: HttpClient) -> None:
         self._http = http
         self._loop = asyncio.get_running_loop()
-        self._wire: asyncio.Transport | None = None  # what is on the socket
+        self._socket_transport: asyncio.Transport | None = None  # below TLS, where there is any
         self._transport: asyncio.Transport | None = None  # the same, or TLS on top of it
         self._parser = HttpResponseParser(self)
         self._waiter: asyncio.Future[Answer] | None = None
@@ -189,14 +189,14 @@ class _Connection(asyncio.Protocol):
 
         Asked of what is on the socket, because TLS does not count what it has handed on.
         """
-        return self._wire is not None and self._wire.get_write_buffer_size() == 0
+        return self._socket_transport is not None and self._socket_transport.get_write_buffer_size() == 0
 
     async def secure(self, tls: ssl.SSLContext, host: str) -> None:
         """Put TLS between the socket and the requests."""
-        wire = self._wire
-        if wire is None:
+        below = self._socket_transport
+        if below is None:
             raise ConnectionResetError
-        self._transport = await self._loop.start_tls(wire, self, tls, server_hostname=host)
+        self._transport = await self._loop.start_tls(below, self, tls, server_hostname=host)
 
     def ask(self, request: bytes) -> asyncio.Future[Answer]:
         """Send a request; the future is its answer."""
@@ -225,7 +225,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is there."""
-        self._wire = self._transport = cast("asyncio.Transport", transport)
+        self._socket_transport = self._transport = cast("asyncio.Transport", transport)
         self._http.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:

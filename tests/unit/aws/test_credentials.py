@@ -41,17 +41,17 @@ class World:
     looks: list[float] = field(default_factory=list)  # when each began
     life: float = HOUR
     trouble: Exception | None = None
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.gate.set()
+        self.may_answer.set()
         self.credentials = Credentials(lambda: self, Clock(lambda: self.now, lambda: self.now), patience=0.01)
 
     async def load_credentials(self) -> Found:
         """One look."""
         self.looks.append(self.now)
         number = len(self.looks)
-        await self.gate.wait()
+        await self.may_answer.wait()
         if self.trouble is not None:
             raise self.trouble
         return Found(f"KEY{number}", self.now + self.life)
@@ -78,12 +78,12 @@ def world() -> World:
 
 async def test_one_look_is_for_everybody(world: World) -> None:
     """However many ask at once, and whoever of them gives up."""
-    world.gate.clear()
+    world.may_answer.clear()
     callers = [asyncio.ensure_future(world.credentials.get_frozen_credentials()) for _ in range(256)]
     await asyncio.sleep(0)
     callers[0].cancel()
     await asyncio.sleep(0)
-    world.gate.set()
+    world.may_answer.set()
     names = {keys.access_key for keys in await asyncio.gather(*callers[1:])}
     assert {"KEY1"} == names
     assert 1 == len(world.looks)
@@ -105,12 +105,12 @@ async def test_its_failure_is_everybodys_too(world: World) -> None:
 
 async def test_a_look_that_takes_long_is_not_waited_for_and_goes_on(world: World) -> None:
     """Who has nothing to sign with says so in time; who comes when it is over has it."""
-    world.gate.clear()
+    world.may_answer.clear()
     with pytest.raises(CredentialRetrievalError, match="none after"):
         await world.key()
     with pytest.raises(CredentialRetrievalError, match="none after"):
         await world.key()
-    world.gate.set()
+    world.may_answer.set()
     assert "KEY1" == await world.key()
 
 
@@ -121,10 +121,10 @@ async def test_new_ones_are_looked_for_ahead_of_the_end(world: World) -> None:
     assert "KEY1" == await world.key()
     assert 1 == len(world.looks)
     world.now += 2
-    world.gate.clear()
+    world.may_answer.clear()
     assert "KEY1" == await world.key()
     assert 2 == len(world.looks)
-    world.gate.set()
+    world.may_answer.set()
     await world.key()
     assert "KEY2" == await world.key()
 
@@ -221,7 +221,7 @@ async def test_a_mistake_in_a_provider_is_told_to_all(world: World) -> None:
 
 async def test_closing_ends_a_look(world: World) -> None:
     """Nothing goes on behind the back of who has closed."""
-    world.gate.clear()
+    world.may_answer.clear()
     with pytest.raises(CredentialRetrievalError):
         await world.key()
     await world.credentials.close()

@@ -138,7 +138,7 @@ class Sender:
 
     async def _try(self, batch: Sequence[BatchEntry[L]], sent: Callable[[L, str], None]) -> _Tried[L]:
         """Make one request. Raises `QueueFaultError` where another one would change nothing."""
-        entries = [self._wire(entry) | {"Id": str(index)} for index, entry in enumerate(batch)]
+        entries = [self._as_request(entry) | {"Id": str(index)} for index, entry in enumerate(batch)]
         self.repeats.unanswered += len(batch)
         try:
             answer: Any = await self._client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
@@ -165,14 +165,14 @@ class Sender:
                 raise fault  # the letter itself, or our permissions: another try changes nothing
         return _Tried([entry for index, entry in enumerate(batch) if index not in done], unclear, fault)
 
-    def _wire(self, entry: BatchEntry[L]) -> Any:  # noqa: ANN401 - a request's entry, as botocore takes it
-        wire: dict[str, object] = {"MessageBody": entry.letter.body}
+    def _as_request(self, entry: BatchEntry[L]) -> Any:  # noqa: ANN401 - a request's entry, as botocore takes it
+        fields: dict[str, object] = {"MessageBody": entry.letter.body}
         if entry.letter.attributes:
-            wire["MessageAttributes"] = {name: _attribute(it) for name, it in entry.letter.attributes.items()}
+            fields["MessageAttributes"] = {name: _attribute(it) for name, it in entry.letter.attributes.items()}
         if self._is_fifo:
-            wire["MessageGroupId"] = f"sample-{entry.number % GROUPS}"
-            wire["MessageDeduplicationId"] = f"{self._run_id}-{entry.number}"
-        return wire
+            fields["MessageGroupId"] = f"sample-{entry.number % GROUPS}"
+            fields["MessageDeduplicationId"] = f"{self._run_id}-{entry.number}"
+        return fields
 
     def _fault(self, cause: Cause, detail: str, fix: str | None = None) -> QueueFaultError:
         # the usual fixes speak of the bucket as well, which is none of a sender's business
