@@ -8,7 +8,8 @@ import logging
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -40,6 +41,7 @@ def run() -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_before_start)  # as the first process of a container we would not get it otherwise
+    _open_streams()
     gc.disable()  # until all is loaded: to look through it again and again would be a tenth of a start
     import asyncio
 
@@ -49,9 +51,11 @@ def run() -> None:
     try:
         configured = settings.load()
     except SettingsError as error:
-        click.echo(str(error), err=True)
+        with suppress(OSError):  # nobody reads it: the exit code is still that of wrong settings
+            click.echo(str(error), err=True)
         sys.exit(EXIT_SETTINGS)
     logs.set_up(level=configured.log_level, style=configured.log_format, file=configured.log_file)
+    logs.write_aside()
 
     with _without_authorities():
         from email_processor.service import serve
@@ -171,6 +175,14 @@ def _end_before_start(_number: int, _frame: FrameType | None) -> NoReturn:
     os._exit(0)
 
 
+def _open_streams() -> None:
+    """Put something in the place of a stream that was closed when we began, or a socket would get its number."""
+    sys.stdout, sys.stderr = (
+        stream or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process lives
+        for stream in (sys.stdout, sys.stderr)
+    )
+
+
 @contextmanager
 def _without_authorities() -> "Iterator[None]":
     """No system's certificates, while aiohttp is imported.
@@ -194,7 +206,9 @@ def _leave(code: int) -> NoReturn:
 
     Threads that nothing can interrupt may still be at work: looking up a name, or writing for a slow reader.
     """
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    from email_processor import logs
+
+    logs.finish()  # not logging's own end, nor stderr's, which would wait for whoever does not read
+    with suppress(OSError):
+        sys.stdout.flush()
     os._exit(code)

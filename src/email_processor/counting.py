@@ -5,7 +5,7 @@ signature; these cost a tenth. Nothing is lost by it: the event loop's thread bo
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry
@@ -46,6 +46,21 @@ class Counter(Count, Collector):
     def collect(self) -> Iterator[CounterMetricFamily]:
         """What Prometheus sees."""
         yield CounterMetricFamily(self._name, self._text, self.value)
+
+
+class ReadCounter(Collector):
+    """A counter of what is counted elsewhere."""
+
+    def __init__(self, name: str, text: str, registry: CollectorRegistry) -> None:
+        """`name` ends in `_total`."""
+        self._name = name
+        self._text = text
+        self.read: Callable[[], int] = lambda: 0
+        registry.register(self)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """What Prometheus sees."""
+        yield CounterMetricFamily(self._name, self._text, self.read())
 
 
 class LabelledCounter(Collector):

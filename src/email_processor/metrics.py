@@ -10,7 +10,7 @@ from itertools import product
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from email_processor.counting import Counter, Histogram, LabelledCounter
+from email_processor.counting import Counter, Histogram, LabelledCounter, ReadCounter
 from email_processor.domain.errors import Cause, Reason
 
 PREFIX = "email_processor"
@@ -94,6 +94,9 @@ class Metrics:
         self.upload_limit = gauge("upload_concurrency_limit", "Uploads allowed at once.")
         self.receivers = gauge("receivers_wanted", "Receive tasks that may poll at once.")
         self.ready = gauge("ready", "1 while /readyz is green.")
+        self.log_lines_dropped = ReadCounter(
+            f"{PREFIX}_log_lines_dropped_total", "Lines of the log that were not written: nobody read them.", registry
+        )
         self.credentials_expiry = gauge(
             "credentials_expiry_timestamp_seconds",
             "Unix time at which the AWS credentials in use end; +Inf if they have no end, or before there are any.",

@@ -8,7 +8,7 @@ import time
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from email_processor import __version__
+from email_processor import __version__, logs
 from email_processor.aws.archive import StoreOptions
 from email_processor.aws.connect import QueueOptions, connect
 from email_processor.metrics import PREFIX, Metrics
@@ -41,6 +41,7 @@ async def serve(settings: Settings) -> int:
     clock = Clock(monotonic=asyncio.get_running_loop().time, wall=time.time)
     registry = CollectorRegistry()
     metrics = Metrics(registry, __version__)
+    metrics.log_lines_dropped.read = logs.dropped
     ProcessCollector(namespace=PREFIX, registry=registry)
     plan = plan_of(settings)
     health = Health(clock, plan.patience)

@@ -3,8 +3,12 @@
 import io
 import json
 import logging
+import os
+import re
+import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ import pytest
 from email_processor import logs
 from email_processor.domain.errors import Cause
 from tests.support.logging_state import restored_logging
+from tests.support.waiting import eventually
 
 log = logging.getLogger("email_processor.example")
 ESCAPE = "\x1b"
@@ -295,3 +300,105 @@ def test_a_file_that_can_be_written_again_is_written_again(tmp_path: Path) -> No
     log.info("kept")
     assert ["lost", "log_file_failing", "kept"] == events(stream.getvalue())
     assert ["kept"] == events(file.read_text())
+
+
+class Unread(io.StringIO):
+    """A pipe: whoever writes waits until somebody reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_read = threading.Event()
+
+    def write(self, text: str) -> int:
+        """Write, when it is read."""
+        self.is_read.wait(30)
+        return super().write(text)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Unread]:
+    """One that is read at the end, so that no thread waits for ever."""
+    stream = Unread()
+    yield stream
+    stream.is_read.set()
+    logs.finish()
+
+
+def test_nobody_waits_for_who_does_not_read_the_log(pipe: Unread, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What there is no room for is dropped and counted, and a line in its place says how much when it is read again."""
+    monkeypatch.setattr(logs, "WAITING_MAX", 2000)
+    monkeypatch.setattr(logs, "LAST_SECONDS", 0.01)
+    set_up(pipe)
+    logs.write_aside()
+    for number in range(100):
+        log.info("event", extra={"number": number})
+    kept = 100 - logs.dropped()
+    assert 5 < kept < 50
+    logs.finish()
+    assert pipe.getvalue() == ""
+    monkeypatch.setattr(logs, "LAST_SECONDS", 10.0)
+    pipe.is_read.set()
+    logs.finish()
+    log.info("after")
+    logs.finish()
+    lines = records(pipe.getvalue())
+    assert [line["event"] for line in lines] == ["event"] * kept + ["log_lines_dropped", "after"]
+    assert lines[kept]["lines"] == logs.dropped() == 100 - kept
+
+
+def test_a_log_file_is_written_though_nobody_reads_the_stream(pipe: Unread, tmp_path: Path) -> None:
+    """Each has a thread of its own."""
+    file = tmp_path / "processor.log"
+    set_up(pipe, file=file)
+    logs.write_aside()
+    log.info("event")
+    eventually(lambda: file.exists() and events(file.read_text()) == ["event"], "the line in the file")
+    assert pipe.getvalue() == ""
+
+
+def test_a_reader_that_is_gone_is_counted() -> None:
+    """Its lines are lost, and nothing else is."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        logs.set_up(level="INFO", style="json", file=None, stream=stream)
+        logs.write_aside()
+        for _ in range(3):
+            log.info("event")
+        logs.finish()
+        assert logs.dropped() == 3
+        with suppress(BrokenPipeError):  # what it has kept
+            stream.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
+
+
+def test_a_mistake_in_a_line_is_a_line(pipe: Unread) -> None:
+    """Whoever logs goes on."""
+    pipe.is_read.set()
+    set_up(pipe)
+    logs.write_aside()
+    (handler,) = logging.getLogger().handlers
+    handler.handle(logging.makeLogRecord({"msg": "%d emails", "args": ("no number",)}))
+    logs.finish()
+    (record,) = records(pipe.getvalue())
+    assert (record["event"], record["what"]) == ("log_line_broken", "%d emails")
+
+
+def test_a_stack_trace_cannot_write_to_the_terminal() -> None:
+    """An error's text can come from outside: nothing in it reaches the terminal, or looks like a record."""
+    stream = Terminal()
+    set_up(stream, style="console")
+    log.error("crashed", exc_info=ValueError(f"{ESCAPE}[2J\r\u202e\n2026-01-01 [info] forged"))
+    text = re.sub(rf"{ESCAPE}\[\d*m", "", stream.getvalue())  # colours of ours
+    assert ESCAPE not in text
+    assert "\\x1b[2J\\r\\u202e" in text
+    assert all(line.startswith("  ") for line in text.splitlines()[1:])
+
+
+def test_an_event_cannot_write_to_the_terminal() -> None:
+    """A library's warning may quote what came from outside."""
+    stream = io.StringIO()
+    set_up(stream, style="console")
+    logging.getLogger("some.library").warning("odd header: %s", f"{ESCAPE}[2J\nforged")
+    assert ESCAPE not in stream.getvalue()
+    assert stream.getvalue().count("\n") == 1

@@ -32,6 +32,7 @@ OPERATIONS = {
 
 # Dashboards and alerts are written against these: a change here is a breaking change.
 COUNTERS: dict[str, set[tuple[str, ...]]] = {
+    "log_lines_dropped_total": {()},
     "messages_received_total": {()},
     "messages_corrupt_total": {()},
     "messages_archived_total": {()},
