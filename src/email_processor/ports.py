@@ -56,6 +56,8 @@ class Archive(Protocol):
     async def put(self, key: str, document: bytes) -> Stored:
         """Store `document` unless `key` is there already; when it returns, the object is durable.
 
+        A key that is taken by something else than a document of the same message is stored again.
+
         Raises:
             StoreFaultError: the store failed; nothing is known of the object.
             ObjectRefusedError: the store will never take this object.

@@ -11,6 +11,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
 from email_processor.aws.archive import SdkArchive, SignedArchive
+from email_processor.aws.checked import CheckedArchive
 from email_processor.aws.connect import Aws
 from email_processor.aws.credentials import Credentials
 from email_processor.aws.http_client import HttpClient
@@ -168,4 +169,5 @@ async def test_connections_are_kept(fake: Fake, monkeypatch: pytest.MonkeyPatch)
 async def test_one_setting_chooses_the_client_of_both_halves(aws: Aws, client: str) -> None:
     """SQS and S3 are called by requests that are signed here, or both by the SDK."""
     assert isinstance(aws.inbox._client, SignedSqs) is (client == "signed")
-    assert isinstance(aws.archive, SignedArchive if client == "signed" else SdkArchive)
+    assert isinstance(aws.archive, CheckedArchive)
+    assert isinstance(aws.archive._inner, SignedArchive if client == "signed" else SdkArchive)

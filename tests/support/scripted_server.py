@@ -133,7 +133,8 @@ class Fake:
                 await reader.read()
                 return False
             case Reply():
-                writer.write(reply.encode())
+                answer = reply.encode()
+                writer.write(answer[: answer.index(b"\r\n\r\n") + 4] if method == "HEAD" else answer)
                 await writer.drain()
         return reply.length is None
 

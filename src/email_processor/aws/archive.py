@@ -77,14 +77,16 @@ class SignedArchive:
         self._path = path
         self._headers = put_headers(options)
 
-    async def put(self, key: str, document: bytes) -> Stored:
-        """Store `document` unless `key` is there already."""
+    async def put(self, key: str, document: bytes, *, overwrite: bool = False) -> Stored:
+        """Store `document` unless `key` is there already, or in any case with `overwrite`."""
         digest = hashlib.sha256(document)
         headers = {
             **self._headers,
             "x-amz-content-sha256": digest.hexdigest(),  # S3 stores only what has this digest ...
             "x-amz-checksum-sha256": b64encode(digest.digest()).decode(),  # ... and keeps it; locked buckets insist
         }
+        if overwrite:
+            headers.pop("if-none-match", None)
         target = f"{self._path}{quote(key, safe='/~')}"
         try:
             answer = await self._endpoint.send("PUT", target, headers, document, headers["x-amz-content-sha256"])
@@ -93,7 +95,7 @@ class SignedArchive:
             raise StoreFaultError(cause, f"{self._what(key)} {detail}", fix=fix) from error
         if answer.status == HTTPStatus.OK and "etag" in answer.headers:  # S3 sends both of what it has stored
             return Stored.CREATED
-        if answer.status == HTTPStatus.PRECONDITION_FAILED and "if-none-match" in self._headers:
+        if answer.status == HTTPStatus.PRECONDITION_FAILED and "if-none-match" in headers:
             return Stored.ALREADY_THERE
         raise self._fault(key, answer)
 
@@ -117,30 +119,31 @@ class SdkArchive:
         """The same headers as `SignedArchive` sends, in the SDK's terms."""
         self._client = client
         self._bucket = options.bucket
-        self._is_conditional = options.conditional
         # Objects are small: to wait for the server's word before each body would double the time of a PUT.
         client.meta.events.unregister("before-call.s3", add_expect_header)
         client.meta.events.register("before-call.s3.PutObject", _follow_no_redirect)
+        self._condition: dict[str, Any] = {"IfNoneMatch": "*"} if options.conditional else {}
         self._options: dict[str, Any] = {"Bucket": options.bucket, "ContentType": "application/json"}
-        if options.conditional:
-            self._options["IfNoneMatch"] = "*"
         if options.sse != "none":
             self._options["ServerSideEncryption"] = options.sse
         if options.kms_key_id is not None:
             self._options["SSEKMSKeyId"] = options.kms_key_id
 
-    async def put(self, key: str, document: bytes) -> Stored:
-        """Store `document` unless `key` is there already."""
+    async def put(self, key: str, document: bytes, *, overwrite: bool = False) -> Stored:
+        """Store `document` unless `key` is there already, or in any case with `overwrite`."""
         what = f"PutObject s3://{self._bucket}/{key}:"
         # Given as a value, the checksum is sent as a header. Left to the SDK, it would follow the body when the
         # connection is encrypted, in an encoding that not every store can read.
         checksum = b64encode(hashlib.sha256(document).digest()).decode()
+        condition = {} if overwrite else self._condition
         try:
-            answer = await self._client.put_object(**self._options, Key=key, Body=document, ChecksumSHA256=checksum)
+            answer = await self._client.put_object(
+                **self._options, **condition, Key=key, Body=document, ChecksumSHA256=checksum
+            )
         except Exception as error:
             facts: Any = error.response if isinstance(error, ClientError) else {}
             status = facts.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            if status == HTTPStatus.PRECONDITION_FAILED and self._is_conditional:
+            if status == HTTPStatus.PRECONDITION_FAILED and condition:
                 return Stored.ALREADY_THERE
             code = facts.get("Error", {}).get("Code")
             if code in OBJECT_REFUSED:

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.httpsession import get_cert_path
 
 from email_processor.aws.archive import S3Payloads, SdkArchive, SignedArchive, StoreOptions
+from email_processor.aws.checked import CheckedArchive
 from email_processor.aws.credential_process import credential_chain
 from email_processor.aws.credentials import PATIENCE_SECONDS, REFUSED, Credentials, Source
 from email_processor.aws.endpoints import bucket_address, is_behind_proxy, queue_address
@@ -166,13 +167,16 @@ async def _open(
     if client == "signed" and not is_behind_proxy(queue_url):
         calls = SignedSqs(endpoint(queue_url, "sqs", queue_region, timeout), urlsplit(queue_url).path or "/")
 
-    archive: Archive = SdkArchive(store, s3)
+    archive: SdkArchive | SignedArchive = SdkArchive(store, s3)
     base, is_virtual_hosted = await bucket_address(s3, store.bucket)
     if client == "signed" and not is_behind_proxy(base):
         path = urlsplit(base).path + ("/" if is_virtual_hosted else f"/{store.bucket}/")
         archive = SignedArchive(store, endpoint(base, "s3", store.region, store.timeout), path)
     return Aws(
-        SqsInbox(calls, queue.url, queue.visibility_timeout), archive, S3Payloads(s3, payload_max_bytes), credentials
+        SqsInbox(calls, queue.url, queue.visibility_timeout),
+        CheckedArchive(archive, s3, store.bucket),
+        S3Payloads(s3, payload_max_bytes),
+        credentials,
     )
 
 

@@ -1,5 +1,6 @@
 """What is written: the archive document and the quarantine document, as compact UTF-8 JSON."""
 
+import json
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
@@ -54,6 +55,19 @@ def quarantine_document(
             "metadata": {"processor_version": version, "source": SOURCE},
         }
     )
+
+
+def are_of_one_message(stored: bytes, document: bytes) -> bool:
+    """Whether `stored` is whole, and not a document of another message than `document` is of.
+
+    They may differ: the version is in both, and how often the message was received is in that of the quarantine.
+    """
+    try:
+        first, second = json.loads(stored), json.loads(document)
+    except ValueError:
+        return False
+    both_are_objects = isinstance(first, dict) and isinstance(second, dict)
+    return both_are_objects and first.get("message_id") == second.get("message_id")
 
 
 @lru_cache(maxsize=64)  # messages come many to a second

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from email_processor.domain.document import email_document, quarantine_document, timestamp
+from email_processor.domain.document import are_of_one_message, email_document, quarantine_document, timestamp
 from email_processor.domain.email import Email
 from email_processor.domain.errors import Reason, UnarchivableError
 from email_processor.domain.message import Attribute, Message
@@ -170,3 +170,21 @@ def test_odd_attributes_cannot_spoil_a_quarantine_document(odd: str) -> None:
 def test_times_are_utc_to_the_second(moment: datetime, text: str) -> None:
     """ISO 8601, with a Z and no fraction."""
     assert text == timestamp(moment)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (b'{"message_id":"m","metadata":{"processor_version":"0.9"}}', True),
+        (b'{"message_id":"m","receive_count":7}', True),
+        (b'{"message_id":"n"}', False),
+        (b'{"message_id":"m"', False),
+        (b"", False),
+        (b"\xff", False),
+        (b'["message_id"]', False),
+        (b"{}", False),
+    ],
+)
+def test_a_whole_document_of_the_same_message_is_told_from_anything_else(stored: bytes, *, expected: bool) -> None:
+    """Whatever version wrote it, and however often the message had been received; half of one is none."""
+    assert expected is are_of_one_message(stored, archived(Message("m", "h", RAW)))

@@ -144,7 +144,7 @@ def operation_of(asked: Asked) -> str:
             return operation
     if url.path.count("/") == 1:
         return {"HEAD": "HeadBucket"}[asked.method]
-    return {"GET": "GetObject", "PUT": "PutObject"}[asked.method]
+    return {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject"}[asked.method]
 
 
 ACTIONS = {

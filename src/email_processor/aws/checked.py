@@ -1,0 +1,85 @@
+"""An object that is said to be there already is looked at before the message is deleted for it.
+
+S3 says so of what is durable. Other stores can lose an object whose PUT ended halfway (a timeout, a reset, a 500) and
+keep its name: the next PUT is then told that the object is there, and nothing would be left of the email. Whose PUT it
+was that ended so, and when, nobody knows: on a first receive without a failure it can be that of another replica. So
+every such answer is looked at. There are few: one for each duplicate that has its object.
+"""
+
+import hashlib
+import logging
+from base64 import b64encode
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from email_processor.aws.archive import SdkArchive, SignedArchive
+from email_processor.aws.faults import SERVER_ERRORS, explain
+from email_processor.domain.document import are_of_one_message
+from email_processor.domain.errors import StoreFaultError
+from email_processor.ports import Stored
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+log = logging.getLogger(__name__)
+
+LONGER_MAX_BYTES = 1024 * 1024  # than ours is what another version, or a later receive, writes of the same message
+ABSENT = frozenset({"404", "NoSuchKey"})
+
+
+class CheckedArchive:
+    """An S3 bucket as `Archive`: `ALREADY_THERE` is what it has seen, as far as it is permitted to look."""
+
+    def __init__(self, inner: SignedArchive | SdkArchive, client: "S3Client", bucket: str) -> None:
+        """Store through `inner`, look through `client`: it is rarely asked."""
+        self._inner = inner
+        self._client = client
+        self._bucket = bucket
+
+    async def put(self, key: str, document: bytes) -> Stored:
+        """Store `document` unless `key` is there already."""
+        stored = await self._inner.put(key, document)
+        if stored is Stored.CREATED:
+            return stored
+        try:
+            flaw = await self._flaw(key, document)
+        except Exception as error:
+            if isinstance(error, ClientError):
+                code, status = _code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+                if code in ABSENT:
+                    return await self._put_again(key, document, "it is not there")
+                if status < SERVER_ERRORS:  # not permitted to look, or no such question here: the store is believed
+                    return stored
+            cause, detail, fix = explain(error)
+            raise StoreFaultError(cause, f"HeadObject s3://{self._bucket}/{key}: {detail}", fix=fix) from error
+        return stored if flaw is None else await self._put_again(key, document, flaw)
+
+    async def _put_again(self, key: str, document: bytes, flaw: str) -> Stored:
+        log.warning(
+            "object_stored_again",
+            extra={"key": key, "error": f"The store said that the object is there already, but {flaw}."},
+        )
+        return await self._inner.put(key, document, overwrite=True)
+
+    async def _flaw(self, key: str, document: bytes) -> str | None:
+        """What is wrong with the object; None if it is `document`, or what was written earlier of the same message."""
+        head = await self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+        size = head["ContentLength"]
+        if (
+            size == len(document)
+            and head.get("ChecksumSHA256") == b64encode(hashlib.sha256(document).digest()).decode()
+        ):
+            return None
+        if size > len(document) + LONGER_MAX_BYTES:
+            return f"it has {size} bytes"
+        answer = await self._client.get_object(Bucket=self._bucket, Key=key)
+        async with answer["Body"] as stream:
+            found = await stream.read()
+        if found == document or are_of_one_message(found, document):
+            return None
+        return f"it has {len(found)} bytes that are not of this message"
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

@@ -1,0 +1,99 @@
+"""An object that the store says is there: looked at, and stored again where it is not."""
+
+import hashlib
+import logging
+from base64 import b64encode
+
+import pytest
+
+from email_processor.aws.connect import Aws
+from email_processor.domain.errors import Cause, StoreFaultError
+from email_processor.ports import Stored
+from tests.support.scripted_server import STORED, Asked, Fake, Reply, s3_error
+
+KEY = "emails/2024/12/10/john.doe/m_143022.json"
+DOCUMENT = b'{"message_id":"m","metadata":{"processor_version":"2"}}'
+OF_ANOTHER_VERSION = b'{"message_id":"m","metadata":{"processor_version":"1.0.0"}}'
+OF_ANOTHER_MESSAGE = b'{"message_id":"n","metadata":{"processor_version":"2"}}'
+CHECKSUM = {"x-amz-checksum-sha256": b64encode(hashlib.sha256(DOCUMENT).digest()).decode()}
+ABSENT = Reply(404)
+DENIED = s3_error("AccessDenied", 403)
+
+
+class AStore:
+    """It refuses every conditional PUT."""
+
+    def __init__(self, head: Reply, get: Reply) -> None:
+        self.answers = {"HEAD": head, "GET": get, "PUT": STORED}
+        self.asked: list[str] = []
+
+    def __call__(self, asked: Asked) -> Reply:
+        """Answer a request."""
+        self.asked.append(asked.method)
+        if "if-none-match" in asked.headers:
+            return s3_error("PreconditionFailed", 412)
+        return self.answers[asked.method]
+
+
+def of(document: bytes, **headers: str) -> Reply:
+    """What HEAD says of an object; its body is never sent."""
+    return Reply(headers=headers, length=len(document))
+
+
+LOST = {
+    "not there": (ABSENT, ABSENT),
+    "gone when it is read": (of(DOCUMENT), s3_error("NoSuchKey", 404)),
+    "cut off": (of(DOCUMENT[:20]), Reply(200, DOCUMENT[:20])),
+    "empty": (of(b""), Reply(200, b"")),
+    "of another message": (of(OF_ANOTHER_MESSAGE), Reply(200, OF_ANOTHER_MESSAGE)),
+    "much larger": (Reply(length=3_000_000), Reply(500)),
+}
+
+
+@pytest.mark.parametrize(("head", "get"), LOST.values(), ids=LOST)
+async def test_an_object_that_only_has_its_name_left_is_stored_again(
+    aws: Aws, fake: Fake, head: Reply, get: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the condition, which would be refused for ever; one warning says so."""
+    fake.script = store = AStore(head, get)
+    assert Stored.CREATED is await aws.archive.put(KEY, DOCUMENT)
+    assert ("PUT", "PUT") == (store.asked[0], store.asked[-1])
+    assert DOCUMENT == fake.asked[-1].body
+    (record,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
+    assert ("object_stored_again", KEY) == (record.message, record.__dict__["key"])
+
+
+THERE = {
+    "with its checksum": (of(DOCUMENT, **CHECKSUM), Reply(500), ["PUT", "HEAD"]),
+    "without a checksum": (of(DOCUMENT), Reply(200, DOCUMENT), ["PUT", "HEAD", "GET"]),
+    "by another version": (of(OF_ANOTHER_VERSION), Reply(200, OF_ANOTHER_VERSION), ["PUT", "HEAD", "GET"]),
+    "not ours to see": (Reply(403), Reply(500), ["PUT", "HEAD"]),
+    "not ours to read": (of(DOCUMENT), DENIED, ["PUT", "HEAD", "GET"]),
+    "of a store without this question": (Reply(405), Reply(500), ["PUT", "HEAD"]),
+}
+
+
+@pytest.mark.parametrize(("head", "get", "asked"), THERE.values(), ids=THERE)
+async def test_an_object_that_is_there_stays_as_it_is(
+    aws: Aws, fake: Fake, head: Reply, get: Reply, asked: list[str]
+) -> None:
+    """Seen by its checksum, or read; and where nobody may look, the store is believed."""
+    fake.script = store = AStore(head, get)
+    assert Stored.ALREADY_THERE is await aws.archive.put(KEY, DOCUMENT)
+    assert asked == store.asked
+
+
+@pytest.mark.parametrize("get", [Reply(503), s3_error("SlowDown", 503)])
+async def test_while_nobody_can_say_nothing_is_known(aws: Aws, fake: Fake, get: Reply) -> None:
+    """The try has failed, and another one follows."""
+    fake.script = AStore(of(DOCUMENT), get)
+    with pytest.raises(StoreFaultError) as caught:
+        await aws.archive.put(KEY, DOCUMENT)
+    assert caught.value.cause in {Cause.SERVER, Cause.THROTTLED}
+
+
+async def test_an_object_that_is_stored_is_not_looked_at(aws: Aws, fake: Fake) -> None:
+    """Ordinary work costs one request."""
+    fake.script = STORED
+    assert Stored.CREATED is await aws.archive.put(KEY, DOCUMENT)
+    assert ["PUT"] == [asked.method for asked in fake.asked]
