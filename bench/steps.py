@@ -30,7 +30,7 @@ from email_processor.domain.key import object_key
 from email_processor.domain.message import Message
 from email_processor.metrics import Metrics
 from email_processor.pipeline.health import Health
-from email_processor.pipeline.run import World, run
+from email_processor.pipeline.run import Ports, run
 from email_processor.ports import Clock, QueueState, Stored, Verdict
 from email_processor.service import plan_of, queue_options, store_options
 from email_processor.settings import Settings
@@ -124,11 +124,11 @@ def steps(aws: Aws, settings: Settings) -> dict[str, Step]:
             await aws.inbox.delete([each.receipt_handle for each in received])
 
     async def conduct() -> None:
-        ports = AtOnce(emails)
+        aws_at_once = AtOnce(emails)
         clock = Clock(monotonic=asyncio.get_running_loop().time, wall=time.time)
-        world = World(ports, ports, ports, ports, clock, random.Random(0).uniform)  # noqa: S311 - it spreads retries
+        ports = Ports(aws_at_once, aws_at_once, aws_at_once, aws_at_once, clock, random.Random(0).uniform)  # noqa: S311 - it spreads retries
         metrics = Metrics(CollectorRegistry(), __version__)
-        await run(plan_of(settings), world, metrics, Health(clock, patience=60), ports.done)
+        await run(plan_of(settings), ports, metrics, Health(clock, patience=60), aws_at_once.done)
 
     return {
         "read it, make key and document": prepare,

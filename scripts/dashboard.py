@@ -142,8 +142,8 @@ ROWS = [
             ),
             Panel(
                 "Duplicates, by kind",
-                "stored: the object was there; in_hand: redelivered while in flight; remembered: archived before, not "
-                "yet deleted.",
+                "stored: the object was there; in_flight: redelivered while in flight; remembered: archived before, "
+                "not yet deleted.",
                 "ops",
                 {"{{kind}}": rate("messages_duplicate_total", by="kind")},
                 stacked=True,

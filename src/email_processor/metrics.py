@@ -56,9 +56,9 @@ class Metrics:
         self.archived = counter("messages_archived_total", "Emails newly stored in the bucket.")
         self.duplicates = labelled(
             "messages_duplicate_total",
-            "Messages that needed no new object: stored = their object was there, in_hand = redelivered while in hand, "
-            "remembered = archived before, not yet deleted.",
-            kind=("stored", "in_hand", "remembered"),
+            "Messages that needed no new object: stored = their object was there, in_flight = redelivered while in "
+            "flight, remembered = archived before, not yet deleted.",
+            kind=("stored", "in_flight", "remembered"),
         )
         self.quarantined = labelled(
             "messages_quarantined_total", "Messages put under the quarantine prefix, by reason.", reason=Reason
@@ -85,8 +85,10 @@ class Metrics:
         )
         self.queued_seconds = histogram("queued_seconds", "Seconds from received to upload started.", _FAST)
         self.retries = labelled("retries_total", "Calls tried again, by cause.", cause=Cause)
-        self.in_flight_messages = gauge("in_flight_messages", "Messages in hand.")
-        self.in_flight_bytes = gauge("in_flight_bytes", "Bytes of bodies in hand, room kept for receives included.")
+        self.in_flight_messages = gauge("in_flight_messages", "Messages received and not yet deleted or let go of.")
+        self.in_flight_bytes = gauge(
+            "in_flight_bytes", "Bytes of bodies and attributes in flight, room kept for receives included."
+        )
         self.queue_messages = gauge(
             "queue_messages", "Approximate messages on the queue: visible, in_flight, delayed.", ("state",)
         )
@@ -126,6 +128,6 @@ class Metrics:
         }
         return {name: counter.total for name, counter in counters.items()}
 
-    def in_hand(self) -> int:
-        """How many messages are in hand."""
+    def in_flight(self) -> int:
+        """How many messages are in flight."""
         return int(next(sample.value for family in self.in_flight_messages.collect() for sample in family.samples))

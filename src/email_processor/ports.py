@@ -1,4 +1,4 @@
-"""What the pipeline needs of the world: narrow ports, implemented in `aws` and by the tests' fakes."""
+"""What the pipeline needs from outside: narrow ports, implemented in `aws` and by the tests' doubles."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import LeaseRules
 from email_processor.pipeline.ledger import Budget
 from email_processor.pipeline.receiver import ReceiveRules
-from email_processor.pipeline.run import Plan, World, run
+from email_processor.pipeline.run import Plan, Ports, run
 from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
 from email_processor.ports import Clock
@@ -32,7 +32,7 @@ SUMMARY_SECONDS = 60.0
 
 
 async def serve(settings: Settings) -> int:
-    """Run the service until a signal; the exit code: 0 after a clean drain, 1 if anything was left in hand.
+    """Run the service until a signal; the exit code: 0 after a clean drain, 1 if anything was left in flight.
 
     Raises:
         StartError: the HTTP address or the AWS configuration cannot be used.
@@ -68,7 +68,7 @@ async def serve(settings: Settings) -> int:
                 },
             )
             summaries = tasks.create_task(summarise(metrics, SUMMARY_SECONDS), name="summary")
-            world = World(
+            ports = Ports(
                 inbox=aws.inbox,
                 queue=aws.inbox,
                 archive=aws.archive,
@@ -78,9 +78,9 @@ async def serve(settings: Settings) -> int:
             )
             gc.freeze()  # what is loaded by now stays: the collector need not look at it again and again
             gc.enable()  # the command line turned it off for the start
-            left = await run(plan, world, metrics, health, stop)
+            left = await run(plan, ports, metrics, health, stop)
             summaries.cancel()
-    log.log(logging.WARNING if left else logging.INFO, "stopped", extra={**metrics.totals(), "left_in_hand": left})
+    log.log(logging.WARNING if left else logging.INFO, "stopped", extra={**metrics.totals(), "left_in_flight": left})
     return 1 if left else 0
 
 
@@ -90,7 +90,7 @@ async def summarise(metrics: Metrics, interval: float) -> None:
     while True:
         await asyncio.sleep(interval)
         now = metrics.totals()
-        log.info("summary", extra={name: now[name] - before[name] for name in now} | {"in_hand": metrics.in_hand()})
+        log.info("summary", extra={name: now[name] - before[name] for name in now} | {"in_flight": metrics.in_flight()})
         before = now
 
 

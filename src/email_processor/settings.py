@@ -139,8 +139,8 @@ class Settings(BaseSettings):
         300,
         ge=30,
         le=43200,
-        description="Seconds that a received message stays hidden from others, renewed while it is in hand; SQS allows "
-        "43200 at most.",
+        description="Seconds that a received message stays hidden from others, renewed while it is in flight; SQS "
+        "allows 43200 at most.",
         examples=["300"],
     )
     aws_client: Literal["signed", "sdk"] = Field(
@@ -216,21 +216,21 @@ class Settings(BaseSettings):
         1000,
         ge=10,
         le=100_000,
-        description="Most messages in hand; a receive is only made when a full batch fits.",
+        description="Most messages in flight; a receive is only made when a full batch fits.",
         examples=["1000"],
     )
     in_flight_max_bytes: int = Field(
         24 * 1024 * 1024,
         ge=MESSAGE_MAX_BYTES,
         le=8 * 1024**3,
-        description="Most bytes of bodies in hand; a receive is only made when ten messages of 1 MiB fit.",
+        description="Most bytes of bodies in flight; a receive is only made when ten messages of 1 MiB fit.",
         examples=["25165824"],
     )
     shutdown_grace_seconds: float = Field(
         25,
         ge=1,
         le=3600,
-        description="Seconds that a stop may take: to archive and delete what is in hand, and give back the rest.",
+        description="Seconds that a stop may take: to archive and delete what is in flight, and give back the rest.",
         examples=["25"],
     )
     pod_termination_grace_seconds: float | None = Field(

@@ -43,7 +43,7 @@ def test_a_message_that_comes_back_before_its_delete_is_put_once(site: Site) -> 
         service.wait_until("messages_archived_total", 1)
         sqs.wait_for("DeleteMessageBatch")
         site.queue.release_all(sqs.receipt_handles().values())
-        service.wait_until("messages_duplicate_total", 1, kind="in_hand")
+        service.wait_until("messages_duplicate_total", 1, kind="in_flight")
         sqs.rule = pass_all
         site.queue.wait_until_empty()
         assert service.metric("aws_requests_total", operation="PutObject") == 1

@@ -62,7 +62,7 @@ def test_the_console_form_is_for_people(one_site: Site) -> None:
         service.wait_for_line("started")
         assert 0 == service.stop()
     assert [] == service.events
-    assert any("stopped" in line and "left_in_hand" in line for line in service.lines)
+    assert any("stopped" in line and "left_in_flight" in line for line in service.lines)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def test_a_stop_finishes_what_is_in_flight_and_accounts_for_it(site: Site, stop:
         last = service.events[-1]
     assert service.logged("signal")[0]["signal"] == stop.name
     assert last["event"] == "stopped"
-    assert last["left_in_hand"] == 0
+    assert last["left_in_flight"] == 0
     assert last["received"] == last["archived"] + last["quarantined"] + last["duplicates"] + last["released"]
     stored = site.bucket.message_ids()
     assert last["archived"] == len(stored)
@@ -42,7 +42,7 @@ def test_while_it_drains_it_is_alive_but_not_ready(one_site: Site) -> None:
         with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, S3_TIMEOUT_SECONDS="15") as service:
             s3.wait_for("PUT", count=5)
             service.send(signal.SIGTERM)
-            service.wait_for("stopping", in_hand=5)
+            service.wait_for("stopping", in_flight=5)
             answer = service.get("/readyz")
             assert (answer.status, answer.json["draining"]) == (503, True)
             assert service.is_alive()

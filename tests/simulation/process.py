@@ -17,7 +17,7 @@ from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import LeaseRules
 from email_processor.pipeline.ledger import Budget, Delivery
 from email_processor.pipeline.receiver import ReceiveRules
-from email_processor.pipeline.run import Plan, World
+from email_processor.pipeline.run import Plan, Ports
 from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
 from tests.simulation.loop import Driver, Loop
@@ -51,7 +51,7 @@ class Process:
         self._driver = driver
         self._facts: Facts = queue.facts
         inbox, archive = queue.client(name, weather), bucket.client(name, weather)
-        self._world = World(inbox, inbox, archive, archive, clock, Random(f"{story.seed} {name}").uniform)
+        self._ports = Ports(inbox, inbox, archive, archive, clock, Random(f"{story.seed} {name}").uniform)
 
     def start(self) -> None:
         """Start it."""
@@ -59,7 +59,7 @@ class Process:
         self.main = self.loop.start(self._live(), name="main")
 
     async def _live(self) -> None:
-        self.left = await pipeline.run(self._plan, self._world, self.metrics, self.health, self.stop)
+        self.left = await pipeline.run(self._plan, self._ports, self.metrics, self.health, self.stop)
 
     @property
     def has_ended(self) -> bool:
@@ -126,8 +126,8 @@ def watched() -> Iterator[None]:
     """Let the checker see what the stages of each process share."""
     original = pipeline.shared
 
-    def shared(plan: Plan, world: World, metrics: Metrics, health: Health) -> Common:
-        common = original(plan, world, metrics, health)
+    def shared(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> Common:
+        common = original(plan, ports, metrics, health)
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Loop)
         _commons[loop] = common

@@ -42,7 +42,7 @@ class Seen(StrEnum):
 
 
 _COUNTERS = {
-    ("duplicates", "in_hand"): Seen.DUPLICATE_IN_HAND,
+    ("duplicates", "in_flight"): Seen.DUPLICATE_IN_HAND,
     ("duplicates", "remembered"): Seen.DUPLICATE_REMEMBERED,
     ("leases_lost",): Seen.LEASE_LOST,
     ("released", "lease_expired"): Seen.LEASE_EXPIRED,

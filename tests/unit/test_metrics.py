@@ -36,7 +36,7 @@ COUNTERS: dict[str, set[tuple[str, ...]]] = {
     "messages_received_total": {()},
     "messages_corrupt_total": {()},
     "messages_archived_total": {()},
-    "messages_duplicate_total": {("stored",), ("in_hand",), ("remembered",)},
+    "messages_duplicate_total": {("stored",), ("in_flight",), ("remembered",)},
     "messages_quarantined_total": {(reason,) for reason in REASONS},
     "messages_released_total": {("shutdown",), ("lease_expired",), ("refused",), ("rejected",)},
     "lease_extensions_total": {()},
@@ -127,7 +127,7 @@ def test_totals_tell_what_became_of_every_message(metrics: Metrics) -> None:
     metrics.archived.inc(8)
     metrics.quarantined.labels(Reason.NOT_JSON).inc(2)
     metrics.quarantined.labels(Reason.TOO_DEEP).inc()
-    for kind in ("stored", "in_hand", "remembered"):
+    for kind in ("stored", "in_flight", "remembered"):
         metrics.duplicates.labels(kind).inc()
     metrics.released.labels("shutdown").inc(4)
     metrics.corrupt.inc()
@@ -143,11 +143,11 @@ def test_totals_tell_what_became_of_every_message(metrics: Metrics) -> None:
     } == metrics.totals()
 
 
-def test_in_hand_is_the_gauge(metrics: Metrics) -> None:
+def test_in_flight_is_the_gauge(metrics: Metrics) -> None:
     """Up and down."""
     metrics.in_flight_messages.set(12)
     metrics.in_flight_messages.dec(2)
-    assert 10 == metrics.in_hand()
+    assert 10 == metrics.in_flight()
 
 
 def test_two_services_in_one_process_count_apart(metrics: Metrics) -> None:

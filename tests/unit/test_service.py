@@ -122,5 +122,5 @@ async def test_the_summary_says_what_was_done_since_the_last(caplog: pytest.LogC
         metrics.received.inc(received)
         await asyncio.sleep(0)  # the task's turn
     summaries.cancel()
-    found = [(record.message, record.__dict__["received"], record.__dict__["in_hand"]) for record in caplog.records]
+    found = [(record.message, record.__dict__["received"], record.__dict__["in_flight"]) for record in caplog.records]
     assert [("summary", 3, 7), ("summary", 0, 7)] == found

@@ -16,7 +16,7 @@ FAILURES_TO_OPEN = 5
 class Circuit:
     """Closed, in doubt after a failure, or open after five in a row (at once when it takes a person to mend it).
 
-    In doubt, no new receive is made until a PUT succeeds: so an outage burns no receive beyond what is in hand.
+    In doubt, no new receive is made until a PUT succeeds: so an outage burns no receive beyond what is in flight.
     Open, one upload at a time is the probe, further and further apart; the first success closes it. Should nobody be
     left to try (each had reasons of its own to give up), it closes and receiving goes on: that brings the next one.
     """

@@ -1,4 +1,4 @@
-"""Leases: renewed while a message is in hand, and given back when it will not be worked on."""
+"""Leases: renewed while a message is in flight, and given back when it will not be worked on."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from email_processor.pipeline.health import Part
 from email_processor.pipeline.ledger import LEASE_MAX_SECONDS, Delivery
 from email_processor.ports import BATCH, Inbox, Verdict
 
-IN_FLIGHT = 4
+REQUESTS_IN_FLIGHT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class LeaseKeeper:
         self._visibility_timeout = rules.visibility_timeout
         self._half_life = rules.visibility_timeout / 2
         self._backoff = common.new_backoff()
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._slots = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
 
     async def keep(self) -> None:
         """Renew until cancelled. What arrives meanwhile is due no sooner than half a lease from now."""

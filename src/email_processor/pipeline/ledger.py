@@ -1,4 +1,4 @@
-"""What is in hand: since when, until when its lease runs, and how many bytes. The one place that knows."""
+"""What is in flight: since when, until when its lease runs, and how many bytes. The one place that knows."""
 
 import asyncio
 from collections import OrderedDict
@@ -27,7 +27,7 @@ class State(Enum):
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A message in hand, without its body. Times are of the monotonic clock, in seconds.
+    """A message in flight, without its body. Times are of the monotonic clock, in seconds.
 
     `receipt_handle` and `receive_count` are always the newest; `moment` dates its key; `size` is what its body and its
     attributes take of the budget. `renewal` and `is_closing` are the ledger's own: see `renewing` and `closing` there.
@@ -97,11 +97,11 @@ class Ledger:
         metrics.in_flight_bytes.set_function(lambda: self._bytes + self._reserved * batch * MESSAGE_MAX_BYTES)
 
     def __len__(self) -> int:
-        """How many messages are in hand."""
+        """How many messages are in flight."""
         return len(self._deliveries)
 
     def __iter__(self) -> Iterator[Delivery]:
-        """The deliveries in hand, oldest receive first."""
+        """The deliveries in flight, oldest receive first."""
         return iter(tuple(self._deliveries.values()))
 
     async def room(self) -> None:
@@ -112,7 +112,7 @@ class Ledger:
 
     @property
     def has_room(self) -> bool:
-        """Whether a full batch fits, by count and by bytes, beside what is in hand and what is reserved."""
+        """Whether a full batch fits, by count and by bytes, beside what is in flight and what is reserved."""
         receives = self._reserved + 1
         return (
             len(self._deliveries) + receives * self._batch <= self._budget.max_messages
@@ -130,9 +130,9 @@ class Ledger:
             self._tell()
 
     def admit(self, message: Message) -> Delivery | None:
-        """Take a message in hand.
+        """Keep account of a message that was received.
 
-        None if it is in hand already, which then goes on with the newest receipt handle. A message that was archived
+        None if it is in flight already, which then goes on with the newest receipt handle. A message that was archived
         before and not deleted comes back as `ARCHIVED`: only its delete is left to do.
         """
         now = self._clock.monotonic()
@@ -143,7 +143,7 @@ class Ledger:
             known.received_at = now
             known.lease_until = now + self._visibility_timeout
             known.lost = False
-            self._metrics.duplicates.labels("in_hand").inc()
+            self._metrics.duplicates.labels("in_flight").inc()
             return None
         delivery = Delivery(
             message_id=message.message_id,
@@ -202,7 +202,7 @@ class Ledger:
         self.close(delivery)
 
     def close(self, delivery: Delivery) -> None:
-        """It is no longer in hand."""
+        """It is no longer in flight."""
         if self._deliveries.get(delivery.message_id) is delivery:
             del self._deliveries[delivery.message_id]
             self._bytes -= delivery.size

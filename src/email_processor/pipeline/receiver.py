@@ -1,4 +1,4 @@
-"""Receivers: one scout watches an idle queue; full batches wake more, up to a limit."""
+"""Receivers: the first of them watches an idle queue; full batches wake more, up to a limit."""
 
 import asyncio
 import logging
@@ -32,10 +32,10 @@ class ReceiveRules:
 
 
 class Receiver:
-    """Takes messages in hand. `receive(0)` is the scout; `receive(1)` and on sleep until there is enough for them."""
+    """Receives messages. `receive(0)` watches the queue; `receive(1)` and on sleep until there is enough for them."""
 
     def __init__(self, common: Common, inbox: Inbox, jobs: asyncio.Queue[Job], rules: ReceiveRules) -> None:
-        """What is taken in hand goes to `jobs`."""
+        """What is received goes to `jobs`."""
         self._common = common
         self._inbox = inbox
         self._jobs = jobs
@@ -108,7 +108,7 @@ class Receiver:
             await self._common.ledger.room()
 
     def _want(self, receivers: int) -> None:
-        """Let so many tasks receive; the scout always does."""
+        """Let so many tasks receive; the first always may."""
         self._wanted = max(1, min(receivers, len(self._turns)))
         self._common.metrics.receivers.set(self._wanted)
         for index, turn in enumerate(self._turns):
@@ -118,7 +118,7 @@ class Receiver:
                 turn.clear()
 
     def _take(self, messages: Sequence[Message]) -> None:
-        """Take a batch in hand, without an await: between the queue's answer and the ledger nothing may be lost."""
+        """Give a batch to the ledger, without an await: between the queue's answer and there nothing may be lost."""
         self._common.metrics.received.inc(len(messages))
         for message in messages:
             self._common.metrics.receive_count.observe(message.receive_count)

@@ -27,7 +27,7 @@ LAST_POLL_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Ports:
     """What the pipeline runs against: the ports, time, and chance (`uniform(low, high)` draws a number)."""
 
     inbox: Inbox
@@ -58,26 +58,26 @@ class Plan:
         return 2 * max(self.receive.wait + self.timeouts.queue, self.timeouts.store)
 
 
-async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: asyncio.Event) -> int:
+async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: asyncio.Event) -> int:
     """Receive, upload and delete until `stop`, then drain within the grace period.
 
-    Returns how many messages were still in hand at the end: their leases run out and the queue hands them out again.
+    Returns how many messages were still in flight at the end: their leases run out and the queue hands them out again.
     """
-    common = shared(plan, world, metrics, health)
+    common = shared(plan, ports, metrics, health)
     jobs: asyncio.Queue[Job] = asyncio.Queue(plan.budget.max_messages)
     receipts: asyncio.Queue[Delivery] = asyncio.Queue(plan.budget.max_messages)
 
-    receiver = Receiver(common, world.inbox, jobs, plan.receive)
+    receiver = Receiver(common, ports.inbox, jobs, plan.receive)
     uploader = Uploader(
         common,
-        Storing(common, world.archive, plan.store),
-        world.payloads,
+        Storing(common, ports.archive, plan.store),
+        ports.payloads,
         jobs=jobs,
         receipts=receipts,
         rules=plan.upload,
     )
-    leases = LeaseKeeper(common, world.inbox, plan.leases)
-    deleter = Deleter(common, world.inbox, receipts, renew_due=leases.renew_due, rules=plan.delete)
+    leases = LeaseKeeper(common, ports.inbox, plan.leases)
+    deleter = Deleter(common, ports.inbox, receipts, renew_due=leases.renew_due, rules=plan.delete)
 
     async with asyncio.TaskGroup() as tasks:
         deleting = tasks.create_task(deleter.delete(), name="deleter")
@@ -85,11 +85,11 @@ async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: 
         uploading = [tasks.create_task(uploader.upload(), name=f"uploader-{n}") for n in range(plan.store.most)]
         uploading.append(tasks.create_task(uploader.upload_offloaded(), name="uploader-offloaded"))
         receiving = [tasks.create_task(receiver.receive(n), name=f"receiver-{n}") for n in range(plan.receive.most)]
-        measuring = tasks.create_task(measure(common, world.queue, plan.depth), name="depth")
+        measuring = tasks.create_task(measure(common, ports.queue, plan.depth), name="depth")
 
         await stop.wait()
         health.drain()
-        log.info("stopping", extra={"in_hand": len(common.ledger), "grace_seconds": plan.grace})
+        log.info("stopping", extra={"in_flight": len(common.ledger), "grace_seconds": plan.grace})
         deadline = asyncio.get_running_loop().time() + plan.grace
 
         # Uploads get four fifths of the grace period, so that there is time to give back what they did not get to.
@@ -104,22 +104,22 @@ async def run(plan: Plan, world: World, metrics: Metrics, health: Health, stop: 
     return len(common.ledger)
 
 
-def shared(plan: Plan, world: World, metrics: Metrics, health: Health) -> Common:
+def shared(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> Common:
     """What the stages share."""
 
     def new_backoff() -> Backoff:
-        return Backoff(world.uniform)
+        return Backoff(ports.uniform)
 
     ledger = Ledger(
-        world.clock,
+        ports.clock,
         metrics,
         plan.budget,
         batch=plan.receive.batch,
         visibility_timeout=plan.leases.visibility_timeout,
     )
     calls = Calls(metrics, health, plan.timeouts)
-    circuit = Circuit(world.clock, metrics, health, new_backoff())
-    return Common(world.clock, metrics, health, calls, ledger, circuit, new_backoff)
+    circuit = Circuit(ports.clock, metrics, health, new_backoff())
+    return Common(ports.clock, metrics, health, calls, ledger, circuit, new_backoff)
 
 
 async def by(deadline: float, work: Coroutine[Any, Any, None]) -> None:

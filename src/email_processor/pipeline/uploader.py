@@ -33,9 +33,9 @@ FETCH_TRIES = 5
 class Outcome(Enum):
     """What became of a delivery in an uploader's hands."""
 
-    KEPT = auto()  # its object is durable
-    MOVED = auto()  # it is seen through elsewhere
-    LEFT = auto()  # the queue will hand it out again
+    ARCHIVED = auto()  # its object is durable
+    PASSED_ON = auto()  # it is seen through elsewhere
+    RELEASED = auto()  # the queue will hand it out again
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Uploader:
         except Exception as error:  # a bug that one message meets must not stop the others
             log.error("unexpected_error", exc_info=error, extra={"message_id": job.message.message_id})
             outcome = await self._refused(job, error)
-        if outcome is Outcome.KEPT:
+        if outcome is Outcome.ARCHIVED:
             self._common.ledger.archived(job.delivery)
             self._receipts.put_nowait(job.delivery)
 
@@ -128,7 +128,7 @@ class Uploader:
         email = read(job.message.body)
         if isinstance(email, Pointer):
             self._offloaded.put_nowait((job, email))
-            return Outcome.MOVED
+            return Outcome.PASSED_ON
         return await self._store_email(job, email)
 
     async def _fetch_and_archive(self, pointer: Pointer, job: Job) -> Outcome:
@@ -137,7 +137,7 @@ class Uploader:
             self._offloaded.put_nowait((job, pointer))
         else:
             await self._settle(replace(job, payload=payload), partial(self._archive_payload, pointer, payload))
-        return Outcome.MOVED
+        return Outcome.PASSED_ON
 
     async def _archive_payload(self, pointer: Pointer, payload: bytes, job: Job) -> Outcome:
         return await self._store_email(job, read_payload(payload, pointer))
@@ -149,12 +149,12 @@ class Uploader:
         stored = await self._storing.store(key, make_document, len(email.raw) + message.attribute_bytes)
         if stored is Stored.ALREADY_THERE:
             self._metrics.duplicates.labels("stored").inc()
-            return Outcome.KEPT
+            return Outcome.ARCHIVED
         self._metrics.archived.inc()
         sent_at = message.sent_at
         if sent_at is not None:
             self._metrics.sent_to_stored.observe(max(0.0, self._common.clock.wall() - sent_at))
-        return Outcome.KEPT
+        return Outcome.ARCHIVED
 
     async def _quarantine(self, job: Job, error: UnarchivableError) -> Outcome:
         message, moment, rules = job.message, job.delivery.moment, self._rules
@@ -172,7 +172,7 @@ class Uploader:
             return self._release(job, "refused")
         if stored is Stored.ALREADY_THERE:
             self._metrics.duplicates.labels("stored").inc()
-            return Outcome.KEPT
+            return Outcome.ARCHIVED
         self._metrics.quarantined.labels(error.reason).inc()
         log.warning(
             "quarantined",
@@ -184,7 +184,7 @@ class Uploader:
                 "receive_count": job.delivery.receive_count,
             },
         )
-        return Outcome.KEPT
+        return Outcome.ARCHIVED
 
     async def _refused(self, job: Job, error: Exception) -> Outcome:
         """It fails alone: quarantine it on its last receive, before the dead-letter queue has it; else leave it."""
@@ -202,7 +202,7 @@ class Uploader:
         """Let go of it: when its lease runs out the queue hands it out again, or moves it to the dead-letter queue."""
         self._metrics.released.labels(reason).inc()
         self._common.ledger.close(job.delivery)
-        return Outcome.LEFT
+        return Outcome.RELEASED
 
     async def _fetch(self, pointer: Pointer) -> bytes | None:
         """Read a payload; None if it should be tried again later, after the others.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from email_processor.pipeline.adaptive_limit import MEASURED_BYTES, ROUND_LEAST, AdaptiveLimit
+from email_processor.pipeline.adaptive_limit import MEASURED_BYTES_MAX, ROUND_UPLOADS, AdaptiveLimit
 
 
 class Store:
@@ -140,7 +140,7 @@ def test_large_objects_are_slow_without_being_a_sign_of_crowding() -> None:
     store = Store(most=128)
     for _ in range(50):
         store.uploads(0.4, 64, size=1024 * 1024)
-        store.uploads(0.04, 64, size=MEASURED_BYTES)
+        store.uploads(0.04, 64, size=MEASURED_BYTES_MAX)
     assert 128 == store.level.limit
 
 
@@ -148,7 +148,7 @@ def test_large_objects_alone_let_the_limit_grow() -> None:
     """Nothing is known of the latency then; bytes and throttling bound them."""
     store = Store(most=128)
     for _ in range(4):
-        store.uploads(0.4, ROUND_LEAST, size=1024 * 1024)
+        store.uploads(0.4, ROUND_UPLOADS, size=1024 * 1024)
     assert 128 == store.level.limit
 
 
@@ -160,7 +160,7 @@ def test_a_slow_store_that_is_little_used_keeps_its_limit() -> None:
 
 
 def test_the_start_is_no_trap() -> None:
-    """Crowded at the start, where less is not tried: that latency is taken for ease, and the limit grows again."""
+    """Crowded at the start, where less is not tried: that latency becomes the baseline, and the limit grows again."""
     store = Store(most=16)
     store.round(0.001, is_full=False)
     assert [11, 11, 15, 16] == store.rounds(4, lambda _: 0.4)
@@ -197,7 +197,7 @@ def test_the_limit_stays_within_its_bounds(events: list[tuple[str, int, bool, fl
             store.now += seconds
             store.level.throttle(store.now)
         else:
-            size = 2 * MEASURED_BYTES if kind == "large" else 10
+            size = 2 * MEASURED_BYTES_MAX if kind == "large" else 10
             store.uploads(0.0 if kind == "fast" else seconds, count, size=size, is_full=is_full)
         seen.add(store.level.limit)
     assert least <= min(seen)

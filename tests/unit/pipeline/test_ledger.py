@@ -85,7 +85,7 @@ async def test_a_message_that_comes_again_while_in_hand_brings_only_its_newest_h
     assert 3 == delivery.receive_count
     assert 10 + VISIBILITY_TIMEOUT == delivery.lease_until
     assert 1 == len(kit.common.ledger)
-    assert 1 == kit.value("messages_duplicate_total", kind="in_hand")
+    assert 1 == kit.value("messages_duplicate_total", kind="in_flight")
 
 
 async def test_an_archived_message_whose_lease_was_lost_comes_back_archived() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from email_processor.pipeline.adaptive_limit import MEASURED_LEAST
+from email_processor.pipeline.adaptive_limit import MEASURED_UPLOADS
 from email_processor.pipeline.limiter import Limiter
 from tests.unit.pipeline.kit import new_metrics, virtual_clock
 
@@ -61,7 +61,7 @@ async def test_a_limit_that_grows_lets_those_in_who_wait_and_is_told() -> None:
         for number in range(3):
             tasks.create_task(uploads.upload(number))
         await asyncio.sleep(1)
-        for _ in range(MEASURED_LEAST + 2):
+        for _ in range(MEASURED_UPLOADS + 2):
             uploads.limiter.succeed(0.0, 1)
         await asyncio.sleep(0.5)
         assert [0, 1] == uploads.order
@@ -72,7 +72,7 @@ async def test_a_throttle_lowers_the_limit_and_is_told() -> None:
     """Half, once for uploads that ran together."""
     uploads = Uploads(start=1)
     limiter = uploads.limiter
-    for _ in range(MEASURED_LEAST):
+    for _ in range(MEASURED_UPLOADS):
         limiter.succeed(-1.0, 1)
     uploads.assert_limit(1)
     async with limiter.slot(1):

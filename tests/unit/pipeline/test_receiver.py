@@ -43,7 +43,7 @@ class Stage(VirtualAws):
             await asyncio.sleep(seconds)
 
 
-async def test_an_empty_queue_is_watched_by_one_scout_whose_receives_start_an_interval_apart() -> None:
+async def test_an_empty_queue_is_watched_by_one_receiver_whose_receives_start_an_interval_apart() -> None:
     """Thirty seconds, of which the long poll takes twenty."""
     stage = Stage()
     await stage.receive(100)

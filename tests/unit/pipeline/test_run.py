@@ -13,7 +13,7 @@ from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import LeaseRules
 from email_processor.pipeline.ledger import Budget
 from email_processor.pipeline.receiver import ReceiveRules
-from email_processor.pipeline.run import Plan, World, run
+from email_processor.pipeline.run import Plan, Ports, run
 from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
 from tests.simulation.wire import CHANGE_VISIBILITY, DELETE, PUT, QUEUE_STATE, RECEIVE, Fate, What, hung, refused, slow
@@ -45,9 +45,9 @@ class Pipeline(VirtualAws):
 
     async def run(self, seconds: float) -> float:
         """Run, stop after `seconds`, and say how long the stop took."""
-        world = World(self.inbox, self.inbox, self.store, self.store, virtual_clock(), highest)
+        ports = Ports(self.inbox, self.inbox, self.store, self.store, virtual_clock(), highest)
         later(seconds, self.stop.set)
-        self.left = await run(self.plan, world, self.metrics, self.health, self.stop)
+        self.left = await run(self.plan, ports, self.metrics, self.health, self.stop)
         return now() - seconds
 
     def value(self, name: str, **labels: str) -> float | None:

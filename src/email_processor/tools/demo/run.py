@@ -151,7 +151,7 @@ async def _stop(service: ServiceProcess) -> tuple[Claim, Mapping[str, Any]]:
     seconds = loop.time() - began
     await service.silence()
     last: Mapping[str, Any] = next((entry for entry in service.log if entry["event"] == "stopped"), {})
-    return proof.stopped_cleanly(exit_code, seconds, last.get("left_in_hand")), last
+    return proof.stopped_cleanly(exit_code, seconds, last.get("left_in_flight")), last
 
 
 def program() -> str:

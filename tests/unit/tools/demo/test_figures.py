@@ -70,7 +70,7 @@ def test_a_service_that_has_done_nothing_has_all_figures_at_zero(metrics: Metric
 def test_the_last_line_of_the_log_brings_the_counts_up_to_date() -> None:
     """They were read a moment before; what the line does not tell stays."""
     before = Figures(received=5, archived=4, in_flight=1, uploads_failed=2)
-    last = {"event": "stopped", "received": 6, "archived": 6, "left_in_hand": 0}
+    last = {"event": "stopped", "received": 6, "archived": 6, "left_in_flight": 0}
     assert Figures(received=6, archived=6, in_flight=1, uploads_failed=2) == before.brought_up_to(last)
 
 
