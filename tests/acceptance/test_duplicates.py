@@ -1,6 +1,7 @@
 """Delivered twice, by anyone, at any time: one object, one key, unchanged bytes."""
 
-from tests.support.fault_proxy import Reply, gate_before, only, pass_all
+from tests.support.aws_answers import Reply
+from tests.support.fault_proxy import fault_proxy, only, pass_all
 from tests.support.mail import email, emails
 from tests.support.site import Site
 from tests.support.waiting import eventually
@@ -38,7 +39,7 @@ def test_without_conditional_writes_the_same_key_is_written_again(site: Site) ->
 def test_a_message_that_comes_back_before_its_delete_is_put_once(site: Site) -> None:
     """While deletes fail, a redelivery makes no second PUT, and it is deleted with the newest receipt handle."""
     site.queue.send(email())
-    with gate_before(site.emulator.url) as sqs, site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
+    with fault_proxy(site.emulator.url) as sqs, site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
         sqs.rule = only("DeleteMessageBatch", lambda _: BROKEN)
         service.wait_until("messages_archived_total", 1)
         sqs.wait_for("DeleteMessageBatch")
@@ -72,7 +73,7 @@ def test_two_services_on_one_queue_share_its_messages(one_site: Site) -> None:
 def test_a_message_handed_to_two_services_at_once_is_one_object(site: Site) -> None:
     """Two replicas that hold the same message store it once; both are content."""
     with (
-        gate_before(site.emulator.url) as sqs,
+        fault_proxy(site.emulator.url) as sqs,
         site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as one,
         site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as other,
     ):

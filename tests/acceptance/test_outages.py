@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.aws_answers import DENY, THROTTLE, CallFault, Rule, refusing
 from tests.support.emulators import ACCESS_KEY, SECRET_KEY, Bucket, Queue
-from tests.support.fault_proxy import Rule, cut_all, gate_before, held_until, pass_all, replying
+from tests.support.fault_proxy import fault_proxy, held_until, pass_all
 from tests.support.mail import email, emails
 from tests.support.service import Service
 from tests.support.site import Site
@@ -21,9 +22,9 @@ def received_once(service: Service) -> bool:
 
 
 OUTAGES = {
-    "connections are cut": ("moto", cut_all),
-    "503 ServiceUnavailable": ("ministack", replying(503, "ServiceUnavailable")),
-    "403 AccessDenied": ("moto", replying(403, "AccessDenied")),
+    "connections are cut": ("moto", CallFault.CUT),
+    "503 ServiceUnavailable": ("ministack", refusing(503, "ServiceUnavailable")),
+    "403 AccessDenied": ("moto", DENY),
 }
 
 
@@ -31,7 +32,7 @@ OUTAGES = {
 def test_an_outage_of_s3_stops_receiving_and_ends_by_itself(site: Site, outage: Rule) -> None:
     """The circuit opens, `/readyz` turns red and `/healthz` not, no message is received again, and all are stored."""
     sent = site.queue.send_all(emails(6))
-    with gate_before(site.emulator.url) as s3, site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
+    with fault_proxy(site.emulator.url) as s3, site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
         s3.rule = outage
         service.wait_until("circuit_open", 1)
         eventually(lambda: not service.under_way("receiving"), "no receive under way")
@@ -53,7 +54,7 @@ def test_an_s3_that_does_not_answer_is_an_outage(one_site: Site) -> None:
     """Every PUT is bounded in time; those that hang open the circuit like any other failure."""
     sent = one_site.queue.send_all(emails(6))
     opened = threading.Event()
-    with gate_before(one_site.emulator.url) as s3:
+    with fault_proxy(one_site.emulator.url) as s3:
         s3.rule = held_until(opened)
         with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, S3_TIMEOUT_SECONDS="1") as service:
             service.wait_until("circuit_open", 1)
@@ -67,9 +68,8 @@ def test_an_s3_that_does_not_answer_is_an_outage(one_site: Site) -> None:
 def test_throttling_is_not_an_outage(one_site: Site) -> None:
     """`503 SlowDown` lowers the number of uploads at once; the circuit stays closed and nothing is lost."""
     sent = one_site.queue.send_all(emails(15))
-    slow_down = replying(503, "SlowDown")
-    with gate_before(one_site.emulator.url) as s3:
-        s3.rule = lambda request: slow_down(request) if s3.count("PUT") % 2 else None
+    with fault_proxy(one_site.emulator.url) as s3:
+        s3.rule = lambda request: THROTTLE(request) if s3.count("PUT") % 2 else None
         with one_site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
             one_site.queue.wait_until_empty()
             assert service.metric("retries_total", cause="throttled") >= 1
@@ -82,15 +82,15 @@ def test_throttling_is_not_an_outage(one_site: Site) -> None:
 def test_an_outage_of_sqs_is_survived(site: Site) -> None:
     """With SQS down at the start and again later, the service stays alive, says so, and goes on."""
     sent = site.queue.send_all(emails(3))
-    with gate_before(site.emulator.url) as sqs:
-        sqs.rule = cut_all
+    with fault_proxy(site.emulator.url) as sqs:
+        sqs.rule = CallFault.CUT
         with site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
             assert service.wait_for("failing", part="receiving")["cause"] == "network"
             assert (service.is_ready(), service.is_alive()) == (False, True)
             sqs.rule = pass_all
             service.wait_until("messages_archived_total", 3)
             service.wait_until_ready()
-            sqs.rule = cut_all
+            sqs.rule = CallFault.CUT
             eventually(lambda: service.get("/readyz").json["receiving"]["status"] == "failing", "receiving to fail")
             sent += site.queue.send_all(emails(3))
             sqs.rule = pass_all
@@ -153,8 +153,8 @@ def test_without_credentials_it_waits_until_there_are_some(one_site: Site, tmp_p
 def test_leases_are_renewed_for_as_long_as_the_outage_lasts(one_site: Site) -> None:
     """Half a visibility timeout into an outage every lease is renewed, so that nobody else gets the messages."""
     sent = one_site.queue.send_all(emails(12))
-    with gate_before(one_site.emulator.url) as s3, one_site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
-        s3.rule = cut_all
+    with fault_proxy(one_site.emulator.url) as s3, one_site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
+        s3.rule = CallFault.CUT
         service.wait_until("messages_received_total", 12)
         service.wait_until("lease_extensions_total", 12, within=30)
         assert service.metric("leases_lost_total") == 0
@@ -167,8 +167,8 @@ def test_a_role_that_is_refused_is_told_once_and_heals(one_site: Site, tmp_path:
     token = tmp_path / "token"
     token.write_text("a-token-of-the-cluster")
     sent = one_site.queue.send(email())
-    with gate_before(one_site.emulator.url) as sts:
-        sts.rule = replying(403, "AccessDenied")
+    with fault_proxy(one_site.emulator.url) as sts:
+        sts.rule = DENY
         with one_site.service(
             AWS_ACCESS_KEY_ID="",
             AWS_SECRET_ACCESS_KEY="",

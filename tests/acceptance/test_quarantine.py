@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from email_processor import __version__
+from tests.support.aws_answers import DENY
 from tests.support.emulators import Emulator
-from tests.support.fault_proxy import changing_once, gate_before, only, replying
+from tests.support.fault_proxy import changing_once, fault_proxy, only
 from tests.support.mail import CONFIDENTIAL, email
 from tests.support.site import Site
 from tests.support.waiting import eventually
@@ -75,7 +76,7 @@ def test_with_quarantine_off_bad_messages_go_to_the_dead_letter_queue(emulator: 
     site = Site.at(emulator, tmp_path, RedrivePolicy=policy)
     good, bad = site.queue.send_all([email(), "oops"])
     with (
-        gate_before(emulator.url) as sqs,
+        fault_proxy(emulator.url) as sqs,
         site.service(AWS_ENDPOINT_URL_SQS=sqs.url, QUARANTINE_ENABLED="false") as service,
     ):
         service.wait_until("messages_released_total", 1, reason="rejected")
@@ -93,8 +94,8 @@ def test_on_its_last_receive_what_cannot_be_read_is_quarantined(emulator: Emulat
     site = Site.at(emulator, tmp_path, RedrivePolicy=policy)
     pointer = ["software.amazon.payloadoffloading.PayloadS3Pointer", {"s3BucketName": "theirs", "s3Key": "k"}]
     site.queue.send(json.dumps(pointer))
-    with gate_before(emulator.url) as s3:
-        s3.rule = only("GET", replying(403, "AccessDenied"))
+    with fault_proxy(emulator.url) as s3:
+        s3.rule = only("GET", DENY)
         with site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
             service.wait_until("messages_quarantined_total", 1, reason="undeliverable")
             site.queue.wait_until_empty()
@@ -107,7 +108,7 @@ def test_on_its_last_receive_what_cannot_be_read_is_quarantined(emulator: Emulat
 def test_a_body_that_was_changed_on_its_way_is_left_for_redelivery(one_site: Site) -> None:
     """A receive whose MD5 does not fit is not trusted; the next one is archived."""
     message_id = one_site.queue.send(email())
-    with gate_before(one_site.emulator.url) as sqs:
+    with fault_proxy(one_site.emulator.url) as sqs:
         sqs.rule = only("ReceiveMessage", changing_once(sqs, b"addressee", b"adversary"))
         with one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
             assert service.wait_for("corrupt_message")["message_id"] == message_id

@@ -4,9 +4,10 @@ import json
 import subprocess
 from collections.abc import Sequence
 
+from tests.support.aws_answers import CallFault, Reply, Request
 from tests.support.emulators import SECRET_KEY, SESSION_TOKEN
 from tests.support.environment import clean_environment
-from tests.support.fault_proxy import Gate, Reply, Request, changing_once, cut_all, gate_before, only, pass_all
+from tests.support.fault_proxy import FaultProxy, changing_once, fault_proxy, only, pass_all
 from tests.support.mail import CONFIDENTIAL, email, emails
 from tests.support.service import COMMAND, Service
 from tests.support.site import Site
@@ -48,7 +49,7 @@ def answers(service: Service) -> list[str]:
     return [f"{answer.headers} {answer.body.decode()}" for answer in map(service.get, paths)]
 
 
-def checked(site: Site, s3: Gate, sqs: Gate, *options: str) -> str:
+def checked(site: Site, s3: FaultProxy, sqs: FaultProxy, *options: str) -> str:
     """All that `check` tells."""
     done = subprocess.run(
         [COMMAND, "check", *options],
@@ -81,8 +82,8 @@ def test_nothing_tells_a_body_a_token_or_a_credential(one_site: Site) -> None:
     file = site.directory / "processor.log"
     texts: list[str] = []
     with (
-        gate_before(site.emulator.url) as s3,
-        gate_before(site.emulator.url) as sqs,
+        fault_proxy(site.emulator.url) as s3,
+        fault_proxy(site.emulator.url) as sqs,
         site.service(AWS_ENDPOINT_URL_S3=s3.url, AWS_ENDPOINT_URL_SQS=sqs.url, LOG_FILE=str(file)) as service,
     ):
         # success and quarantine
@@ -94,7 +95,7 @@ def test_nothing_tells_a_body_a_token_or_a_credential(one_site: Site) -> None:
         good += site.queue.send_all(emails(3))
         service.wait_for("failing", part="storing", cause="credentials")
         texts += [*answers(service), checked(site, s3, sqs, "--write"), checked(site, s3, sqs, "--json", "--write")]
-        s3.rule = cut_all
+        s3.rule = CallFault.CUT
         s3.wait_for("PUT", count=s3.count("PUT") + 2, within=75)  # probes come up to thirty seconds apart
         texts += answers(service)
         s3.rule = pass_all

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.emulators import aws_environment
-from tests.support.fault_proxy import gate_before
+from tests.support.fault_proxy import fault_proxy
 from tests.support.mail import email
 from tests.support.service import Service
 from tests.support.site import Site
@@ -80,7 +80,7 @@ def test_settings_may_come_from_a_dotenv_file(one_site: Site) -> None:
 
 def test_the_first_receive_is_made_at_once(one_site: Site) -> None:
     """A new replica is at work after less than two seconds of CPU, which is as long as it takes on a free core."""
-    with gate_before(one_site.emulator.url) as sqs, one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
+    with fault_proxy(one_site.emulator.url) as sqs, one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
         sqs.wait_for("ReceiveMessage", within=60)
         assert service.cpu_seconds() < 2.0
 

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from tests.support.fault_proxy import Request, cut_all, gate_before, held_until, only, pass_all
+from tests.support.aws_answers import CallFault, Request
+from tests.support.fault_proxy import fault_proxy, held_until, only, pass_all
 from tests.support.mail import emails
 from tests.support.site import Site
 from tests.support.waiting import eventually
@@ -37,7 +38,7 @@ def test_while_it_drains_it_is_alive_but_not_ready(one_site: Site) -> None:
     """From the signal on `/readyz` is red and says why, `/healthz` stays green, and the work in flight is finished."""
     sent = one_site.queue.send_all(emails(5))
     opened = threading.Event()
-    with gate_before(one_site.emulator.url) as s3:
+    with fault_proxy(one_site.emulator.url) as s3:
         s3.rule = held_until(opened)
         with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, S3_TIMEOUT_SECONDS="15") as service:
             s3.wait_for("PUT", count=5)
@@ -56,7 +57,7 @@ def test_what_cannot_be_stored_in_time_is_given_back_at_once(site: Site) -> None
     """With S3 hanging, the grace period ends with every message visible to other consumers again."""
     sent = site.queue.send_all(emails(8))
     opened = threading.Event()
-    with gate_before(site.emulator.url) as s3:
+    with fault_proxy(site.emulator.url) as s3:
         s3.rule = held_until(opened)
         with site.service(AWS_ENDPOINT_URL_S3=s3.url, S3_TIMEOUT_SECONDS="15", SHUTDOWN_GRACE_SECONDS="2") as service:
             s3.wait_for("PUT", count=8)
@@ -70,7 +71,7 @@ def test_what_cannot_be_stored_in_time_is_given_back_at_once(site: Site) -> None
 def test_a_stop_does_not_wait_for_the_long_poll(site: Site) -> None:
     """An idle service in the middle of a poll of twenty seconds is gone within the two that the poll is given."""
     with (
-        gate_before(site.emulator.url) as sqs,
+        fault_proxy(site.emulator.url) as sqs,
         site.service(AWS_ENDPOINT_URL_SQS=sqs.url, SQS_WAIT_TIME_SECONDS="20") as service,
     ):
         sqs.wait_for("ReceiveMessage")
@@ -80,7 +81,7 @@ def test_a_stop_does_not_wait_for_the_long_poll(site: Site) -> None:
 def test_messages_that_come_with_the_last_poll_are_kept(one_site: Site) -> None:
     """A receive that was under way at the signal gets a moment, and what it brings is archived."""
     opened = threading.Event()
-    with gate_before(one_site.emulator.url) as sqs:
+    with fault_proxy(one_site.emulator.url) as sqs:
         sqs.rule = only("ReceiveMessage", held_until(opened))
         sent = one_site.queue.send_all(emails(3))
         with one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
@@ -98,7 +99,7 @@ def test_a_second_signal_ends_it_at_once(one_site: Site, first: signal.Signals, 
     """It does not wait for what is in flight, and exits as a shell says of that signal; the messages come back."""
     one_site.queue.send_all(emails(2))
     opened = threading.Event()
-    with gate_before(one_site.emulator.url) as s3:
+    with fault_proxy(one_site.emulator.url) as s3:
         s3.rule = held_until(opened)
         with one_site.service(measured=True, AWS_ENDPOINT_URL_S3=s3.url, S3_TIMEOUT_SECONDS="15") as service:
             s3.wait_for("PUT", count=2)
@@ -121,12 +122,12 @@ def test_after_a_kill_nothing_is_lost_and_nothing_is_there_twice(site: Site) -> 
     """A second process finishes what a killed one had stored, was storing, and had not begun."""
     sent = site.queue.send_all(emails(40))
     opened = threading.Event()
-    with gate_before(site.emulator.url) as aws:
+    with fault_proxy(site.emulator.url) as aws:
         hold = held_until(opened)
 
         def rule(request: Request) -> None:
             if request.operation == "DeleteMessageBatch":
-                cut_all(request)
+                CallFault.CUT(request)
             elif request.operation == "PUT" and aws.count("PUT") > 12:
                 hold(request)
 

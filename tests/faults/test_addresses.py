@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import FLAWED, Authority, new_authority
-from tests.support.fault_proxy import gate_before
+from tests.support.fault_proxy import fault_proxy
 from tests.support.mail import emails
 from tests.support.service import Service
 from tests.support.site import Site
@@ -26,8 +26,8 @@ def test_a_bad_certificate_is_named_and_heals(one_site: Site, authority: Authori
     messages = sent(one_site.queue, emails(3))
     bad, aws = FLAWED[certificate](authority), one_site.emulator.url
     with (
-        gate_before(aws, host="localhost", tls=bad) as sqs,
-        gate_before(aws, host="localhost", tls=bad) as s3,
+        fault_proxy(aws, host="localhost", tls=bad) as sqs,
+        fault_proxy(aws, host="localhost", tls=bad) as s3,
         one_site.service(
             AWS_ENDPOINT_URL_SQS=sqs.url, AWS_ENDPOINT_URL_S3=s3.url, AWS_CA_BUNDLE=str(authority.pem)
         ) as service,
@@ -77,7 +77,7 @@ def test_a_name_of_s3_that_does_not_resolve_costs_one_receive(one_site: Site) ->
         assert one_site.queue.in_flight == len(messages)
         assert service.stop() == 0
     assert one_site.queue.visible == len(messages)
-    with gate_before(one_site.emulator.url) as sqs, one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
+    with fault_proxy(one_site.emulator.url) as sqs, one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
         one_site.queue.wait_until_empty()
     assert stored(one_site.bucket) == expected(messages)
     assert sqs.receive_counts() == dict.fromkeys(messages, 2)

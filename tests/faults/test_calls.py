@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from tests.faults.faults import FAULTS, Fault, failing
-from tests.support.fault_proxy import Gate, Reply, Request, gate_before, held_until, only, pass_all
+from tests.faults.faults import FAULTS, WireFault
+from tests.support.aws_answers import Act, Request, act, refusing
+from tests.support.fault_proxy import FaultProxy, fault_proxy, held_until, only, pass_all
 from tests.support.mail import emails
 from tests.support.site import Site
 from tests.support.truth import expected, sent, stored
@@ -22,9 +23,9 @@ def test_no_fault_of_a_call_loses_or_doubles_a_message(one_site: Site, operation
     messages: dict[str, str] = {}
     spoiled: set[str] = set()
     with (
-        gate_before(one_site.emulator.url) as gate,
+        fault_proxy(one_site.emulator.url) as proxy,
         one_site.service(
-            AWS_ENDPOINT_URL=gate.url,
+            AWS_ENDPOINT_URL=proxy.url,
             POLL_INTERVAL_SECONDS="0.1",
             S3_TIMEOUT_SECONDS="1",
             SQS_TIMEOUT_SECONDS="1",
@@ -34,7 +35,7 @@ def test_no_fault_of_a_call_loses_or_doubles_a_message(one_site: Site, operation
         service.wait_until_ready()
         for name, fault in FAULTS.items():
             began = time.monotonic()
-            struck = strike(one_site, gate, operation, fault)
+            struck = strike(one_site, proxy, operation, fault)
             print(f"{operation}, {name}: {len(struck)} emails after {time.monotonic() - began:.1f} s")
             messages |= struck
             if fault.is_delivered and operation == "ReceiveMessage":
@@ -44,23 +45,23 @@ def test_no_fault_of_a_call_loses_or_doubles_a_message(one_site: Site, operation
         assert not any("Traceback" in line for line in service.lines)
     assert stored(one_site.bucket) == expected(messages)
     assert one_site.queue.is_empty()
-    assert gate.receive_counts() == {message: 2 if message in spoiled else 1 for message in messages}
+    assert proxy.receive_counts() == {message: 2 if message in spoiled else 1 for message in messages}
 
 
-def strike(site: Site, gate: Gate, operation: str, fault: Fault) -> dict[str, str]:
+def strike(site: Site, proxy: FaultProxy, operation: str, fault: WireFault) -> dict[str, str]:
     """Let a few messages meet the fault, twice in a row, and heal it; what was sent, when the queue is empty."""
-    gate.rule = only(operation, fault.rule(gate))
+    proxy.rule = only(operation, fault.rule(proxy))
     if operation == "ReceiveMessage":
-        gate.wait_for(operation, count=gate.count(operation) + 1)  # the poll before it would bring the messages
-    before = gate.count(operation)
+        proxy.wait_for(operation, count=proxy.count(operation) + 1)  # the poll before it would bring the messages
+    before = proxy.count(operation)
     messages = sent(site.queue, emails(3))
-    gate.wait_for(operation, count=before + TWICE_IN_A_ROW)
+    proxy.wait_for(operation, count=before + TWICE_IN_A_ROW)
     if operation == "ReceiveMessage" and fault.is_delivered:
-        eventually(lambda: messages.keys() <= gate.receive_counts().keys(), "the messages handed out to nobody")
-        gate.rule = only(operation, failing(500, "InternalError"))
-        gate.wait_until_answered()
-        site.queue.release_all(gate.receipt_handles().values())  # or it would take their visibility timeout
-    gate.rule = pass_all
+        eventually(lambda: messages.keys() <= proxy.receive_counts().keys(), "the messages handed out to nobody")
+        proxy.rule = only(operation, refusing(500, "InternalError"))
+        proxy.wait_until_answered()
+        site.queue.release_all(proxy.receipt_handles().values())  # or it would take their visibility timeout
+    proxy.rule = pass_all
     site.queue.wait_until_empty()
     return messages
 
@@ -68,8 +69,8 @@ def strike(site: Site, gate: Gate, operation: str, fault: Fault) -> dict[str, st
 def test_refused_connections_are_waited_out(one_site: Site) -> None:
     """S3 is gone, then SQS as well, then only SQS: what was in hand is stored, then deleted, each once."""
     with (
-        gate_before(one_site.emulator.url) as s3,
-        gate_before(one_site.emulator.url) as sqs,
+        fault_proxy(one_site.emulator.url) as s3,
+        fault_proxy(one_site.emulator.url) as sqs,
         one_site.service(AWS_ENDPOINT_URL_S3=s3.url, AWS_ENDPOINT_URL_SQS=sqs.url) as service,
     ):
         service.wait_until_ready()
@@ -94,21 +95,21 @@ def test_refused_connections_are_waited_out(one_site: Site) -> None:
 def test_no_fault_of_a_renewal_loses_a_lease(one_site: Site) -> None:
     """Each of many batches of renewals meets another fault; every lease outlives its first end all the same."""
     healed = threading.Event()
-    with gate_before(one_site.emulator.url) as gate:
-        faults = [fault.rule(gate) for fault in FAULTS.values()]
+    with fault_proxy(one_site.emulator.url) as proxy:
+        faults = [fault.rule(proxy) for fault in FAULTS.values()]
         struck: list[Request] = []
         hold = held_until(healed)
 
-        def rule(request: Request) -> Reply | None:
+        def rule(request: Request) -> Act:
             if request.operation == "ChangeMessageVisibilityBatch" and len(struck) < len(faults):
                 struck.append(request)
-                return faults[len(struck) - 1](request)
+                return act(faults[len(struck) - 1], request)
             return hold(request) if request.operation == "PUT" else None
 
-        gate.rule = rule
+        proxy.rule = rule
         messages = sent(one_site.queue, emails(10 * len(faults)))
         began = time.monotonic()
-        with one_site.service(AWS_ENDPOINT_URL=gate.url, S3_TIMEOUT_SECONDS="15", SQS_TIMEOUT_SECONDS="1") as service:
+        with one_site.service(AWS_ENDPOINT_URL=proxy.url, S3_TIMEOUT_SECONDS="15", SQS_TIMEOUT_SECONDS="1") as service:
             service.wait_until("messages_received_total", len(messages))
             received = time.monotonic()
             service.wait_until("lease_extensions_total", len(messages), within=30)
@@ -124,4 +125,4 @@ def test_no_fault_of_a_renewal_loses_a_lease(one_site: Site) -> None:
             assert service.stop() == 0
     assert len(struck) == len(faults)
     assert stored(one_site.bucket) == expected(messages)
-    assert gate.receive_counts() == dict.fromkeys(messages, 1)
+    assert proxy.receive_counts() == dict.fromkeys(messages, 1)

@@ -5,9 +5,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests.faults.faults import failing
+from tests.support.aws_answers import Reply, Request, refusing
 from tests.support.emulators import SECRET_KEY
-from tests.support.fault_proxy import Reply, Request, gate_before
+from tests.support.fault_proxy import fault_proxy
 from tests.support.mail import emails
 from tests.support.site import Site
 from tests.support.truth import expected, sent, stored
@@ -35,7 +35,7 @@ def test_credentials_that_rotate_every_few_seconds_cost_nothing(one_site: Site, 
     process, config = tmp_path / "credentials.py", tmp_path / "config"
     process.write_text(PROCESS)
     config.write_text(f"[default]\ncredential_process = {sys.executable} -IS {process}\n")
-    expired = failing(403, "ExpiredToken")
+    expired = refusing(403, "ExpiredToken")
     used: dict[str, set[str]] = {"s3": set(), "sqs": set()}
     refused = {"s3": 0, "sqs": 0}
     messages: dict[str, str] = {}
@@ -54,10 +54,10 @@ def test_credentials_that_rotate_every_few_seconds_cost_nothing(one_site: Site, 
         messages.update(sent(one_site.queue, emails(5)))
         return min(map(len, used.values())) >= 4 and min(refused.values()) >= 1
 
-    with gate_before(one_site.emulator.url) as gate:
-        gate.rule = refuse_expired
+    with fault_proxy(one_site.emulator.url) as proxy:
+        proxy.rule = refuse_expired
         with one_site.service(
-            AWS_ENDPOINT_URL=gate.url, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_CONFIG_FILE=str(config)
+            AWS_ENDPOINT_URL=proxy.url, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_CONFIG_FILE=str(config)
         ) as service:
             eventually(have_rotated, "four keys used and some refused", within=30, every=0.2)
             one_site.queue.wait_until_empty(within=90)  # a slow machine spends much of two seconds on each key
@@ -68,4 +68,4 @@ def test_credentials_that_rotate_every_few_seconds_cost_nothing(one_site: Site, 
         assert max(outages, default=0.0) < A_MOMENT
         assert not any("Traceback" in line for line in service.lines)
     assert stored(one_site.bucket) == expected(messages)
-    assert gate.receive_counts() == dict.fromkeys(messages, 1)
+    assert proxy.receive_counts() == dict.fromkeys(messages, 1)

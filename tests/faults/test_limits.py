@@ -6,7 +6,7 @@ import socket
 import time
 from contextlib import ExitStack
 
-from tests.support.fault_proxy import gate_before
+from tests.support.fault_proxy import fault_proxy
 from tests.support.mail import emails
 from tests.support.service import Service
 from tests.support.site import Site
@@ -50,7 +50,7 @@ def test_a_full_disk_under_the_log_file_stops_nothing(one_site: Site) -> None:
 def test_without_file_descriptors_it_waits_until_there_are_some(one_site: Site) -> None:
     """With none left for new connections it lives on, loses nothing and says what to do; raised, it goes on."""
     with (
-        gate_before(one_site.emulator.url) as sqs,
+        fault_proxy(one_site.emulator.url) as sqs,
         one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service,
         ExitStack() as clients,
     ):

@@ -1,7 +1,7 @@
 """A request that was obeyed, and whose answer never came: done again, and it makes no difference."""
 
-from tests.faults.faults import lost
-from tests.support.fault_proxy import Reply, Request, gate_before, only, pass_all
+from tests.support.aws_answers import CallFault, Request
+from tests.support.fault_proxy import fault_proxy, only, pass_all
 from tests.support.mail import emails
 from tests.support.site import Site
 from tests.support.truth import expected, sent, stored
@@ -11,15 +11,14 @@ from tests.support.waiting import eventually
 def test_a_put_whose_answer_is_lost_is_a_duplicate(site: Site) -> None:
     """It is tried again and S3 says that the object is there: one object, written once, counted as a duplicate."""
     messages = sent(site.queue, emails(5))
-    with gate_before(site.emulator.url) as s3:
-        lose = lost(s3)
+    with fault_proxy(site.emulator.url) as s3:
         seen: set[str] = set()
 
-        def lose_the_first(request: Request) -> Reply | None:
+        def lose_the_first(request: Request) -> CallFault | None:
             if request.path in seen:
                 return None
             seen.add(request.path)
-            return lose(request)
+            return CallFault.LOSE
 
         s3.rule = only("PUT", lose_the_first)
         with site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
@@ -35,20 +34,20 @@ def test_a_put_whose_answer_is_lost_is_a_duplicate(site: Site) -> None:
 def test_a_delete_whose_answer_is_lost_changes_nothing(site: Site) -> None:
     """It is tried again until there is an answer: the queue is empty, no second PUT is made, nothing stays in hand."""
     messages = sent(site.queue, emails(5))
-    with gate_before(site.emulator.url) as gate, site.service(AWS_ENDPOINT_URL=gate.url) as service:
-        gate.rule = only("DeleteMessageBatch", lost(gate))
-        gate.wait_for("DeleteMessageBatch", count=3)
+    with fault_proxy(site.emulator.url) as proxy, site.service(AWS_ENDPOINT_URL=proxy.url) as service:
+        proxy.rule = only("DeleteMessageBatch", CallFault.LOSE)
+        proxy.wait_for("DeleteMessageBatch", count=3)
         site.queue.wait_until_empty()
         assert service.metric("deletes_total", outcome="deleted") == 0
-        gate.rule = pass_all
+        proxy.rule = pass_all
         eventually(lambda: service.metric("in_flight_messages") == 0, "nothing in hand")
         service.wait_until_ready()
         settled = {outcome: service.metric("deletes_total", outcome=outcome) for outcome in ("deleted", "gone")}
         print(
-            f"{site.emulator.name}: {gate.count('DeleteMessageBatch')} requests for {len(messages)} emails, {settled}"
+            f"{site.emulator.name}: {proxy.count('DeleteMessageBatch')} requests for {len(messages)} emails, {settled}"
         )
         assert sum(settled.values()) == len(messages)
-        assert gate.count("PUT") == len(messages)
+        assert proxy.count("PUT") == len(messages)
         assert service.stop() == 0
     assert stored(site.bucket) == expected(messages)
     assert site.queue.is_empty()

@@ -5,7 +5,8 @@ import signal
 import threading
 
 from tests.faults.faults import FAULTS
-from tests.support.fault_proxy import Gate, Reply, Request, gate_before
+from tests.support.aws_answers import Act, Request, act
+from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.mail import emails
 from tests.support.service import Service
 from tests.support.site import Site
@@ -19,16 +20,16 @@ QUICK = {name: fault for name, fault in FAULTS.items() if name not in {"no answe
 
 
 class Weather:
-    """A rule of a gate: some of the requests meet a fault, which one is drawn."""
+    """A rule of a proxy: some of the requests meet a fault, which one is drawn."""
 
-    def __init__(self, gate: Gate) -> None:
-        """Strike at `gate`; a receive only so that nobody has its messages in hand without knowing."""
-        self._rules = {name: fault.rule(gate) for name, fault in QUICK.items()}
+    def __init__(self, proxy: FaultProxy) -> None:
+        """Strike at `proxy`; a receive only so that nobody has its messages in hand without knowing."""
+        self._rules = {name: fault.rule(proxy) for name, fault in QUICK.items()}
         self._random = random.Random(SEED)
         self._drawing = threading.Lock()
         self.struck = 0
 
-    def __call__(self, request: Request) -> Reply | None:
+    def __call__(self, request: Request) -> Act:
         """Strike, or let it through."""
         with self._drawing:
             name = self._random.choice(list(QUICK))
@@ -36,16 +37,16 @@ class Weather:
             if request.operation == "ReceiveMessage" and QUICK[name].is_delivered:
                 is_struck = False  # its messages would come back, but only when their leases end
             self.struck += is_struck
-        return self._rules[name](request) if is_struck else None
+        return act(self._rules[name], request) if is_struck else None
 
 
 def test_two_services_in_bad_weather_share_the_work_and_one_survives_the_other(one_site: Site) -> None:
     """Both archive, one is killed, the other finishes: every message once, whatever became of one request in five."""
     messages: dict[str, str] = {}
-    with gate_before(one_site.emulator.url) as gate:
-        weather = Weather(gate)
-        gate.rule = weather
-        with one_site.service(AWS_ENDPOINT_URL=gate.url) as one, one_site.service(AWS_ENDPOINT_URL=gate.url) as other:
+    with fault_proxy(one_site.emulator.url) as proxy:
+        weather = Weather(proxy)
+        proxy.rule = weather
+        with one_site.service(AWS_ENDPOINT_URL=proxy.url) as one, one_site.service(AWS_ENDPOINT_URL=proxy.url) as other:
 
             def both_have_worked() -> bool:
                 messages.update(sent(one_site.queue, emails(20)))
@@ -55,7 +56,7 @@ def test_two_services_in_bad_weather_share_the_work_and_one_survives_the_other(o
             shares = [int(archived(service)) for service in (one, other)]
             messages |= sent(one_site.queue, emails(40))
             assert one.stop(signal.SIGKILL) == -signal.SIGKILL
-            leave_to_the_queue(one_site.queue, gate)
+            leave_to_the_queue(one_site.queue, proxy)
             one_site.queue.wait_until_empty()
             assert other.stop() == 0
             assert not any("Traceback" in line for line in (*one.lines, *other.lines))

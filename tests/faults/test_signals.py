@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.faults.faults import failing
-from tests.support.fault_proxy import Reply, Request, gate_before, held_until, only
+from tests.support.aws_answers import Reply, Request, refusing
+from tests.support.fault_proxy import fault_proxy, held_until, only
 from tests.support.mail import emails
 from tests.support.site import Site
 from tests.support.truth import expected, leave_to_the_queue, sent, stored
@@ -23,29 +23,29 @@ def test_killed_again_and_again_it_loses_and_doubles_nothing(one_site: Site, see
     """At random moments, with messages flowing: a last life finishes what the others had begun."""
     rng = random.Random(seed)
     messages: dict[str, str] = {}
-    with gate_before(one_site.emulator.url) as gate:
-        gate.rule = only("PUT", lambda _: time.sleep(rng.uniform(0, 0.05)))
+    with fault_proxy(one_site.emulator.url) as proxy:
+        proxy.rule = only("PUT", lambda _: time.sleep(rng.uniform(0, 0.05)))
         for _ in range(LIVES):
             messages |= sent(one_site.queue, emails(30))
-            uploads = gate.count("PUT") + rng.randint(1, 30)
-            with one_site.service(AWS_ENDPOINT_URL=gate.url, LOG_LEVEL="INFO") as service:
-                gate.wait_for("PUT", count=uploads)
+            uploads = proxy.count("PUT") + rng.randint(1, 30)
+            with one_site.service(AWS_ENDPOINT_URL=proxy.url, LOG_LEVEL="INFO") as service:
+                proxy.wait_for("PUT", count=uploads)
                 time.sleep(rng.uniform(0, 0.05))
                 assert service.stop(signal.SIGKILL) == -signal.SIGKILL
-            leave_to_the_queue(one_site.queue, gate)
+            leave_to_the_queue(one_site.queue, proxy)
         finished = len(one_site.bucket.listing())
-        with one_site.service(AWS_ENDPOINT_URL=gate.url) as service:
+        with one_site.service(AWS_ENDPOINT_URL=proxy.url) as service:
             service.wait_until_ready()
             one_site.queue.wait_until_empty()
             assert service.stop() == 0
-    most = max(gate.receive_counts().values())
+    most = max(proxy.receive_counts().values())
     print(f"{LIVES} kills, {len(messages)} emails, {finished} stored before the last life; received up to {most} times")
     assert stored(one_site.bucket) == expected(messages)
 
 
 def test_a_stop_under_load_gives_back_what_it_cannot_finish(one_site: Site) -> None:
     """With more in hand than the grace period allows: exit 0 in time, each message either stored or visible at once."""
-    with gate_before(one_site.emulator.url) as s3:
+    with fault_proxy(one_site.emulator.url) as s3:
         s3.rule = only("PUT", lambda _: time.sleep(0.5))
         messages = sent(one_site.queue, emails(200))
         with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, SHUTDOWN_GRACE_SECONDS="2", UPLOADS_MAX="8") as service:
@@ -71,20 +71,20 @@ def test_a_stop_under_load_gives_back_what_it_cannot_finish(one_site: Site) -> N
 def test_a_frozen_process_wakes_up_to_lost_leases_and_does_no_harm(one_site: Site) -> None:
     """Another replica has taken over and finished: the sleeper finds objects and leases gone, and counts the losses."""
     woken = threading.Event()
-    with gate_before(one_site.emulator.url) as gate:
-        hold, fail = held_until(woken), failing(500, "InternalError")
+    with fault_proxy(one_site.emulator.url) as proxy:
+        hold, fail = held_until(woken), refusing(500, "InternalError")
 
         def rule(request: Request) -> Reply | None:
             if request.operation == "DeleteMessageBatch" and not woken.is_set():
                 return fail(request)
-            uploads = [each for each in gate.requests if each.operation == "PUT"]
+            uploads = [each for each in proxy.requests if each.operation == "PUT"]
             return hold(request) if request in uploads[STORED:] else None
 
-        gate.rule = rule
+        proxy.rule = rule
         messages = sent(one_site.queue, emails(8))
-        with one_site.service(AWS_ENDPOINT_URL=gate.url, S3_TIMEOUT_SECONDS="15") as sleeper:
-            gate.wait_for("PUT", count=len(messages))
-            gate.wait_for("DeleteMessageBatch")
+        with one_site.service(AWS_ENDPOINT_URL=proxy.url, S3_TIMEOUT_SECONDS="15") as sleeper:
+            proxy.wait_for("PUT", count=len(messages))
+            proxy.wait_for("DeleteMessageBatch")
             eventually(lambda: len(one_site.bucket.listing()) == STORED, "the first uploads stored")
             sleeper.send(signal.SIGSTOP)
             began = time.monotonic()

@@ -7,7 +7,7 @@ from botocore.loaders import create_loader
 
 from email_processor.aws.connect import Aws
 from tests.integration.opening import CLIENTS, opened, point_at
-from tests.support.scripted_server import Fake, faking
+from tests.support.scripted_server import FakeAws, scripted_server
 
 LOADER = create_loader()
 
@@ -19,9 +19,9 @@ def _models_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[Fake]:
+async def fake() -> AsyncIterator[FakeAws]:
     """A scripted server, for SQS and S3 alike."""
-    async with faking() as server:
+    async with scripted_server() as server:
         yield server
 
 
@@ -32,7 +32,7 @@ def client(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def aws(fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
+async def aws(fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
     """The ports, pointed at the fake by AWS's own variables."""
     point_at(fake.url, monkeypatch)
     async with opened(client=client) as ports:

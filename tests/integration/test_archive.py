@@ -15,8 +15,9 @@ from email_processor.domain.errors import Cause, PayloadMissingError, PayloadToo
 from email_processor.domain.sender import sender_folder
 from email_processor.ports import Stored
 from tests.integration.opening import PAYLOAD_MAX, opened, point_at
+from tests.support.aws_answers import STORED, Reply
 from tests.support.emulators import ACCESS_KEY, Bucket, Emulator
-from tests.support.scripted_server import STORED, Fake, Reply
+from tests.support.scripted_server import FakeAws
 
 KEY = "emails/2024/12/10/john.doe/m_143022.json"
 
@@ -65,11 +66,11 @@ async def test_a_bucket_that_is_not_there_is_missing(
     assert "S3_BUCKET_NAME" in caught.value.fix
 
 
-async def test_a_put_carries_what_it_should(fake: Fake, aws: Aws) -> None:
+async def test_a_put_carries_what_it_should(fake: FakeAws, aws: Aws) -> None:
     """Type, condition and signature; path and body are those that were given."""
-    fake.script = STORED
+    fake.rule = STORED
     await aws.archive.put(KEY, b'{"a":1}')
-    (asked,) = fake.asked
+    (asked,) = fake.requests
     assert (asked.method, asked.path, asked.body) == ("PUT", f"/archive/{KEY}", b'{"a":1}')
     assert asked.headers["content-type"] == "application/json"
     assert asked.headers["if-none-match"] == "*"
@@ -79,23 +80,23 @@ async def test_a_put_carries_what_it_should(fake: Fake, aws: Aws) -> None:
     assert not [name for name in asked.headers if "encryption" in name]
 
 
-async def test_a_put_carries_the_checksum_that_a_locked_bucket_asks_for(aws: Aws, fake: Fake) -> None:
+async def test_a_put_carries_the_checksum_that_a_locked_bucket_asks_for(aws: Aws, fake: FakeAws) -> None:
     """S3 refuses a PUT without one where the bucket has a default retention."""
-    fake.script = STORED
+    fake.rule = STORED
     await aws.archive.put(KEY, b"{}")
     expected = b64encode(hashlib.sha256(b"{}").digest()).decode()
-    assert expected == fake.asked[0].headers["x-amz-checksum-sha256"]
+    assert expected == fake.requests[0].headers["x-amz-checksum-sha256"]
 
 
 async def test_without_conditional_writes_there_is_no_condition(
-    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The header that such a store would refuse is not sent."""
     point_at(fake.url, monkeypatch)
-    fake.script = STORED
+    fake.rule = STORED
     async with opened(client=client, conditional=False) as aws:
         await aws.archive.put(KEY, b"{}")
-    assert "if-none-match" not in fake.asked[0].headers
+    assert "if-none-match" not in fake.requests[0].headers
 
 
 KMS_KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"
@@ -109,14 +110,14 @@ ENCRYPTIONS = [
 
 @pytest.mark.parametrize(("sse", "key", "headers"), ENCRYPTIONS)
 async def test_encryption_is_asked_for(
-    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch, sse: str, key: str | None, headers: dict[str, str]
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, sse: str, key: str | None, headers: dict[str, str]
 ) -> None:
     """As it is set, and nothing more."""
     point_at(fake.url, monkeypatch)
-    fake.script = STORED
+    fake.rule = STORED
     async with opened(client=client, sse=sse, kms_key_id=key) as aws:
         await aws.archive.put(KEY, b"{}")
-    sent = {name: value for name, value in fake.asked[0].headers.items() if name.startswith(ENCRYPTION)}
+    sent = {name: value for name, value in fake.requests[0].headers.items() if name.startswith(ENCRYPTION)}
     assert sent == headers
 
 
@@ -142,17 +143,17 @@ VARYING = {"amz-sdk-invocation-id", "authorization", "user-agent", "x-amz-date"}
 
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_no_variable_bends_the_put_that_does_not_bend_the_sdk(
-    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch, name: str
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """What other S3 libraries would read of the environment changes nothing."""
     point_at(fake.url, monkeypatch)
-    fake.script = STORED
+    fake.rule = STORED
     async with opened(client=client) as aws:
         await aws.archive.put(KEY, b"{}")
     monkeypatch.setenv(name, HOSTILE[name])
     async with opened(client=client) as aws:
         await aws.archive.put(KEY, b"{}")
-    plain, bent = fake.asked
+    plain, bent = fake.requests
     assert bent.target == plain.target
     assert {it: bent.headers[it] for it in bent.headers.keys() - VARYING} == {
         it: plain.headers[it] for it in plain.headers.keys() - VARYING
@@ -160,7 +161,7 @@ async def test_no_variable_bends_the_put_that_does_not_bend_the_sdk(
     assert "authorization" in bent.headers
 
 
-async def test_the_environment_is_left_as_it_was(fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environment_is_left_as_it_was(fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening hides nothing for longer than it takes: a variable of AWS that comes later is still seen."""
     point_at(fake.url, monkeypatch)
     monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
@@ -177,23 +178,23 @@ async def test_a_key_arrives_as_it_is(at_bucket: Aws, bucket: Bucket, key: str) 
 
 
 @pytest.mark.parametrize("key", ["a//b.json", "a/../b.json", "a/./b.json", "a/\n.json"])
-async def test_a_key_that_looks_like_a_path_to_be_tidied_up_arrives_as_it_is(fake: Fake, aws: Aws, key: str) -> None:
+async def test_a_key_that_looks_like_a_path_to_be_tidied_up_arrives_as_it_is(fake: FakeAws, aws: Aws, key: str) -> None:
     """Empty and dot segments and control characters are part of a key: no client may resolve or drop them."""
-    fake.script = STORED
+    fake.rule = STORED
     await aws.archive.put(key, b"{}")
-    assert [asked.path for asked in fake.asked] == [f"/archive/{key}"]
+    assert [asked.path for asked in fake.requests] == [f"/archive/{key}"]
 
 
 @given(st.lists(st.text(), min_size=20, max_size=20))
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_the_key_of_any_sender_arrives_as_it_is(fake: Fake, aws: Aws, senders: list[str]) -> None:
+async def test_the_key_of_any_sender_arrives_as_it_is(fake: FakeAws, aws: Aws, senders: list[str]) -> None:
     """Whatever the sender, S3 decodes the path of the PUT to the very key that was asked for."""
-    fake.script = STORED
-    fake.asked.clear()
+    fake.rule = STORED
+    fake.requests.clear()
     keys = [f"emails/2024/12/10/{sender_folder(sender)}/m_143022.json" for sender in senders]
     for key in keys:
         await aws.archive.put(key, b"{}")
-    assert [asked.path for asked in fake.asked] == [f"/archive/{key}" for key in keys]
+    assert [asked.path for asked in fake.requests] == [f"/archive/{key}" for key in keys]
 
 
 async def test_a_payload_is_read(at_bucket: Aws, bucket: Bucket) -> None:
@@ -208,9 +209,9 @@ async def test_a_payload_that_is_not_there_is_missing(at_bucket: Aws, bucket: Bu
         await at_bucket.payloads.fetch(Pointer(bucket.name, "payloads/gone"))
 
 
-async def test_a_payload_that_is_too_large_is_not_read(fake: Fake, aws: Aws) -> None:
+async def test_a_payload_that_is_too_large_is_not_read(fake: FakeAws, aws: Aws) -> None:
     """Its size is known before a byte of it is in memory."""
-    fake.script = Reply(200, b"x" * (PAYLOAD_MAX + 1))
+    fake.rule = Reply(200, b"x" * (PAYLOAD_MAX + 1))
     with pytest.raises(PayloadTooLargeError) as caught:
         await aws.payloads.fetch(Pointer("archive", "payloads/1"))
     assert "1001 bytes" in caught.value.detail

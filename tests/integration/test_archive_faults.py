@@ -7,8 +7,9 @@ from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, ObjectRefusedError, PayloadMissingError, StoreFaultError
 from email_processor.ports import Stored
 from tests.integration.opening import opened, point_at
+from tests.support.aws_answers import STORED, CallFault, Reply, Rule, s3_error
 from tests.support.emulators import free_port
-from tests.support.scripted_server import STORED, Fake, Fault, Reply, Script, s3_error
+from tests.support.scripted_server import FakeAws
 
 KEY = "emails/2024/12/10/john.doe/m_143022.json"
 PAYLOAD = Pointer("theirs", "payloads/1")
@@ -44,7 +45,7 @@ ANSWERS = [
     (501, "NotImplemented", Cause.CONFIGURATION),
 ]
 
-BARE: dict[str, tuple[Script, Cause]] = {
+BARE: dict[str, tuple[Rule, Cause]] = {
     "503 without a body": (Reply(503), Cause.SERVER),
     "403 without a body": (Reply(403), Cause.DENIED),
     "404 without a body": (Reply(404), Cause.MISSING),
@@ -54,8 +55,8 @@ BARE: dict[str, tuple[Script, Cause]] = {
         Cause.SERVER,
     ),
     "stored, but by whom? no ETag": (Reply(200), Cause.SERVER),
-    "closed": (Fault.CLOSE, Cause.NETWORK),
-    "reset": (Fault.RESET, Cause.NETWORK),
+    "closed": (CallFault.CUT, Cause.NETWORK),
+    "reset": (CallFault.RESET, Cause.NETWORK),
 }
 
 
@@ -67,46 +68,50 @@ async def fault_of_a_put(aws: Aws) -> StoreFaultError:
 
 
 @pytest.mark.parametrize(("status", "code", "cause"), ANSWERS, ids=[f"{row[0]} {row[1]}" for row in ANSWERS])
-async def test_what_s3_says_has_a_cause(fake: Fake, aws: Aws, status: int, code: str, cause: Cause) -> None:
+async def test_what_s3_says_has_a_cause(fake: FakeAws, aws: Aws, status: int, code: str, cause: Cause) -> None:
     """Every error of a PUT is a fault of the store that names the object, the code and what S3 says of it."""
-    fake.script = s3_error(code, status)
+    fake.rule = s3_error(code, status)
     fault = await fault_of_a_put(aws)
     assert fault.cause is cause
     assert fault.detail == f"PutObject s3://archive/{KEY}: {code}: No."
 
 
 @pytest.mark.parametrize(("script", "cause"), BARE.values(), ids=BARE)
-async def test_what_is_no_answer_of_s3_has_a_cause(fake: Fake, aws: Aws, script: Script, cause: Cause) -> None:
+async def test_what_is_no_answer_of_s3_has_a_cause(fake: FakeAws, aws: Aws, script: Rule, cause: Cause) -> None:
     """Answers without a code, from a balancer, or none at all, are faults as well."""
-    fake.script = script
+    fake.rule = script
     assert (await fault_of_a_put(aws)).cause is cause
 
 
-async def test_only_a_failed_precondition_means_already_there(fake: Fake, aws: Aws) -> None:
+async def test_only_a_failed_precondition_means_already_there(fake: FakeAws, aws: Aws) -> None:
     """412 is the object that was written before; no other refusal is taken for it."""
-    fake.script = s3_error("PreconditionFailed", 412)
+    fake.rule = s3_error("PreconditionFailed", 412)
     assert await aws.archive.put(KEY, b"{}") is Stored.ALREADY_THERE
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, "KeyTooLongError"), (400, "EntityTooLarge"), (400, "InvalidURI")])
-async def test_an_object_that_s3_will_never_take_is_refused_alone(fake: Fake, aws: Aws, status: int, code: str) -> None:
+async def test_an_object_that_s3_will_never_take_is_refused_alone(
+    fake: FakeAws, aws: Aws, status: int, code: str
+) -> None:
     """It is no fault of the store, and no other object suffers for it."""
-    fake.script = s3_error(code, status)
+    fake.rule = s3_error(code, status)
     with pytest.raises(ObjectRefusedError, match=code):
         await aws.archive.put(KEY, b"{}")
 
 
-async def test_a_put_is_made_once(fake: Fake, aws: Aws) -> None:
+async def test_a_put_is_made_once(fake: FakeAws, aws: Aws) -> None:
     """Trying again is the pipeline's business."""
-    fake.script = s3_error("InternalError", 500)
+    fake.rule = s3_error("InternalError", 500)
     await fault_of_a_put(aws)
-    assert len(fake.asked) == 1
+    assert len(fake.requests) == 1
 
 
-async def test_a_put_without_an_answer_is_a_timeout(fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_put_without_an_answer_is_a_timeout(
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The client itself gives up after its timeout, and says how to go on."""
     point_at(fake.url, monkeypatch)
-    fake.script = Fault.HANG
+    fake.rule = CallFault.HANG
     async with opened(client=client, timeout=0.2) as aws:
         fault = await fault_of_a_put(aws)
     assert fault.cause is Cause.TIMEOUT
@@ -125,47 +130,47 @@ async def test_a_server_that_is_not_there_is_the_network(
     assert "DNS" in fault.fix
 
 
-async def test_a_key_cannot_pass_for_an_answer(fake: Fake, aws: Aws) -> None:
+async def test_a_key_cannot_pass_for_an_answer(fake: FakeAws, aws: Aws) -> None:
     """What stands in the key is not taken for what the server said."""
-    fake.script = s3_error("InternalError", 500)
+    fake.rule = s3_error("InternalError", 500)
     with pytest.raises(StoreFaultError) as caught:
         await aws.archive.put("inner: Status { status: 412, <Code>PreconditionFailed<Code>.json", b"{}")
     assert caught.value.cause is Cause.SERVER
 
 
-async def test_after_a_fault_the_next_put_works(fake: Fake, aws: Aws) -> None:
+async def test_after_a_fault_the_next_put_works(fake: FakeAws, aws: Aws) -> None:
     """Nothing of a fault stays behind."""
-    fake.script = Fault.RESET
+    fake.rule = CallFault.RESET
     await fault_of_a_put(aws)
-    fake.script = STORED
+    fake.rule = STORED
     assert await aws.archive.put(KEY, b"{}") is Stored.CREATED
 
 
-PAYLOAD_FAULTS: dict[str, tuple[Script, Cause]] = {
+PAYLOAD_FAULTS: dict[str, tuple[Rule, Cause]] = {
     "denied": (s3_error("AccessDenied", 403), Cause.DENIED),
     "no bucket": (s3_error("NoSuchBucket", 404), Cause.MISSING),
     "slow down": (s3_error("SlowDown", 503), Cause.THROTTLED),
     "internal error": (s3_error("InternalError", 500), Cause.SERVER),
     "key denied": (s3_error("KMS.DisabledException", 400), Cause.ENCRYPTION),
-    "closed": (Fault.CLOSE, Cause.NETWORK),
-    "reset": (Fault.RESET, Cause.NETWORK),
+    "closed": (CallFault.CUT, Cause.NETWORK),
+    "reset": (CallFault.RESET, Cause.NETWORK),
     "cut short": (Reply(200, b"{", length=500), Cause.NETWORK),
-    "hung": (Fault.HANG, Cause.TIMEOUT),
+    "hung": (CallFault.HANG, Cause.TIMEOUT),
 }
 
 
 @pytest.mark.parametrize(("script", "cause"), PAYLOAD_FAULTS.values(), ids=PAYLOAD_FAULTS)
-async def test_a_payload_that_cannot_be_read_has_a_cause(fake: Fake, aws: Aws, script: Script, cause: Cause) -> None:
+async def test_a_payload_that_cannot_be_read_has_a_cause(fake: FakeAws, aws: Aws, script: Rule, cause: Cause) -> None:
     """A GET that fails names the payload; only a missing object is missing for good."""
-    fake.script = script
+    fake.rule = script
     with pytest.raises(StoreFaultError) as caught:
         await aws.payloads.fetch(PAYLOAD)
     assert caught.value.cause is cause
     assert caught.value.detail.startswith("GetObject s3://theirs/payloads/1: ")
 
 
-async def test_a_payload_that_does_not_exist_is_told_apart(fake: Fake, aws: Aws) -> None:
+async def test_a_payload_that_does_not_exist_is_told_apart(fake: FakeAws, aws: Aws) -> None:
     """Then the message that points to it can never be archived."""
-    fake.script = s3_error("NoSuchKey", 404)
+    fake.rule = s3_error("NoSuchKey", 404)
     with pytest.raises(PayloadMissingError, match="s3://theirs/payloads/1"):
         await aws.payloads.fetch(PAYLOAD)

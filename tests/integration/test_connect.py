@@ -11,21 +11,22 @@ from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, EmailProcessorError, QueueFaultError, StartError, StoreFaultError
 from tests.integration.opening import opened, point_at
-from tests.support.scripted_server import STORED, Asked, Fake, Reply, faking, sqs
+from tests.support.aws_answers import STORED, Reply, Request, sqs
+from tests.support.scripted_server import FakeAws, scripted_server
 
 KEY = "emails/k.json"
 SQS_OF_AWS = "https://sqs.eu-west-1.amazonaws.com/123456789012/emails"
 
 
-def an_aws(asked: Asked) -> Reply:
+def an_aws(asked: Request) -> Reply:
     """Answer as SQS, or as S3."""
     return sqs({}) if "x-amz-target" in asked.headers else STORED
 
 
 @pytest.fixture
-async def proxy(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> Fake:
+async def proxy(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> FakeAws:
     """The fake as the proxy that everything must go through: so it sees where to, and nothing leaves this host."""
-    fake.script = Reply(403)
+    fake.rule = Reply(403)
     point_at("", monkeypatch)
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     monkeypatch.setenv("HTTP_PROXY", fake.url)
@@ -33,18 +34,18 @@ async def proxy(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> Fake:
     return fake
 
 
-async def target_of_put(aws: Aws, proxy: Fake) -> str:
+async def target_of_put(aws: Aws, proxy: FakeAws) -> str:
     """Where a PUT goes."""
     with suppress(EmailProcessorError):
         await aws.archive.put(KEY, b"{}")
-    return proxy.asked[-1].target
+    return proxy.requests[-1].target
 
 
-async def target_of_get(aws: Aws, proxy: Fake, bucket: str) -> str:
+async def target_of_get(aws: Aws, proxy: FakeAws, bucket: str) -> str:
     """Where the SDK's own GET of the same key goes."""
     with suppress(EmailProcessorError):
         await aws.payloads.fetch(Pointer(bucket, KEY))
-    return proxy.asked[-1].target
+    return proxy.requests[-1].target
 
 
 # What an AWS SDK obeys: variables, S3 section of the config file, bucket, region; and the address that follows.
@@ -128,7 +129,7 @@ ADDRESSES = {
 
 @pytest.mark.parametrize(("variables", "config", "bucket", "region", "target"), ADDRESSES.values(), ids=ADDRESSES)
 async def test_both_halves_go_to_the_same_place(
-    proxy: Fake,
+    proxy: FakeAws,
     client: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -145,7 +146,7 @@ async def test_both_halves_go_to_the_same_place(
     file.write_text(f"[default]\n{config}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
     async with opened(client=client, bucket=bucket, region=region) as aws:
-        assert proxy.asked == []
+        assert proxy.requests == []
         assert await target_of_put(aws, proxy) == target
         assert await target_of_get(aws, proxy, bucket) == target
 
@@ -165,7 +166,7 @@ QUEUE_ADDRESSES = {
 
 @pytest.mark.parametrize(("variables", "region", "target"), QUEUE_ADDRESSES.values(), ids=QUEUE_ADDRESSES)
 async def test_the_queue_is_asked_where_the_sdk_says(
-    proxy: Fake,
+    proxy: FakeAws,
     client: str,
     monkeypatch: pytest.MonkeyPatch,
     variables: dict[str, str],
@@ -176,38 +177,38 @@ async def test_the_queue_is_asked_where_the_sdk_says(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     async with opened(client=client, queue_url=SQS_OF_AWS, region=region) as aws:
-        assert proxy.asked == []
+        assert proxy.requests == []
         with suppress(QueueFaultError):
             await aws.inbox.receive(1, 0)
-    assert proxy.asked[-1].target == target
+    assert proxy.requests[-1].target == target
 
 
 async def test_the_region_of_the_settings_is_signed_for(
-    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It beats what else the environment says of regions."""
     point_at(fake.url, monkeypatch)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
-    fake.script = an_aws
+    fake.rule = an_aws
     async with opened(client=client, region="eu-west-1") as aws:
         await aws.inbox.receive(1, 0)
         await aws.archive.put(KEY, b"{}")
-    scopes = [asked.headers["authorization"].partition("/")[2].partition(",")[0] for asked in fake.asked]
+    scopes = [asked.headers["authorization"].partition("/")[2].partition(",")[0] for asked in fake.requests]
     assert [scope.split("/")[1:3] for scope in scopes] == [["eu-west-1", "sqs"], ["eu-west-1", "s3"]]
 
 
-async def test_no_proxy_is_honoured_by_both_halves(fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_proxy_is_honoured_by_both_halves(fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What NO_PROXY names is asked directly."""
-    async with faking() as proxy:
+    async with scripted_server() as proxy:
         point_at(fake.url, monkeypatch)
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        fake.script = an_aws
+        fake.rule = an_aws
         async with opened(client=client) as aws:
             await aws.inbox.receive(1, 0)
             await aws.archive.put(KEY, b"{}")
-        assert proxy.asked == []
-    assert len(fake.asked) == 2
+        assert proxy.requests == []
+    assert len(fake.requests) == 2
 
 
 WRONG = {

@@ -13,17 +13,18 @@ from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, QueueFaultError, ServiceFaultError, StoreFaultError
 from tests.integration.opening import opened
-from tests.support.scripted_server import STORED, Asked, Fake, Fault, Reply, Script, s3_error, sqs, sqs_error
+from tests.support.aws_answers import STORED, Act, CallFault, Reply, Request, Rule, act, s3_error, sqs, sqs_error
+from tests.support.scripted_server import FakeAws
 
 KEY = "emails/k.json"
 SOON = timedelta(seconds=30)
 
 
 @pytest.fixture
-def home(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(fake: FakeAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with an empty AWS configuration; everything goes to the fake, STS included; no pause after a look."""
     monkeypatch.setattr(credentials, "AGAIN_SECONDS", 0.0)
-    fake.script = an_aws
+    fake.rule = an_aws
     (tmp_path / "config").write_text("")
     monkeypatch.setenv("AWS_ENDPOINT_URL", fake.url)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -31,23 +32,23 @@ def home(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def an_aws(asked: Asked) -> Reply:
+def an_aws(asked: Request) -> Reply:
     """Answer as SQS, or as S3."""
     return sqs({}) if "x-amz-target" in asked.headers else STORED
 
 
-def access_key(asked: Asked) -> str:
+def access_key(asked: Request) -> str:
     """The access key that a request was signed with."""
     return asked.headers["authorization"].partition("Credential=")[2].partition("/")[0]
 
 
-async def signers(aws: Aws, fake: Fake) -> list[str]:
+async def signers(aws: Aws, fake: FakeAws) -> list[str]:
     """The access keys of a receive, a PUT and a GET, made now."""
-    fake.asked.clear()
+    fake.requests.clear()
     await aws.inbox.receive(1, 0)
     await aws.archive.put(KEY, b"{}")
     await aws.payloads.fetch(Pointer("archive", KEY))
-    return [access_key(asked) for asked in fake.asked if "authorization" in asked.headers]
+    return [access_key(asked) for asked in fake.requests if "authorization" in asked.headers]
 
 
 async def faults(aws: Aws) -> list[ServiceFaultError]:
@@ -79,7 +80,7 @@ def use_process(home: Path, command: str) -> None:
     (home / "config").write_text(f"[default]\ncredential_process = {command}\n")
 
 
-async def test_credentials_that_appear_are_used(home: Path, fake: Fake, client: str) -> None:
+async def test_credentials_that_appear_are_used(home: Path, fake: FakeAws, client: str) -> None:
     """None at the start is not none for ever: the shared file is looked at again."""
     async with opened(client=client, timeout=10) as aws:
         told = await faults(aws)
@@ -89,7 +90,7 @@ async def test_credentials_that_appear_are_used(home: Path, fake: Fake, client: 
     assert all("AWS_ACCESS_KEY_ID" in fault.fix for fault in told)
 
 
-async def test_a_profile_is_used(home: Path, fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_profile_is_used(home: Path, fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS_PROFILE chooses among those of the file."""
     monkeypatch.setenv("AWS_PROFILE", "other")
     (home / "credentials").write_text(
@@ -100,7 +101,7 @@ async def test_a_profile_is_used(home: Path, fake: Fake, client: str, monkeypatc
         assert await signers(aws, fake) == ["OTHER"] * 3
 
 
-async def test_credentials_that_rotate_are_followed_by_both_halves(home: Path, fake: Fake, client: str) -> None:
+async def test_credentials_that_rotate_are_followed_by_both_halves(home: Path, fake: FakeAws, client: str) -> None:
     """Near the end of their life they are fetched anew, and nothing is ever signed with what is over."""
     output = home / "output"
     use_process(home, f"/bin/cat {output}")
@@ -110,10 +111,10 @@ async def test_credentials_that_rotate_are_followed_by_both_halves(home: Path, f
             async with asyncio.timeout(5):
                 while await signers(aws, fake) != [name] * 3:
                     pass
-    assert {asked.headers["x-amz-security-token"] for asked in fake.asked} == {"token of THIRD"}
+    assert {asked.headers["x-amz-security-token"] for asked in fake.requests} == {"token of THIRD"}
 
 
-async def test_many_puts_at_once_survive_a_rotation(home: Path, fake: Fake, client: str) -> None:
+async def test_many_puts_at_once_survive_a_rotation(home: Path, fake: FakeAws, client: str) -> None:
     """Uploads that start while credentials are being fetched wait for them, and none fails."""
     output = home / "output"
     output.write_text(process_output("ROTATING", datetime.now(UTC) + SOON))
@@ -121,7 +122,7 @@ async def test_many_puts_at_once_survive_a_rotation(home: Path, fake: Fake, clie
     async with opened(client=client, timeout=10) as aws, asyncio.TaskGroup() as puts:
         for number in range(100):
             puts.create_task(aws.archive.put(f"emails/{number}.json", b"{}"))
-    assert len(fake.asked) == 100
+    assert len(fake.requests) == 100
 
 
 BROKEN = {
@@ -135,17 +136,19 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("command", BROKEN.values(), ids=BROKEN)
-async def test_a_credential_process_that_is_broken_is_told(home: Path, client: str, fake: Fake, command: str) -> None:
+async def test_a_credential_process_that_is_broken_is_told(
+    home: Path, client: str, fake: FakeAws, command: str
+) -> None:
     """By every call, as a matter of credentials, with a fix; and it is asked again until it works."""
     use_process(home, command)
     async with opened(client=client, timeout=10) as aws:
         told = await faults(aws)
     assert [fault.cause for fault in told] == [Cause.CREDENTIALS] * 3
     assert all("valid credentials" in fault.fix for fault in told)
-    assert fake.asked == []
+    assert fake.requests == []
 
 
-async def test_a_credential_process_that_is_mended_is_used(home: Path, fake: Fake, client: str) -> None:
+async def test_a_credential_process_that_is_mended_is_used(home: Path, fake: FakeAws, client: str) -> None:
     """Without a restart."""
     output = home / "output"
     use_process(home, f"/bin/cat {output}")
@@ -165,19 +168,17 @@ IDENTITY = (
 
 
 @pytest.fixture
-def sts(home: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], None]:
+def sts(home: Path, fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> Callable[[Rule], None]:
     """Web identity as on EKS: the value sets what STS answers."""
     (home / "token").write_text("a-token-of-the-cluster")
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/email-processor")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(home / "token"))
 
-    def answer(script: Script) -> None:
-        def dispatch(asked: Asked) -> Reply | Fault:
-            if b"AssumeRoleWithWebIdentity" not in asked.body:
-                return an_aws(asked)
-            return script(asked) if callable(script) else script
+    def answer(script: Rule) -> None:
+        def dispatch(request: Request) -> Act:
+            return act(script, request) if b"AssumeRoleWithWebIdentity" in request.body else an_aws(request)
 
-        fake.script = dispatch
+        fake.rule = dispatch
 
     answer(Reply(200, role("ROLE")))
     return answer
@@ -189,14 +190,14 @@ def role(name: str) -> bytes:
 
 
 async def test_a_web_identity_is_used_by_both_halves(
-    sts: Callable[[Script], None], home: Path, fake: Fake, client: str
+    sts: Callable[[Rule], None], home: Path, fake: FakeAws, client: str
 ) -> None:
     """The role of the service account signs every request."""
     async with opened(client=client, timeout=10) as aws:
         assert await signers(aws, fake) == ["ROLE"] * 3
 
 
-STS_ANSWERS: dict[str, tuple[Script, Cause]] = {
+STS_ANSWERS: dict[str, tuple[Rule, Cause]] = {
     "denied": (
         Reply(403, b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"),
         Cause.CREDENTIALS,
@@ -214,13 +215,13 @@ STS_ANSWERS: dict[str, tuple[Script, Cause]] = {
         Cause.CREDENTIALS,
     ),
     "STS is down": (Reply(503), Cause.SERVER),
-    "STS is gone": (Fault.CLOSE, Cause.NETWORK),
+    "STS is gone": (CallFault.CUT, Cause.NETWORK),
 }
 
 
 @pytest.mark.parametrize(("answer", "cause"), STS_ANSWERS.values(), ids=STS_ANSWERS)
 async def test_a_role_that_is_not_given_has_a_cause(
-    sts: Callable[[Script], None], client: str, monkeypatch: pytest.MonkeyPatch, answer: Script, cause: Cause
+    sts: Callable[[Rule], None], client: str, monkeypatch: pytest.MonkeyPatch, answer: Rule, cause: Cause
 ) -> None:
     """A refusal by STS is a matter of credentials; an STS in trouble passes by itself."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # of the SDK's own calls to STS
@@ -230,7 +231,7 @@ async def test_a_role_that_is_not_given_has_a_cause(
 
 
 async def test_a_token_file_that_is_not_there_is_a_matter_of_credentials(
-    sts: Callable[[Script], None], home: Path, client: str
+    sts: Callable[[Rule], None], home: Path, client: str
 ) -> None:
     """The projected volume is missing, or not yet there."""
     (home / "token").unlink()
@@ -239,7 +240,7 @@ async def test_a_token_file_that_is_not_there_is_a_matter_of_credentials(
 
 
 async def test_container_credentials_are_used(
-    home: Path, fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+    home: Path, fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """EKS pod identity and ECS give them over HTTP."""
     given = {
@@ -249,10 +250,10 @@ async def test_container_credentials_are_used(
         "Expiration": (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 
-    def dispatch(asked: Asked) -> Reply:
+    def dispatch(asked: Request) -> Reply:
         return Reply(200, json.dumps(given).encode()) if asked.path == "/v1/credentials" else an_aws(asked)
 
-    fake.script = dispatch
+    fake.rule = dispatch
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{fake.url}/v1/credentials")
     async with opened(client=client, timeout=10) as aws:
         assert await signers(aws, fake) == ["POD"] * 3
@@ -265,12 +266,12 @@ REFUSALS = {  # in the words of each service
 
 
 @pytest.mark.parametrize("service", REFUSALS)
-async def test_keys_that_are_refused_are_looked_for_again(home: Path, fake: Fake, service: str) -> None:
+async def test_keys_that_are_refused_are_looked_for_again(home: Path, fake: FakeAws, service: str) -> None:
     """A shared file that was rewritten is read again when its old keys are refused, whoever refuses them."""
     (home / "credentials").write_text("[default]\naws_access_key_id = OLD\naws_secret_access_key = s\n")
     cause, refusal = REFUSALS[service]
 
-    def dispatch(asked: Asked) -> Reply:
+    def dispatch(asked: Request) -> Reply:
         is_refused = access_key(asked) == "OLD" and service == ("SQS" if "x-amz-target" in asked.headers else "S3")
         return refusal if is_refused else an_aws(asked)
 
@@ -278,7 +279,7 @@ async def test_keys_that_are_refused_are_looked_for_again(home: Path, fake: Fake
         assert await signers(aws, fake) == ["OLD"] * 3
         (home / "credentials").write_text("[default]\naws_access_key_id = NEW\naws_secret_access_key = s\n")
         assert await signers(aws, fake) == ["OLD"] * 3  # which have no end of their own
-        fake.script = dispatch
+        fake.rule = dispatch
         with pytest.raises(ServiceFaultError) as caught:
             await signers(aws, fake)
         assert await signers(aws, fake) == ["NEW"] * 3
@@ -286,7 +287,7 @@ async def test_keys_that_are_refused_are_looked_for_again(home: Path, fake: Fake
 
 
 async def test_keys_that_are_refused_before_their_end_are_looked_for_again(
-    sts: Callable[[Script], None], fake: Fake, client: str
+    sts: Callable[[Rule], None], fake: FakeAws, client: str
 ) -> None:
     """A role's session that was revoked: STS is asked anew, though its last answer was to be good for an hour."""
     given = [f"ROLE{number}" for number in range(10)]
@@ -312,7 +313,7 @@ async def test_a_credential_process_that_hangs_is_one_and_is_ended(home: Path, c
 
 
 async def test_a_credential_process_has_a_limit_of_its_own(
-    home: Path, fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+    home: Path, fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After which it is killed, with what it has started itself, and asked again."""
     monkeypatch.setattr(credentials, "LOOK_SECONDS", 1.0)
@@ -358,7 +359,7 @@ async def test_a_session_of_sso_that_has_ended_is_told(home: Path, client: str, 
 
 
 async def test_a_token_that_cannot_be_one_is_a_matter_of_credentials(
-    sts: Callable[[Script], None], home: Path, client: str
+    sts: Callable[[Rule], None], home: Path, client: str
 ) -> None:
     """An empty file, or one that is just being written: the SDK does not even ask STS."""
     (home / "token").write_text("x")

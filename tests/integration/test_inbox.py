@@ -11,9 +11,10 @@ from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.domain.message import Attribute
 from email_processor.ports import QueueState, Verdict
 from tests.integration.opening import opened, point_at
+from tests.support.aws_answers import Reply, sqs, sqs_error
 from tests.support.emulators import Emulator, Queue
 from tests.support.mail import email
-from tests.support.scripted_server import Fake, Reply, sqs, sqs_error
+from tests.support.scripted_server import FakeAws
 
 # Everything that SQS allows in a body and that an encoding could spoil.
 ODD = 'Grüße \U0001f600 \u2028 \t \\ "quoted" \u202e <&> \ud7ff\ue000'
@@ -123,22 +124,22 @@ STATES = {
 
 @pytest.mark.parametrize(("attributes", "limit"), STATES.values(), ids=STATES)
 async def test_a_redrive_policy_is_read_in_every_form(
-    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch, attributes: dict[str, str], limit: int | None
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, attributes: dict[str, str], limit: int | None
 ) -> None:
     """The limit of receives is a number or there is none; counts that are not told are zero."""
     point_at(fake.url, monkeypatch)
-    fake.script = sqs({"Attributes": attributes})
+    fake.rule = sqs({"Attributes": attributes})
     async with opened(client=client) as aws:
         assert await aws.inbox.state() == QueueState(0, 0, 0, limit)
 
 
-async def test_a_receive_asks_for_everything(fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_receive_asks_for_everything(fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit, wait and visibility timeout are those that were given; all attributes are asked for."""
     point_at(fake.url, monkeypatch)
-    fake.script = sqs({})
+    fake.rule = sqs({})
     async with opened(client=client) as aws:
         assert await aws.inbox.receive(7, 20) == []
-        (asked,) = fake.asked
+        (asked,) = fake.requests
     assert asked.operation == "ReceiveMessage"
     assert asked.json == {
         "QueueUrl": "http://127.0.0.1/123456789012/emails",
@@ -151,30 +152,30 @@ async def test_a_receive_asks_for_everything(fake: Fake, client: str, monkeypatc
 
 
 async def test_a_fifo_receive_without_an_answer_is_asked_again_under_its_id(
-    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQS repeats a receive of the same attempt, so that a lost answer does not lock its groups."""
     point_at(fake.url, monkeypatch)
     async with opened(client=client, queue_url="http://127.0.0.1/123456789012/emails.fifo") as aws:
-        fake.script = Reply(503)
+        fake.rule = Reply(503)
         with pytest.raises(Exception, match="SQS failed"):
             await aws.inbox.receive(10, 0)
-        fake.script = sqs({})
+        fake.rule = sqs({})
         await aws.inbox.receive(10, 0)
         await aws.inbox.receive(10, 0)
-    first, again, next_one = (asked.json["ReceiveRequestAttemptId"] for asked in fake.asked)
+    first, again, next_one = (asked.json["ReceiveRequestAttemptId"] for asked in fake.requests)
     assert first == again != next_one
 
 
 async def test_a_message_that_says_little_is_taken_as_it_is(
-    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No digest, no attributes, a lone surrogate in the body: the batch arrives."""
     point_at(fake.url, monkeypatch)
     entries = (
         b'{"Messages":[{"MessageId":"m","ReceiptHandle":"r","Body":"\\ud800"},{"MessageId":"n","ReceiptHandle":"s"}]}'
     )
-    fake.script = Reply(200, entries, {"Content-Type": "application/x-amz-json-1.0"})
+    fake.rule = Reply(200, entries, {"Content-Type": "application/x-amz-json-1.0"})
     async with opened(client=client) as aws:
         one, other = await aws.inbox.receive(10, 0)
     assert (one.message_id, one.receipt_handle, one.body) == ("m", "r", b"\xed\xa0\x80")
@@ -194,11 +195,11 @@ async def delete_two(aws: Aws) -> object:
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"Successful":[{"Id":"0"', b"", b"null", b"[]"])
 async def test_a_delete_is_never_done_on_an_answer_that_is_none(
-    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch, body: bytes
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     """What cannot be read as an answer may be a fault or a failed entry, but it is not a success."""
     point_at(fake.url, monkeypatch)
-    fake.script = Reply(200, body)
+    fake.rule = Reply(200, body)
     async with opened(client=client) as aws:
         assert await delete_two(aws) in NOT_DONE
 
@@ -212,24 +213,24 @@ ODD_ANSWERS = {
 
 @pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
 async def test_a_delete_is_never_done_on_an_answer_that_makes_no_sense(
-    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch, answer: object
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, answer: object
 ) -> None:
     """The same of an answer that can be read and is about something else."""
     point_at(fake.url, monkeypatch)
-    fake.script = sqs(answer)
+    fake.rule = sqs(answer)
     async with opened(client=client) as aws:
         assert await delete_two(aws) in NOT_DONE
 
 
 async def test_an_error_does_not_repeat_what_it_should_not(
-    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To a wrong signature SQS adds the request that it expected; only the first line of it is told."""
     point_at(fake.url, monkeypatch)
     message = (
         "The request signature does not match.\n\nThe Canonical String should have been\n'x-amz-security-token:T0KEN"
     )
-    fake.script = sqs_error("InvalidSignatureException", 403, query_code="SignatureDoesNotMatch", message=message)
+    fake.rule = sqs_error("InvalidSignatureException", 403, query_code="SignatureDoesNotMatch", message=message)
     async with opened(client=client) as aws:
         with pytest.raises(Exception, match="does not match") as caught:
             await aws.inbox.receive(10, 0)

@@ -9,8 +9,9 @@ from email_processor.aws.connect import Aws
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.ports import Verdict
 from tests.integration.opening import QUEUE, opened, point_at
+from tests.support.aws_answers import CallFault, Reply, Rule, sqs, sqs_error
 from tests.support.emulators import free_port
-from tests.support.scripted_server import Fake, Fault, Reply, Script, sqs, sqs_error
+from tests.support.scripted_server import FakeAws
 
 CALLS: dict[str, Callable[[Aws], Awaitable[object]]] = {
     "ReceiveMessage": lambda aws: aws.inbox.receive(10, 0),
@@ -21,7 +22,7 @@ CALLS: dict[str, Callable[[Aws], Awaitable[object]]] = {
 
 EXPIRED = "Signature expired: 20241210T143022Z is now earlier than 20241210T143023Z"
 
-ERRORS: dict[str, tuple[Script, Cause]] = {
+ERRORS: dict[str, tuple[Rule, Cause]] = {
     "no queue": (sqs_error("QueueDoesNotExist"), Cause.MISSING),
     "no queue, as AWS says it": (
         sqs_error("QueueDoesNotExist", query_code="AWS.SimpleQueueService.NonExistentQueue"),
@@ -57,25 +58,25 @@ ERRORS: dict[str, tuple[Script, Cause]] = {
     "not an answer of SQS": (sqs(["what?"]), Cause.SERVER),
     "not UTF-8": (Reply(200, b'{"Messages":[{"Body":"\xff"}]}'), Cause.SERVER),
     "another region's or nobody's address": (sqs_error("InvalidAddress"), Cause.CONFIGURATION),
-    "closed": (Fault.CLOSE, Cause.NETWORK),
-    "reset": (Fault.RESET, Cause.NETWORK),
+    "closed": (CallFault.CUT, Cause.NETWORK),
+    "reset": (CallFault.RESET, Cause.NETWORK),
     "an answer cut short": (Reply(200, b'{"Messages":[{', length=1000), Cause.NETWORK),
 }
 
 
 @pytest.mark.parametrize(("script", "cause"), ERRORS.values(), ids=ERRORS)
-async def test_what_sqs_says_has_a_cause(fake: Fake, aws: Aws, script: Script, cause: Cause) -> None:
+async def test_what_sqs_says_has_a_cause(fake: FakeAws, aws: Aws, script: Rule, cause: Cause) -> None:
     """Every error of a receive is a fault of the queue with the cause that decides what is done about it."""
-    fake.script = script
+    fake.rule = script
     with pytest.raises(QueueFaultError) as caught:
         await aws.inbox.receive(10, 0)
     assert caught.value.cause is cause
 
 
 @pytest.mark.parametrize("operation", CALLS)
-async def test_every_call_translates_what_it_meets(fake: Fake, aws: Aws, operation: str) -> None:
+async def test_every_call_translates_what_it_meets(fake: FakeAws, aws: Aws, operation: str) -> None:
     """Whatever the operation: the fault names it, the queue, the code and a fix, and nothing else is raised."""
-    fake.script = sqs_error("AccessDeniedException", 403, query_code="AccessDenied", message="Who are you?")
+    fake.rule = sqs_error("AccessDeniedException", 403, query_code="AccessDenied", message="Who are you?")
     with pytest.raises(QueueFaultError) as caught:
         await CALLS[operation](aws)
     assert caught.value.cause is Cause.DENIED
@@ -84,20 +85,20 @@ async def test_every_call_translates_what_it_meets(fake: Fake, aws: Aws, operati
 
 
 @pytest.mark.parametrize("operation", CALLS)
-async def test_a_call_is_made_once(fake: Fake, aws: Aws, operation: str) -> None:
+async def test_a_call_is_made_once(fake: FakeAws, aws: Aws, operation: str) -> None:
     """Trying again is the pipeline's business: the SDK makes one request."""
-    fake.script = Reply(503)
+    fake.rule = Reply(503)
     with pytest.raises(QueueFaultError):
         await CALLS[operation](aws)
-    assert [asked.operation for asked in fake.asked] == [operation]
+    assert [asked.operation for asked in fake.requests] == [operation]
 
 
 async def test_an_answer_that_does_not_come_is_a_timeout(
-    fake: Fake, client: str, monkeypatch: pytest.MonkeyPatch
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client itself gives up after its timeout."""
     point_at(fake.url, monkeypatch)
-    fake.script = Fault.HANG
+    fake.rule = CallFault.HANG
     async with opened(client=client, timeout=0.2) as aws:
         with pytest.raises(QueueFaultError) as caught:
             await aws.inbox.receive(10, 0)
@@ -117,15 +118,15 @@ async def test_a_server_that_is_not_there_is_the_network(
     assert "DNS" in caught.value.fix
 
 
-async def test_cancelling_a_call_is_no_fault(fake: Fake, aws: Aws) -> None:
+async def test_cancelling_a_call_is_no_fault(fake: FakeAws, aws: Aws) -> None:
     """A call that is cut short by a stop ends as cancelled, and the next one works."""
-    fake.script = Fault.HANG
+    fake.rule = CallFault.HANG
     call = asyncio.ensure_future(aws.inbox.receive(10, 0))
     await fake.next_request()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    fake.script = sqs({})
+    fake.rule = sqs({})
     assert await aws.inbox.receive(10, 0) == []
 
 
@@ -164,17 +165,19 @@ def batch_answer(entries: list[tuple[str, str]]) -> Reply:
 @pytest.mark.parametrize("operation", ["DeleteMessageBatch", "ChangeMessageVisibilityBatch"])
 @pytest.mark.parametrize(("entries", "verdicts"), BATCHES.values(), ids=BATCHES)
 async def test_every_entry_of_a_batch_gets_its_verdict(
-    fake: Fake, aws: Aws, operation: str, entries: list[tuple[str, str]], verdicts: list[Verdict]
+    fake: FakeAws, aws: Aws, operation: str, entries: list[tuple[str, str]], verdicts: list[Verdict]
 ) -> None:
     """In the order of the handles; an entry that the answer does not mention is not done."""
-    fake.script = batch_answer(entries)
+    fake.rule = batch_answer(entries)
     assert await CALLS[operation](aws) == verdicts
 
 
 @pytest.mark.parametrize("operation", ["DeleteMessageBatch", "ChangeMessageVisibilityBatch"])
-async def test_a_batch_that_is_refused_altogether_is_a_fault_of_the_queue(fake: Fake, aws: Aws, operation: str) -> None:
+async def test_a_batch_that_is_refused_altogether_is_a_fault_of_the_queue(
+    fake: FakeAws, aws: Aws, operation: str
+) -> None:
     """A person may have to act, so it is not one more retry."""
-    fake.script = batch_answer([("0", "AccessDenied"), ("1", "AccessDenied")])
+    fake.rule = batch_answer([("0", "AccessDenied"), ("1", "AccessDenied")])
     with pytest.raises(QueueFaultError) as caught:
         await CALLS[operation](aws)
     assert caught.value.cause is Cause.DENIED

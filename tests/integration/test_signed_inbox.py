@@ -20,8 +20,9 @@ from email_processor.aws.sigv4 import Signer
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.ports import Stored
 from tests.integration.opening import CLIENTS, opened, point_at
+from tests.support.aws_answers import STORED, Reply, Request, sqs
 from tests.support.emulators import ACCESS_KEY, REGION, SECRET_KEY
-from tests.support.scripted_server import STORED, Asked, Fake, Reply, sqs
+from tests.support.scripted_server import FakeAws
 
 KEY = "emails/2024/12/10/jörg müller+x/msg 1_143022.json"
 
@@ -32,12 +33,12 @@ def client() -> str:
     return "signed"
 
 
-def an_aws(asked: Asked) -> Reply:
+def an_aws(asked: Request) -> Reply:
     """Answer as SQS, or as S3."""
     return sqs({}) if "x-amz-target" in asked.headers else STORED
 
 
-def signature_by_botocore(asked: Asked, url: str, token: str | None) -> str:
+def signature_by_botocore(asked: Request, url: str, token: str | None) -> str:
     """What botocore signs a request like this one with."""
     is_queue = "x-amz-target" in asked.headers
     names = asked.headers.keys() - {"authorization", "content-length", "user-agent", "x-amz-date"}
@@ -60,7 +61,7 @@ def signature_by_botocore(asked: Asked, url: str, token: str | None) -> str:
     return str(request.headers["Authorization"])
 
 
-def is_signed(asked: Asked, name: str) -> bool:
+def is_signed(asked: Request, name: str) -> bool:
     """Whether a header is under the signature."""
     names = asked.headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0]
     return name in names.split(";")
@@ -68,7 +69,7 @@ def is_signed(asked: Asked, name: str) -> bool:
 
 @pytest.mark.parametrize("token", [None, "a/session+token=="])
 async def test_what_arrives_is_signed_as_botocore_signs_it(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch, token: str | None
+    fake: FakeAws, monkeypatch: pytest.MonkeyPatch, token: str | None
 ) -> None:
     """All of it but the user agent, which proxies may change; a key of any script, with and without a token."""
     point_at(fake.url, monkeypatch)
@@ -76,24 +77,24 @@ async def test_what_arrives_is_signed_as_botocore_signs_it(
         monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     else:
         monkeypatch.setenv("AWS_SESSION_TOKEN", token)
-    fake.script = an_aws
+    fake.rule = an_aws
     async with opened(sse="aws:kms", kms_key_id="alias/mail") as aws:
         await aws.inbox.receive(10, 0)
         await aws.inbox.delete(["a", "b"])
         await aws.archive.put(KEY, "{}é".encode())
-    assert [asked.headers.get("x-amz-security-token") for asked in fake.asked] == [token] * 3
-    for asked in fake.asked:
+    assert [asked.headers.get("x-amz-security-token") for asked in fake.requests] == [token] * 3
+    for asked in fake.requests:
         assert asked.headers["authorization"] == signature_by_botocore(asked, fake.url, token)
         assert not is_signed(asked, "user-agent")
 
 
-async def test_a_put_says_everything_that_it_should(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_put_says_everything_that_it_should(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only new, what it is, its digest, how it is to be encrypted; under the key, as S3 decodes it."""
     point_at(fake.url, monkeypatch)
-    fake.script = STORED
+    fake.rule = STORED
     async with opened(sse="aws:kms", kms_key_id="alias/mail") as aws:
         assert await aws.archive.put(KEY, b"{}") is Stored.CREATED
-    (asked,) = fake.asked
+    (asked,) = fake.requests
     names = ("if-none-match", "content-type", "x-amz-content-sha256", "x-amz-server-side-encryption")
     assert [asked.headers[name] for name in names] == [
         "*",
@@ -105,39 +106,39 @@ async def test_a_put_says_everything_that_it_should(fake: Fake, monkeypatch: pyt
     assert (asked.method, asked.path, asked.body) == ("PUT", f"/archive/{KEY}", b"{}")
 
 
-async def test_one_odd_message_does_not_hold_up_its_batch(aws: Aws, fake: Fake) -> None:
+async def test_one_odd_message_does_not_hold_up_its_batch(aws: Aws, fake: FakeAws) -> None:
     """A lone surrogate, which no strict parser takes, comes through beside an email that has none."""
     messages = [{"MessageId": str(n), "ReceiptHandle": "r", "Body": body} for n, body in enumerate(["a\ud800", "b"])]
-    fake.script = sqs({"Messages": messages})
+    fake.rule = sqs({"Messages": messages})
     assert [message.body for message in await aws.inbox.receive(10, 0)] == [b"a\xed\xa0\x80", b"b"]
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"Messages": [', b"[]", b'{"Messages": [{"Body": "x"}]}'])
-async def test_an_answer_that_is_not_sqss_is_a_fault_of_the_queue(aws: Aws, fake: Fake, body: bytes) -> None:
+async def test_an_answer_that_is_not_sqss_is_a_fault_of_the_queue(aws: Aws, fake: FakeAws, body: bytes) -> None:
     """Never an empty receive, and never a crash."""
-    fake.script = Reply(200, body)
+    fake.rule = Reply(200, body)
     with pytest.raises(QueueFaultError) as caught:
         await aws.inbox.receive(10, 0)
     assert caught.value.cause is Cause.SERVER
 
 
-async def test_both_protocols_of_errors_are_asked_for(aws: Aws, fake: Fake) -> None:
+async def test_both_protocols_of_errors_are_asked_for(aws: Aws, fake: FakeAws) -> None:
     """SQS then names an error as it always has, too, and not only as the JSON protocol does."""
-    fake.script = sqs({})
+    fake.rule = sqs({})
     await aws.inbox.receive(10, 0)
-    assert fake.asked[0].headers["x-amzn-query-mode"] == "true"
-    assert json.loads(fake.asked[0].body)["MaxNumberOfMessages"] == 10
+    assert fake.requests[0].headers["x-amzn-query-mode"] == "true"
+    assert json.loads(fake.requests[0].body)["MaxNumberOfMessages"] == 10
 
 
-async def test_behind_a_proxy_the_sdk_does_the_work(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_behind_a_proxy_the_sdk_does_the_work(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both halves go through it, with requests for the server behind it."""
     point_at("http://aws.test", monkeypatch)
     monkeypatch.setenv("HTTP_PROXY", fake.url)
-    fake.script = an_aws
+    fake.rule = an_aws
     async with opened() as aws:
         await aws.inbox.receive(10, 0)
         assert await aws.archive.put(KEY, b"{}") is Stored.CREATED
-    assert [asked.headers["host"] for asked in fake.asked] == ["aws.test", "aws.test"]
+    assert [asked.headers["host"] for asked in fake.requests] == ["aws.test", "aws.test"]
 
 
 async def test_a_default_port_is_not_part_of_the_name() -> None:
@@ -154,10 +155,10 @@ async def test_a_default_port_is_not_part_of_the_name() -> None:
         assert host == http.send.call_args.args[2]["host"]
 
 
-async def test_connections_are_kept(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_are_kept(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second call needs no second connection."""
     point_at(fake.url, monkeypatch)
-    fake.script = an_aws
+    fake.rule = an_aws
     async with opened() as aws:
         for _ in range(3):
             await aws.inbox.receive(10, 0)

@@ -10,8 +10,9 @@ from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, QueueFaultError, ServiceFaultError
 from tests.integration.opening import opened, point_at
+from tests.support.aws_answers import STORED, Reply, Request, sqs
 from tests.support.certificates import FLAWED, Authority, new_authority
-from tests.support.scripted_server import STORED, Asked, Fake, Reply, faking, sqs
+from tests.support.scripted_server import FakeAws, scripted_server
 from tests.support.tunnel import Tunnel, tunnelling
 
 KEY = "emails/k.json"
@@ -23,7 +24,7 @@ CALLS: dict[str, Callable[[Aws], Awaitable[object]]] = {
 }
 
 
-def an_aws(asked: Asked) -> Reply:
+def an_aws(asked: Request) -> Reply:
     """Answer as SQS, or as S3."""
     return sqs({}) if "x-amz-target" in asked.headers else STORED
 
@@ -46,10 +47,10 @@ async def tunnel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-async def tls(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fake]:
+async def tls(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeAws]:
     """AWS behind a certificate of that authority."""
-    async with faking(authority.server, host="localhost") as server:
-        server.script = an_aws
+    async with scripted_server(authority.server, host="localhost") as server:
+        server.rule = an_aws
         point_at(server.url, monkeypatch)
         yield server
 
@@ -64,18 +65,18 @@ async def faults_of_all(aws: Aws) -> list[ServiceFaultError]:
     return faults
 
 
-async def test_an_authority_that_nobody_knows_is_not_trusted(tls: Fake, client: str) -> None:
+async def test_an_authority_that_nobody_knows_is_not_trusted(tls: FakeAws, client: str) -> None:
     """Nothing is sent; the fault says which variable helps."""
     async with opened(client=client) as aws:
         faults = await faults_of_all(aws)
     assert [fault.cause for fault in faults] == [Cause.CONFIGURATION] * 3
     assert all("AWS_CA_BUNDLE" in fault.fix for fault in faults)
-    assert tls.asked == []
+    assert tls.requests == []
 
 
 @pytest.mark.parametrize("where", ["variable", "config file"])
 async def test_an_authority_of_ones_own_is_trusted_by_both_halves(
-    tls: Fake,
+    tls: FakeAws,
     authority: Authority,
     client: str,
     tunnel: Tunnel | None,
@@ -93,7 +94,7 @@ async def test_an_authority_of_ones_own_is_trusted_by_both_halves(
     async with opened(client=client) as aws:
         for call in CALLS.values():
             await call(aws)
-    assert len(tls.asked) == 3
+    assert len(tls.requests) == 3
     assert tunnel is None or set(tunnel.targets) == {tls.url.removeprefix("https://")}
 
 
@@ -106,8 +107,8 @@ async def test_authorities_that_are_renewed_are_read_again(
     (tmp_path / "next").mkdir()
     successor = new_authority(tmp_path / "next")
     monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
-    async with faking(authority.server, host="localhost") as before:
-        before.script = an_aws
+    async with scripted_server(authority.server, host="localhost") as before:
+        before.rule = an_aws
         point_at(before.url, monkeypatch)
         port = int(before.url.rpartition(":")[2])
         opening = opened(client=client, timeout=5)
@@ -115,8 +116,8 @@ async def test_authorities_that_are_renewed_are_read_again(
         for call in CALLS.values():
             await call(aws)
     try:
-        async with faking(successor.server, host="localhost", port=port) as after:
-            after.script = an_aws
+        async with scripted_server(successor.server, host="localhost", port=port) as after:
+            after.rule = an_aws
             told = await faults_of_all(aws)
             assert [fault.cause for fault in told] == [Cause.CONFIGURATION] * 3
             bundle.write_text("half a certificate")
@@ -124,7 +125,7 @@ async def test_authorities_that_are_renewed_are_read_again(
             bundle.write_bytes(successor.pem.read_bytes())
             for call in CALLS.values():
                 await call(aws)
-            assert len(after.asked) == len(CALLS)
+            assert len(after.requests) == len(CALLS)
             assert tunnel is None or len(tunnel.targets) > 3
     finally:
         await opening.__aexit__(None, None, None)
@@ -135,18 +136,23 @@ async def test_a_flawed_certificate_gets_no_request(
     authority: Authority, client: str, tunnel: Tunnel | None, flaw: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of another host, out of date or by somebody else: nothing is sent, and the fault names the certificate."""
-    async with faking(FLAWED[flaw](authority), host="localhost") as server:
+    async with scripted_server(FLAWED[flaw](authority), host="localhost") as server:
         point_at(server.url, monkeypatch)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.pem))
         async with opened(client=client) as aws:
             faults = await faults_of_all(aws)
         assert [fault.cause for fault in faults] == [Cause.CONFIGURATION] * 3
         assert all("certificate" in fault.detail for fault in faults)
-        assert server.asked == []
+        assert server.requests == []
 
 
 async def test_the_token_of_a_service_account_is_not_given_to_another_host(
-    tls: Fake, authority: Authority, client: str, tunnel: Tunnel | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tls: FakeAws,
+    authority: Authority,
+    client: str,
+    tunnel: Tunnel | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Who asks STS for a role sends a secret, so STS has to prove itself as well."""
     token = tmp_path / "token"
@@ -155,11 +161,11 @@ async def test_the_token_of_a_service_account_is_not_given_to_another_host(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/email-processor")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
-    async with faking(FLAWED["of another host"](authority), host="localhost") as sts:
+    async with scripted_server(FLAWED["of another host"](authority), host="localhost") as sts:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # of the SDK's own calls to STS
         async with opened(client=client, timeout=10) as aws:
             with pytest.raises(QueueFaultError) as caught:
                 await aws.inbox.receive(1, 0)
         assert "certificate" in caught.value.detail
-        assert sts.asked == []
+        assert sts.requests == []

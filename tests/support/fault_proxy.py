@@ -1,4 +1,4 @@
-"""A gate in front of an emulator: everything passes and is noted, until a rule says otherwise."""
+"""A proxy in front of an emulator: everything passes and is noted, until a rule says that a fault happens."""
 
 import http.client
 import json
@@ -9,79 +9,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.support.aws_answers import Act, CallFault, Reply, Request, Rule, act
 from tests.support.waiting import eventually
 
+LONGER_THAN_ANY_TIMEOUT = 5.0  # seconds, of the services in front of it
 HOP_BY_HOP = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request that came to the gate."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def operation(self) -> str:
-        """The operation of SQS, or the method of a request to S3."""
-        return self.headers.get("x-amz-target", self.method).rpartition(".")[2]
-
-    @property
-    def json(self) -> Any:  # noqa: ANN401 - JSON
-        """The body, as JSON."""
-        return json.loads(self.body)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What goes back instead of the emulator's own answer.
-
-    Of its bytes on the wire the first `share` is sent, and then the connection closed if that is not all of it; with
-    `pause`, one by one and so many seconds apart.
-    """
-
-    status: int
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    share: float = 1.0
-    pause: float = 0.0
-
-    def encode(self, *, with_body: bool) -> bytes:
-        """The bytes on the wire."""
-        lines = [f"HTTP/1.1 {self.status} -", *(f"{name}: {value}" for name, value in self.headers.items())]
-        head = "\r\n".join([*lines, f"Content-Length: {len(self.body)}", "", ""]).encode("latin-1")
-        answer = head + self.body if with_body else head
-        return answer[: int(len(answer) * self.share)]
-
-
-class Cut(Exception):  # noqa: N818 - it is not an error, it is what the gate does
-    """The connection is closed without an answer."""
-
-
-class Reset(Cut):
-    """The connection is reset instead of answered."""
-
-
-Rule = Callable[[Request], Reply | None]
 
 
 def pass_all(_request: Request) -> None:
     """Let everything through."""
 
 
-def cut_all(_request: Request) -> None:
-    """Close every connection without an answer."""
-    raise Cut
-
-
-def held_until(opened: threading.Event) -> Rule:
+def held_until(opened: threading.Event) -> Callable[[Request], None]:
     """Let nothing through before `opened` is set."""
 
     def hold(_request: Request) -> None:
@@ -90,25 +34,18 @@ def held_until(opened: threading.Event) -> Rule:
     return hold
 
 
-def replying(status: int, code: str) -> Rule:
-    """Answer everything with an error of S3."""
-    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>No.</Message></Error>'
-    reply = Reply(status, body.encode(), {"Content-Type": "application/xml"})
-    return lambda _request: reply
-
-
 def only(operation: str, rule: Rule) -> Rule:
     """Apply a rule to one operation, and let the others through."""
-    return lambda request: rule(request) if request.operation == operation else None
+    return lambda request: act(rule, request) if request.operation == operation else None
 
 
-def changing_once(gate: "Gate", old: bytes, new: bytes) -> Rule:
+def changing_once(proxy: "FaultProxy", old: bytes, new: bytes) -> Rule:
     """Of all answers in which `old` stands, let the first through with `new` in its place."""
     changed: list[Reply] = []
 
     def change(request: Request) -> Reply:
-        reply = gate.forward(request)
-        other = Reply(reply.status, reply.body.replace(old, new), reply.headers)
+        reply = proxy.forward(request)
+        other = replace(reply, body=reply.body.replace(old, new))
         if changed or other == reply:
             return reply
         changed.append(other)
@@ -118,20 +55,20 @@ def changing_once(gate: "Gate", old: bytes, new: bytes) -> Rule:
 
 
 class _Server(ThreadingHTTPServer):
-    """Listens for a gate, and knows its connections, so that it can break them."""
+    """Listens for a proxy, and knows its connections, so that it can break them."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, gate: "Gate") -> None:
+    def __init__(self, port: int, proxy: "FaultProxy") -> None:
         super().__init__(("127.0.0.1", port), _Handler)
-        self.gate = gate
+        self.proxy = proxy
         self.connections: set[socket.socket] = set()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, peer = super().get_request()
-        if self.gate.tls is not None:  # the handshake is left to the connection's own thread
-            connection = self.gate.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        if self.proxy.tls is not None:  # the handshake is left to the connection's own thread
+            connection = self.proxy.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         self.connections.add(connection)
         return connection, peer
 
@@ -145,7 +82,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection of a gate."""
+    """One connection of a proxy."""
 
     protocol_version = "HTTP/1.1"
     server: _Server
@@ -153,16 +90,17 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_one(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        try:
-            self._send(self.server.gate.answer(Request(self.command, self.path, headers, body)))
-        except Cut as cut:
-            if isinstance(cut, Reset):
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reply = self.server.proxy.answer(Request(self.command, self.path, headers, body))
+        if reply is CallFault.RESET:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if isinstance(reply, CallFault):
             self.close_connection = True
+        else:
+            self._send(reply)
 
     def _send(self, reply: Reply) -> None:
         answer = reply.encode(with_body=self.command != "HEAD")
-        if reply.share < 1:
+        if not reply.is_whole:
             self.close_connection = True
         if not reply.pause:
             self.wfile.write(answer)
@@ -177,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class Gate:
+class FaultProxy:
     """What came, what went, and the rule in force."""
 
     def __init__(self, upstream: str) -> None:
@@ -212,7 +150,7 @@ class Gate:
 
     def wait_for(self, operation: str, *, count: int = 1, within: float = 15.0) -> None:
         """Return when so many requests of this operation have come."""
-        eventually(lambda: self.count(operation) >= count, f"{count} of {operation} at the gate", within=within)
+        eventually(lambda: self.count(operation) >= count, f"{count} of {operation} at the proxy", within=within)
 
     def receipt_handles(self) -> dict[str, str]:
         """The newest receipt handle of every message that went through."""
@@ -230,19 +168,33 @@ class Gate:
             if request.operation == "ReceiveMessage" and answer.startswith(b"{"):
                 yield from json.loads(answer).get("Messages", ())
 
-    def answer(self, request: Request) -> Reply:
-        """Reply by the rule, else as the emulator does."""
+    def answer(self, request: Request) -> Reply | CallFault:
+        """Reply by the rule, else as the emulator does; a fault if the connection is to end without an answer."""
         self.requests.append(request)
         self._under_way.add(id(request))
         try:
-            return self.rule(request) or self.forward(request)
+            return self._carry_out(act(self.rule, request), request)
         finally:
             self._under_way.discard(id(request))
+
+    def _carry_out(self, what: Act, request: Request) -> Reply | CallFault:
+        match what:
+            case None:
+                return self.forward(request)
+            case CallFault.LOSE:
+                self.forward(request)
+            case CallFault.HANG:
+                time.sleep(LONGER_THAN_ANY_TIMEOUT)
+            case CallFault.CUT | CallFault.RESET | Reply():
+                pass
+            case _:
+                raise NotImplementedError(what)
+        return what
 
     def wait_until_answered(self) -> None:
         """Return when what is under way now is answered, whether or not its client still waits; others may follow."""
         under_way = set(self._under_way)
-        eventually(lambda: not under_way & self._under_way, "an end of what was under way at the gate")
+        eventually(lambda: not under_way & self._under_way, "an end of what was under way at the proxy")
 
     def forward(self, request: Request) -> Reply:
         """What the emulator replies."""
@@ -250,7 +202,7 @@ class Gate:
         assert where.hostname is not None
         connection = http.client.HTTPConnection(where.hostname, where.port, timeout=30)
         try:
-            connection.request(request.method, request.path, request.body, request.headers)
+            connection.request(request.method, request.target, request.body, request.headers)
             answer = connection.getresponse()
             body = answer.read()
         finally:
@@ -261,21 +213,21 @@ class Gate:
 
 
 @contextmanager
-def gate_before(upstream: str, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Gate]:
-    """Put a gate in front of `upstream` for as long as the context lasts; `host` is the name in its URL.
+def fault_proxy(upstream: str, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[FaultProxy]:
+    """Put a proxy in front of `upstream` for as long as the context lasts; `host` is the name in its URL.
 
-    With `tls` it speaks HTTPS, with the certificate of that context: of another one as soon as `gate.tls` is.
+    With `tls` it speaks HTTPS, with the certificate of that context: of another one as soon as `proxy.tls` is.
     """
-    gate = Gate(upstream)
-    gate.tls = tls
-    # Bound for as long as the gate lasts, so that nobody else gets the port while connections are refused.
+    proxy = FaultProxy(upstream)
+    proxy.tls = tls
+    # Bound for as long as the proxy lasts, so that nobody else gets the port while connections are refused.
     with socket.socket() as reserved:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(("127.0.0.1", 0))
-        gate.port = reserved.getsockname()[1]
-        gate.url = f"{'https' if tls else 'http'}://{host}:{gate.port}"
-        gate.accept()
+        proxy.port = reserved.getsockname()[1]
+        proxy.url = f"{'https' if tls else 'http'}://{host}:{proxy.port}"
+        proxy.accept()
         try:
-            yield gate
+            yield proxy
         finally:
-            gate.refuse()
+            proxy.refuse()

@@ -1,98 +1,21 @@
 """A server that answers as it is told, well or badly, and remembers what it was asked: for SQS, S3, or a proxy."""
 
 import asyncio
-import json
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from tests.support.aws_answers import CallFault, Reply, Request, Rule, act
 from tests.support.serving import serving
 
-SQS_JSON = "application/x-amz-json-1.0"
 
-
-@dataclass(frozen=True)
-class Asked:
-    """A request that came."""
-
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def path(self) -> str:
-        """The path, decoded as S3 decodes it."""
-        return unquote(urlsplit(self.target).path)
-
-    @property
-    def operation(self) -> str:
-        """The operation of SQS."""
-        return self.headers["x-amz-target"].rpartition(".")[2]
-
-    @property
-    def json(self) -> Any:  # noqa: ANN401 - JSON
-        """The body, as JSON."""
-        return json.loads(self.body)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer; `length` is what the header says of the body, where it lies."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    length: int | None = None
-
-    def encode(self) -> bytes:
-        """The bytes on the wire."""
-        headers = {"Content-Length": str(len(self.body) if self.length is None else self.length), **self.headers}
-        lines = [f"HTTP/1.1 {self.status} X", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        return "\r\n".join(lines).encode() + self.body
-
-
-class Fault(Enum):
-    """What happens instead of an answer."""
-
-    CLOSE = auto()  # the connection is closed
-    RESET = auto()  # it is reset in the middle of the answer's head
-    HANG = auto()  # nothing, for as long as the client waits
-
-
-Script = Reply | Fault | Callable[[Asked], Reply | Fault]
-
-STORED = Reply(headers={"ETag": '"0123456789abcdef"'})
-
-
-def sqs(answer: object, status: int = 200, **headers: str) -> Reply:
-    """An answer of SQS."""
-    return Reply(status, json.dumps(answer).encode(), {"Content-Type": SQS_JSON, **headers})
-
-
-def sqs_error(code: str, status: int = 400, *, query_code: str = "", message: str = "No.") -> Reply:
-    """An error of SQS, with the code that older clients know in a header."""
-    headers = {"x-amzn-query-error": f"{query_code};Sender"} if query_code else {}
-    return sqs({"__type": f"com.amazonaws.sqs#{code}", "message": message}, status, **headers)
-
-
-def s3_error(code: str, status: int) -> Reply:
-    """An error of S3."""
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>No.</Message></Error>'
-    return Reply(status, body.encode(), {"Content-Type": "application/xml"})
-
-
-class Fake:
-    """The server: `script` is what it does next, `asked` what came."""
+class FakeAws:
+    """The server: `rule` is what it does with every request, `requests` what came."""
 
     def __init__(self) -> None:
         """Answer every request with 200 and nothing."""
-        self.script: Script = Reply()
-        self.asked: list[Asked] = []
+        self.rule: Rule = Reply()
+        self.requests: list[Request] = []
         self.connections = 0  # that were ever made
         self.url = ""
         self._news = asyncio.Event()
@@ -117,32 +40,34 @@ class Fake:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
         method, target, _ = first.split(" ")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        asked = Asked(method, target, headers, await reader.readexactly(int(headers.get("content-length", 0))))
-        self.asked.append(asked)
+        request = Request(method, target, headers, await reader.readexactly(int(headers.get("content-length", 0))))
+        self.requests.append(request)
         self._news.set()
-        reply = self.script(asked) if callable(self.script) else self.script
-        match reply:
-            case Fault.CLOSE:
+        match act(self.rule, request):
+            case CallFault.CUT:
                 return False
-            case Fault.RESET:
+            case CallFault.RESET:  # in the middle of the answer's head
                 writer.write(b"HTTP/1.1 200 O")
                 await writer.drain()
                 writer.transport.abort()
                 return False
-            case Fault.HANG:
+            case CallFault.HANG:  # for as long as the client waits
                 await reader.read()
                 return False
-            case Reply():
-                answer = reply.encode()
-                writer.write(answer[: answer.index(b"\r\n\r\n") + 4] if method == "HEAD" else answer)
+            case Reply() as reply:
+                writer.write(reply.encode(with_body=method != "HEAD"))
                 await writer.drain()
-        return reply.length is None
+                return reply.is_whole
+            case other:
+                raise NotImplementedError(other)
 
 
 @asynccontextmanager
-async def faking(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Fake]:
+async def scripted_server(
+    tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[FakeAws]:
     """Serve for as long as the context lasts; `host` is the name in the URL, `port` any free one by default."""
-    fake = Fake()
-    async with serving(fake.serve, tls, port) as open_port:
-        fake.url = f"{'https' if tls else 'http'}://{host}:{open_port}"
-        yield fake
+    server = FakeAws()
+    async with serving(server.serve, tls, port) as open_port:
+        server.url = f"{'https' if tls else 'http'}://{host}:{open_port}"
+        yield server

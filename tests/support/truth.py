@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tests.support.emulators import Bucket, Queue
-from tests.support.fault_proxy import Gate
+from tests.support.fault_proxy import FaultProxy
 
 Emails = list[tuple[str, str]]
 
@@ -13,10 +13,10 @@ def sent(queue: Queue, bodies: list[str]) -> dict[str, str]:
     return dict(zip(queue.send_all(bodies), bodies, strict=True))
 
 
-def leave_to_the_queue(queue: Queue, gate: Gate) -> None:
+def leave_to_the_queue(queue: Queue, proxy: FaultProxy) -> None:
     """Let what a dead process had in hand be received again, as the queue does when the leases run out."""
-    gate.wait_until_answered()
-    queue.release_all(gate.receipt_handles().values())
+    proxy.wait_until_answered()
+    queue.release_all(proxy.receipt_handles().values())
 
 
 def expected(messages: Mapping[str, str]) -> Emails:

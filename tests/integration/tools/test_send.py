@@ -25,9 +25,10 @@ from email_processor.tools.send.samples.sizes import Sizes
 from email_processor.tools.send.sender import BATCH_MAX_BYTES, Repeats, batches, open_sender
 from tests.integration.opening import point_at
 from tests.support import overheard
+from tests.support.aws_answers import CallFault, Reply, Request, sqs, sqs_error
 from tests.support.emulators import BIN, REGION, Emulator, Queue, aws_environment
 from tests.support.environment import clean_environment
-from tests.support.scripted_server import Asked, Fake, Fault, Reply, sqs, sqs_error
+from tests.support.scripted_server import FakeAws
 from tests.support.waiting import eventually
 
 QUEUE_URL = "http://127.0.0.1/123456789012/emails"
@@ -121,7 +122,7 @@ class Picky:
     taken: list[str] = field(default_factory=list)
     tries: dict[str, int] = field(default_factory=dict)
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, asked: Request) -> Reply:
         """Answer a SendMessageBatch."""
         answer: dict[str, list[dict[str, Any]]] = {"Successful": [], "Failed": []}
         for entry in asked.json["Entries"]:
@@ -152,13 +153,13 @@ def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["failed", "throttled", "not mentioned"],
 )
 async def test_entries_that_failed_are_sent_again_and_no_others(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch, failure: dict[str, Any]
+    fake: FakeAws, monkeypatch: pytest.MonkeyPatch, failure: dict[str, Any]
 ) -> None:
     """Every third letter fails twice, or is not mentioned in the answer; each is taken once."""
     point_at(fake.url, monkeypatch)
     letters = [Note(str(number)) for number in range(25)]
     queue = Picky(lambda body, tries: failure if int(body) % 3 == 0 and tries <= 2 else None)
-    fake.script = queue
+    fake.rule = queue
     sent = await send(letters)
     assert sorted(queue.taken) == sorted(note.body for note in letters)
     assert {note.body for note in sent.values()} == {note.body for note in letters}
@@ -166,12 +167,12 @@ async def test_entries_that_failed_are_sent_again_and_no_others(
 
 
 @pytest.mark.usefixtures("_no_backoff")
-async def test_a_letter_that_can_never_be_taken_ends_the_run(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_letter_that_can_never_be_taken_ends_the_run(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, with what SQS says against it; the others of its batch are reported as sent."""
     point_at(fake.url, monkeypatch)
     refusal = {"Code": "InvalidMessageContents", "SenderFault": True, "Message": "Bad character."}
     queue = Picky(lambda body, _tries: refusal if body == "3" else None)
-    fake.script = queue
+    fake.rule = queue
     sent: list[str] = []
     async with open_sender(REGION, QUEUE_URL, "email-processor/test", "run") as sender:
         with pytest.raises(QueueFaultError, match="InvalidMessageContents: Bad character"):
@@ -181,11 +182,11 @@ async def test_a_letter_that_can_never_be_taken_ends_the_run(fake: Fake, monkeyp
 
 
 @pytest.mark.usefixtures("_no_backoff")
-async def test_it_gives_up_on_a_queue_that_keeps_failing(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_gives_up_on_a_queue_that_keeps_failing(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what was wrong last."""
     point_at(fake.url, monkeypatch)
     queue = Picky(lambda _body, _tries: {"Code": "InternalError", "SenderFault": False, "Message": "Sorry."})
-    fake.script = queue
+    fake.rule = queue
     with pytest.raises(QueueFaultError, match="InternalError: Sorry") as fault:
         await send([Note("x")])
     assert fault.value.cause is Cause.SERVER
@@ -197,16 +198,16 @@ class Forgetful:
     """A queue that takes everything, and answers only when `answers` says so, by how often it was asked."""
 
     answers: Callable[[int], bool]
-    instead: Reply | Fault = Fault.CLOSE
+    instead: Reply | CallFault = CallFault.CUT
     taken: list[str] = field(default_factory=list)
     asked: int = 0
 
-    def __call__(self, asked: Asked) -> Reply | Fault:
+    def __call__(self, asked: Request) -> Reply | CallFault:
         """Answer a SendMessageBatch."""
-        self.asked += 1
+        self.requests += 1
         entries = asked.json["Entries"]
         self.taken += [entry["MessageBody"] for entry in entries]
-        if not self.answers(self.asked):
+        if not self.answers(self.requests):
             return self.instead
         return sqs({"Successful": [{"Id": entry["Id"], "MessageId": entry["MessageBody"]} for entry in entries]})
 
@@ -222,74 +223,82 @@ async def repeats_of(count: int, queue_url: str = QUEUE_URL) -> Repeats:
 @pytest.mark.usefixtures("_no_backoff")
 @pytest.mark.parametrize(
     "instead",
-    [Fault.CLOSE, Fault.RESET, Fault.HANG, sqs_error("InternalFailure", 500), Reply(503, b"<html>busy</html>")],
+    [
+        CallFault.CUT,
+        CallFault.RESET,
+        CallFault.HANG,
+        sqs_error("InternalFailure", 500),
+        Reply(503, b"<html>busy</html>"),
+    ],
     ids=["closed", "reset", "late", "failed", "not an answer of SQS"],
 )
 async def test_messages_whose_answer_was_lost_may_be_there_twice(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch, instead: Reply | Fault
+    fake: FakeAws, monkeypatch: pytest.MonkeyPatch, instead: Reply | CallFault
 ) -> None:
     """Their requests are repeated and counted, and each of their messages counts once."""
     point_at(fake.url, monkeypatch)
     monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.5)
     queue = Forgetful(lambda asked: asked > 2, instead)
-    fake.script = queue
+    fake.rule = queue
     repeats = await repeats_of(10)
     assert repeats == Repeats(requests=2, messages=10, unanswered=0)
     assert len(queue.taken) == 30
 
 
 @pytest.mark.usefixtures("_no_backoff")
-async def test_only_the_messages_of_repeated_requests_are_in_doubt(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_the_messages_of_repeated_requests_are_in_doubt(
+    fake: FakeAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One request of five loses its answer."""
     point_at(fake.url, monkeypatch)
     queue = Forgetful(lambda asked: asked != 2)
-    fake.script = queue
+    fake.rule = queue
     assert await repeats_of(50) == Repeats(requests=1, messages=10, unanswered=0)
     assert len(queue.taken) == 60
 
 
 @pytest.mark.usefixtures("_no_backoff")
 async def test_messages_that_an_answer_does_not_mention_are_in_doubt(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch
+    fake: FakeAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others of their request are not."""
     point_at(fake.url, monkeypatch)
-    fake.script = Picky(lambda body, tries: {} if body == "3" and tries == 1 else None)
+    fake.rule = Picky(lambda body, tries: {} if body == "3" and tries == 1 else None)
     assert await repeats_of(10) == Repeats(requests=1, messages=1, unanswered=0)
 
 
 @pytest.mark.usefixtures("_no_backoff")
-async def test_messages_that_sqs_refused_are_not_in_doubt(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_messages_that_sqs_refused_are_not_in_doubt(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A throttled request, or one that failed by its own word, was not taken."""
     point_at(fake.url, monkeypatch)
     replies = [sqs_error("ThrottlingException"), sqs_error("RequestThrottled", 403)]
     queue = Picky(lambda _body, tries: {"Code": "InternalError"} if tries == 1 else None)
-    fake.script = lambda asked: replies.pop() if replies else queue(asked)
+    fake.rule = lambda asked: replies.pop() if replies else queue(asked)
     assert await repeats_of(10) == Repeats()
 
 
 @pytest.mark.usefixtures("_no_backoff")
-async def test_a_fifo_queue_takes_nothing_twice(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fifo_queue_takes_nothing_twice(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows a message that is sent again by its deduplication id."""
     point_at(fake.url, monkeypatch)
-    fake.script = Forgetful(lambda asked: asked > 2)
+    fake.rule = Forgetful(lambda asked: asked > 2)
     assert await repeats_of(10, f"{QUEUE_URL}.fifo") == Repeats()
 
 
 @pytest.mark.usefixtures("_no_backoff")
 async def test_messages_that_were_given_up_may_be_there_all_the_same(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch
+    fake: FakeAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They do not count as sent, but the last request may have been taken."""
     point_at(fake.url, monkeypatch)
-    fake.script = Fault.CLOSE
+    fake.rule = CallFault.CUT
     assert await repeats_of(10) == Repeats(requests=module.TRIES - 1, messages=10, unanswered=10)
 
 
-async def test_messages_that_were_denied_are_not_there(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_messages_that_were_denied_are_not_there(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer is an answer."""
     point_at(fake.url, monkeypatch)
-    fake.script = sqs_error("AccessDeniedException", 403)
+    fake.rule = sqs_error("AccessDeniedException", 403)
     assert await repeats_of(10) == Repeats()
 
 
@@ -306,16 +315,16 @@ async def test_messages_that_were_denied_are_not_there(fake: Fake, monkeypatch: 
     ],
 )
 async def test_what_a_person_has_to_mend_is_said_with_its_fix(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch, reply: Reply, cause: Cause, fix: str
+    fake: FakeAws, monkeypatch: pytest.MonkeyPatch, reply: Reply, cause: Cause, fix: str
 ) -> None:
     """At the first answer: one request of each worker, and no other."""
     point_at(fake.url, monkeypatch)
-    fake.script = reply
+    fake.rule = reply
     with pytest.raises(QueueFaultError, match="SendMessageBatch") as fault:
         await send([Note(str(number)) for number in range(200)])
     assert fault.value.cause is cause
     assert fix in fault.value.fix
-    assert len(fake.asked) <= module.IN_FLIGHT
+    assert len(fake.requests) <= module.IN_FLIGHT
 
 
 async def test_an_aws_configuration_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,10 +360,10 @@ def test_the_command_needs_a_queue_and_a_region_and_says_what_it_sent(moto: Emul
     assert queue.visible == 40
 
 
-async def test_the_command_says_how_many_the_queue_may_have_twice(fake: Fake, tmp_path: Path) -> None:
+async def test_the_command_says_how_many_the_queue_may_have_twice(fake: FakeAws, tmp_path: Path) -> None:
     """In the line that says how many it sent."""
     queue = Forgetful(lambda asked: asked != 1)
-    fake.script = queue
+    fake.rule = queue
     process = await asyncio.create_subprocess_exec(
         BIN / "email-processor",
         *("send", "10", "--size", "300"),

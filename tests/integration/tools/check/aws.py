@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from email_processor.settings import Settings
 from email_processor.tools.check.inspect.bucket import BucketPlan
-from tests.support.scripted_server import Asked, Fault, Reply, s3_error, sqs, sqs_error
+from tests.support.aws_answers import CallFault, Reply, Request, s3_error, sqs, sqs_error
 
 ACCOUNT = "123456789012"
 QUEUE_URL = f"https://sqs.us-east-1.amazonaws.com/{ACCOUNT}/emails"
@@ -41,13 +41,13 @@ SUBRESOURCES = {
 
 @dataclass
 class PermittedAws:
-    """A script for a `Fake`: all is well, except for `instead`, by operation.
+    """A script for a `FakeAws`: all is well, except for `instead`, by operation.
 
     `objects` is what is stored, by path; `waiting` how many messages are; `skew` is how far its clock is ahead of ours,
     in seconds; `operations` is what was asked.
     """
 
-    instead: dict[str, Reply | Fault] = field(default_factory=dict)
+    instead: dict[str, Reply | CallFault] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=lambda: dict(ATTRIBUTES))
     region: str = "us-east-1"
     skew: float = 0.0
@@ -60,7 +60,7 @@ class PermittedAws:
         for operation in operations:
             self.instead[operation] = denied(operation)
 
-    def __call__(self, asked: Asked) -> Reply | Fault:
+    def __call__(self, asked: Request) -> Reply | CallFault:
         """The answer to a request."""
         operation = operation_of(asked)
         if "authorization" not in asked.headers:
@@ -71,7 +71,7 @@ class PermittedAws:
             reply.headers["Date"] = formatdate(time.time() + self.skew, usegmt=True)
         return reply
 
-    def _well(self, operation: str, asked: Asked) -> Reply:
+    def _well(self, operation: str, asked: Request) -> Reply:
         match operation:
             case "unsigned HeadBucket":
                 return Reply(403, headers={"x-amz-bucket-region": self.region})
@@ -86,7 +86,7 @@ class PermittedAws:
                 return self._put(asked)
         return replace(ALWAYS[operation], headers=dict(ALWAYS[operation].headers))
 
-    def _put(self, asked: Asked) -> Reply:
+    def _put(self, asked: Request) -> Reply:
         if asked.headers.get("if-none-match") == "*" and asked.path in self.objects:
             return s3_error("PreconditionFailed", 412)
         self.objects[asked.path] = asked.body
@@ -132,7 +132,7 @@ ALWAYS = {
 }
 
 
-def operation_of(asked: Asked) -> str:
+def operation_of(asked: Request) -> str:
     """The operation that is asked for."""
     if target := asked.headers.get("x-amz-target"):
         return target.rpartition(".")[2]

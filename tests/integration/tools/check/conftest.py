@@ -8,7 +8,7 @@ from botocore.loaders import create_loader
 
 from tests.integration.tools.check.aws import ACCOUNT, PermittedAws
 from tests.support.emulators import aws_environment
-from tests.support.scripted_server import faking
+from tests.support.scripted_server import scripted_server
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +30,8 @@ def _models_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def permitted(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PermittedAws]:
     """A scripted AWS where all is well and allowed, and an environment that points at it."""
     script = PermittedAws()
-    async with faking() as fake:
-        fake.script = script
+    async with scripted_server() as fake:
+        fake.rule = script
         settings = {"SQS_QUEUE_URL": f"{fake.url}/{ACCOUNT}/emails", "S3_BUCKET_NAME": "archive"}
         for name, value in {**aws_environment(fake.url), **settings}.items():
             monkeypatch.setenv(name, value)

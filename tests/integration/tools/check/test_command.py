@@ -8,8 +8,8 @@ from typing import Any
 
 from email_processor.tools.check.codes import CHECKS, Group
 from tests.integration.tools.check.aws import ROLE, PermittedAws
+from tests.support.aws_answers import CallFault
 from tests.support.emulators import BIN, SECRET_KEY
-from tests.support.scripted_server import Fault
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ async def test_colour(permitted: PermittedAws) -> None:
 
 async def test_trouble_is_quiet(permitted: PermittedAws) -> None:
     """What goes wrong is in the report, and not on stderr as well."""
-    permitted.instead |= {"GetQueueAttributes": Fault.RESET, "ListObjectsV2": Fault.CLOSE}
+    permitted.instead |= {"GetQueueAttributes": CallFault.RESET, "ListObjectsV2": CallFault.CUT}
 
     ran = await run()
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.tools.check.aws import ATTRIBUTES, KEY_ARN, PROBE_KEY, QUEUE_ARN, PermittedAws, xml
 from tests.integration.tools.check.looking import bad, error_of, look, told
-from tests.support.scripted_server import s3_error, sqs, sqs_error
+from tests.support.aws_answers import s3_error, sqs, sqs_error
 
 HARMLESS = {
     "unsigned GetQueueAttributes",

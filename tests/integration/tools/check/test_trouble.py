@@ -12,8 +12,8 @@ from email_processor.tools.check.inspect.asking import Asker, Unasked, config
 from email_processor.tools.check.inspect.queue import may_receive
 from tests.integration.tools.check.aws import ACTIONS, PROBE_KEY, QUEUE_ARN, PermittedAws
 from tests.integration.tools.check.looking import bad, error_of, look, look_briefly, told
+from tests.support.aws_answers import CallFault, Reply, s3_error, sqs_error
 from tests.support.emulators import REGION, free_port
-from tests.support.scripted_server import Fault, Reply, s3_error, sqs_error
 
 EVERYTHING = (*ACTIONS, "unsigned GetQueueAttributes", "unsigned HeadBucket")
 
@@ -43,7 +43,7 @@ async def test_one_service_is_unreachable(permitted: PermittedAws, monkeypatch: 
 
 async def test_nobody_answers(permitted: PermittedAws) -> None:
     """Where connections are taken and nothing comes back, the questions end by themselves."""
-    permitted.instead = dict.fromkeys(EVERYTHING, Fault.HANG)
+    permitted.instead = dict.fromkeys(EVERYTHING, CallFault.HANG)
 
     found = await look_briefly()
 
@@ -52,7 +52,7 @@ async def test_nobody_answers(permitted: PermittedAws) -> None:
 
 async def test_answers_stop_coming(permitted: PermittedAws) -> None:
     """Where strangers are answered and we are not, each question says so."""
-    permitted.instead = dict.fromkeys(ACTIONS, Fault.HANG)
+    permitted.instead = dict.fromkeys(ACTIONS, CallFault.HANG)
 
     found = await look_briefly(per_question=2)
 
@@ -63,7 +63,7 @@ async def test_answers_stop_coming(permitted: PermittedAws) -> None:
 
 async def test_all_together_take_a_bounded_time(permitted: PermittedAws) -> None:
     """When the time for all is over, nothing more is waited for."""
-    permitted.instead = dict.fromkeys(EVERYTHING, Fault.HANG)
+    permitted.instead = dict.fromkeys(EVERYTHING, CallFault.HANG)
 
     found = await look_briefly(per_question=60, in_all=0.3)
 
@@ -205,7 +205,7 @@ async def test_settings_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 async def test_receive_at_aws_without_write(permitted: PermittedAws) -> None:
-    """Asked for more messages than it ever gives, AWS can deny a receive, and hands nothing out."""
+    """Request for more messages than it ever gives, AWS can deny a receive, and hands nothing out."""
     session, _ = open_session(REGION)
     url = "https://sqs.us-east-1.amazonaws.com/123456789012/emails"
     ask = Asker()
