@@ -6,8 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bench.mail import Mail, Source, message_id, number_of
-from bench.weather import Weather
+from bench.faults import FaultSchedule
+from bench.mail import BenchMail, MailSource, message_id, number_of
 
 # As long as a real one: clients carry it around and send it back.
 _HANDLE_PADDING = "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a" * 5
@@ -22,10 +22,10 @@ class Held(NamedTuple):
 
 
 @dataclass(slots=True)
-class Message:
+class QueuedMessage:
     """A message on the queue. Times are epoch seconds."""
 
-    mail: Mail
+    mail: BenchMail
     sent_at: float
     first_received_at: float = 0.0
     receives: int = 0
@@ -34,7 +34,7 @@ class Message:
 
 
 @dataclass(slots=True)
-class Tally:
+class Totals:
     """What happened. A message counts once it is deleted, and only if it was stored before, byte for byte."""
 
     counted: int = 0
@@ -50,20 +50,22 @@ class Tally:
     sent_to_stored: list[float] = field(default_factory=list)
 
 
-class Queue:
+class CountingQueue:
     """An SQS queue. It is filled by `send`, or makes messages as they are asked for, up to the one numbered `until`.
 
     In bad `weather` it hands messages out twice, cuts bodies and forgets deletes, as SQS may.
     """
 
-    def __init__(self, post: Source, tally: Tally, *, until: float = 0, weather: Weather | None = None) -> None:
+    def __init__(
+        self, post: MailSource, tally: Totals, *, until: float = 0, weather: FaultSchedule | None = None
+    ) -> None:
         """Messages carry emails of `post`."""
         self._post = post
         self._tally = tally
         self._weather = weather
         self.until = until
         self.sent = 0
-        self._messages: dict[int, Message] = {}
+        self._messages: dict[int, QueuedMessage] = {}
         self._visible: deque[int] = deque()
         self._hidden: list[tuple[float, int]] = []  # when which message may become visible again
 
@@ -71,13 +73,13 @@ class Queue:
         """Whether this message is on the queue."""
         return number in self._messages
 
-    def __getitem__(self, number: int) -> Message:
+    def __getitem__(self, number: int) -> QueuedMessage:
         """A message on the queue, visible or in flight."""
         return self._messages[number]
 
     def send(self, now: float) -> None:
         """Put one more message on the queue."""
-        self._messages[self.sent] = Message(self._post.mail(self.sent), sent_at=now)
+        self._messages[self.sent] = QueuedMessage(self._post.mail(self.sent), sent_at=now)
         self._visible.append(self.sent)
         self.sent += 1
 
@@ -144,7 +146,7 @@ class Queue:
         self._return_expired(now)
         return len(self._visible), max(0, len(self._messages) - len(self._visible))
 
-    def _hold(self, number: int, message: Message, until: float) -> None:
+    def _hold(self, number: int, message: QueuedMessage, until: float) -> None:
         message.held = Held(message.receives, until)
         heapq.heappush(self._hidden, (until, number))
 
@@ -156,7 +158,7 @@ class Queue:
                 message.held = None
                 self._visible.append(number)
 
-    def _entry(self, number: int, message: Message, *, with_attributes: bool) -> bytes:
+    def _entry(self, number: int, message: QueuedMessage, *, with_attributes: bool) -> bytes:
         mail = message.mail
         attributes = b""
         if with_attributes:
@@ -183,7 +185,7 @@ class Queue:
         return int(number, 16), int(receive, 16)
 
 
-class Stored(NamedTuple):
+class StoredObject(NamedTuple):
     """An object: if it holds message `number`, only what stands before and after the message's body is kept."""
 
     before: bytes
@@ -192,15 +194,15 @@ class Stored(NamedTuple):
     etag: str
 
 
-class Bucket:
+class CountingBucket:
     """An S3 bucket. It looks for the message's body in every object whose key holds a message id."""
 
-    def __init__(self, post: Source, queue: Queue, tally: Tally) -> None:
+    def __init__(self, post: MailSource, queue: CountingQueue, tally: Totals) -> None:
         """Objects hold messages of `queue`."""
         self._post = post
         self._queue = queue
         self._tally = tally
-        self._objects: dict[bytes, Stored] = {}
+        self._objects: dict[bytes, StoredObject] = {}
         self._has_object: set[int] = set()
 
     def put(self, key: bytes, data: bytes, now: float, *, if_none_match: bool) -> str | None:
@@ -214,16 +216,16 @@ class Bucket:
         number = number_of(key)
         self._count_object(number, key)
         if number not in self._queue:
-            self._objects[key] = Stored(data, -1, b"", etag)
+            self._objects[key] = StoredObject(data, -1, b"", etag)
             return etag
         message = self._queue[number]
         mail = message.mail
         start = mail.find_in(data) if mail.is_broken == (b"/quarantine/" in key) else -1
         if start == -1:
             self._tally.damaged += 1
-            self._objects[key] = Stored(data, -1, b"", etag)
+            self._objects[key] = StoredObject(data, -1, b"", etag)
             return etag
-        self._objects[key] = Stored(data[:start], number, data[start + mail.stored_size :], etag)
+        self._objects[key] = StoredObject(data[:start], number, data[start + mail.stored_size :], etag)
         if not message.stored_at:
             message.stored_at = now
             self._tally.quarantined += mail.is_broken

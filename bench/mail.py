@@ -19,7 +19,7 @@ BROKEN_REMAINDER = 60  # of a message's number by 100
 FIRST_SENT = 1_693_561_101  # epoch seconds
 
 
-class Mail(NamedTuple):
+class BenchMail(NamedTuple):
     """A message: a head that others share and a tail of its own, raw and as parts of a JSON string.
 
     A broken one is no email: its object is one in quarantine, and holds the body as a JSON string.
@@ -56,10 +56,10 @@ class Mail(NamedTuple):
         return start if start >= 0 and data.startswith(self.head, start) else -1
 
 
-class Source(Protocol):
+class MailSource(Protocol):
     """Makes any message of a run from its number alone, so that none has to be kept."""
 
-    def mail(self, number: int) -> Mail:
+    def mail(self, number: int) -> BenchMail:
         """Make message `number`; the same each time."""
         ...
 
@@ -78,7 +78,7 @@ class Post:
         self._escaped_head = _escape(self._head)
         self._md5_of_head = hashlib.md5(self._head, usedforsecurity=False)
 
-    def mail(self, number: int) -> Mail:
+    def mail(self, number: int) -> BenchMail:
         """Make email `number`: the head that all share, and a tail of its own."""
         name = f"jane.doe{number % 997:03}"
         sender = f"{name}@example.com" if number % 2 else f'\\"Doe, Jane\\" <{name}@example.com>'
@@ -88,7 +88,7 @@ class Post:
         tail = text.encode().ljust(_TAIL_BYTES - 2, b"*") + b'"}'
         md5 = self._md5_of_head.copy()
         md5.update(tail)
-        return Mail(number, self._head, tail, self._escaped_head, _escape(tail), md5.hexdigest().encode())
+        return BenchMail(number, self._head, tail, self._escaped_head, _escape(tail), md5.hexdigest().encode())
 
 
 class MixedPost:
@@ -100,7 +100,7 @@ class MixedPost:
         self._large = Post(64 * KIB)
         self._largest = Post(1024 * KIB)
 
-    def mail(self, number: int) -> Mail:
+    def mail(self, number: int) -> BenchMail:
         """Make message `number`: its number decides its size, and whether it is broken."""
         if number % 1000 == 500:  # noqa: PLR2004 - one in a thousand
             return self._largest.mail(number)
@@ -127,12 +127,12 @@ def number_of(key: bytes) -> int:
     return int(found[0][:8], 16) if found else -1
 
 
-def _broken(number: int) -> Mail:
+def _broken(number: int) -> BenchMail:
     """No JSON, no object, or an object without the fields."""
     bodies = (f"order {number}, sent by hand", f'["order", {number}]', f'{{"order": {number}}}')
     body = bodies[number // 100 % len(bodies)].encode()
     md5 = hashlib.md5(body, usedforsecurity=False).hexdigest().encode()
-    return Mail(number, b"", body, b"", _escape(body), md5, is_broken=True)
+    return BenchMail(number, b"", body, b"", _escape(body), md5, is_broken=True)
 
 
 def _escape(raw: bytes) -> bytes:

@@ -9,7 +9,6 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from bench import certificate
 from bench.processes import (
     START_SECONDS,
     Cores,
@@ -24,6 +23,7 @@ from bench.processes import (
 )
 from bench.subjects import Subject
 from bench.world import Scenario
+from tests.support.certificates import new_authority
 
 
 class BenchmarkError(Exception):
@@ -110,9 +110,9 @@ def measure(subject: Subject, scenario: Scenario, *, seconds: float, tls: bool, 
         options: list[str] = []
         variables = {**isolated(folder), **dict(subject.environment)}
         if tls:
-            for_server, for_clients = certificate.write(folder)
-            options = ["--certificate", str(for_server)]
-            variables |= {"AWS_CA_BUNDLE": str(for_clients), "NODE_EXTRA_CA_CERTS": str(for_clients)}
+            authority = new_authority(folder)
+            options = ["--certificate", str(authority.issue("localhost"))]
+            variables |= {"AWS_CA_BUNDLE": str(authority.pem), "NODE_EXTRA_CA_CERTS": str(authority.pem)}
         server_log = stack.enter_context((folder / "server.log").open("wb"))
         server = stack.enter_context(serving(scenario, options, server_log, cores.server))
         port = server.hear("port", START_SECONDS)

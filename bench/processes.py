@@ -45,7 +45,7 @@ def cpu_of(pid: int) -> float:
         return 0.0
 
 
-class Server:
+class ServerProcess:
     """The server's process, and what it says."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
@@ -78,7 +78,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(scenario: Scenario, options: list[str], log: BinaryIO, core: int | None) -> Iterator[Server]:
+def serving(scenario: Scenario, options: list[str], log: BinaryIO, core: int | None) -> Iterator[ServerProcess]:
     """Run the server on `core` for as long as the context lasts; its errors go to `log`."""
     arguments = [f"--size={scenario.size}", f"--queue-latency={scenario.queue_latency}"]
     arguments += [f"--store-latency={scenario.store_latency}"]
@@ -91,7 +91,7 @@ def serving(scenario: Scenario, options: list[str], log: BinaryIO, core: int | N
     command = [sys.executable, "-m", "bench.server", *arguments, *options]
     process = start(command, dict(os.environ), subprocess.PIPE, log, core)
     try:
-        yield Server(process)
+        yield ServerProcess(process)
     finally:
         process.terminate()
         process.wait()
@@ -128,7 +128,7 @@ def start(
             os.sched_setaffinity(0, before)
 
 
-def first_receive(server: "Server", pid: int) -> float:
+def first_receive(server: "ServerProcess", pid: int) -> float:
     """When it is; `queue.Empty` if the process ends, or takes too long, before."""
     until = time.monotonic() + START_SECONDS
     while True:

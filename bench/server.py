@@ -18,13 +18,14 @@ from typing import cast
 
 import uvloop
 
-from bench.operations import Answer, answer, latency, refusal
-from bench.weather import Kind, Trouble
-from bench.wire import Reader, Request
-from bench.world import Scenario, World
+from bench.faults import RequestFault
+from bench.operations import RawReply, answer, latency, refusal
+from bench.wire import RawRequest, Reader
+from bench.world import BenchWorld, Scenario
+from tests.support.aws_answers import CallFault
 
 TICK_SECONDS = 0.002
-_REASONS = {200: b"OK", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 412: b"Precondition Failed"} | {
+_REASONS = {200: b"OK", 400: b"Bad RawRequest", 403: b"Forbidden", 404: b"Not Found", 412: b"Precondition Failed"} | {
     500: b"Internal Server Error",
     501: b"Not Implemented",
     503: b"Slow Down",
@@ -34,8 +35,8 @@ _REASONS = {200: b"OK", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found
 class Connection(asyncio.Protocol):
     """One client connection: requests in, answers of the world out, in order."""
 
-    def __init__(self, world: World) -> None:
-        """Answer from `world`, as soon as a connection is made."""
+    def __init__(self, world: BenchWorld) -> None:
+        """RawReply from `world`, as soon as a connection is made."""
         self._world = world
         self._reader = Reader()
         self._loop = asyncio.get_running_loop()
@@ -64,30 +65,30 @@ class Connection(asyncio.Protocol):
                 if trouble is not None:
                     self._suffer(request, trouble)
                     continue
-            # Answer and effect come together, after the latency: nothing is stored before it is said to be.
+            # RawReply and effect come together, after the latency: nothing is stored before it is said to be.
             if seconds := latency(self._world, request):
                 self._loop.call_later(seconds, self._carry_out, request)
             else:
                 self._carry_out(request)
 
-    def _suffer(self, request: Request, trouble: Trouble) -> None:
-        if trouble.kind in {Kind.LOST, Kind.MUTE}:
+    def _suffer(self, request: RawRequest, trouble: RequestFault) -> None:
+        if trouble.kind in {CallFault.LOSE, CallFault.MUTE}:
             found = answer(self._world, request)
-            if not isinstance(found, Answer):
+            if not isinstance(found, RawReply):
                 found()  # what there was to receive is in flight now, and nobody knows
-        if trouble.kind in {Kind.RESET, Kind.LOST} and self._transport is not None:
+        if trouble.kind in {CallFault.RESET, CallFault.LOSE} and self._transport is not None:
             self._transport.abort()
             self._transport = None
-        elif trouble.kind is Kind.REFUSED:
+        elif trouble.kind is CallFault.REFUSE:
             self._send(refusal(request, trouble.status, trouble.code))
-        elif trouble.kind is Kind.SLOW:
+        elif trouble.kind is CallFault.DELAY_ANSWER:
             self._loop.call_later(trouble.seconds, self._carry_out, request)
 
-    def _carry_out(self, request: Request) -> None:
+    def _carry_out(self, request: RawRequest) -> None:
         if self._transport is None:
             return
         found = answer(self._world, request)
-        if isinstance(found, Answer):
+        if isinstance(found, RawReply):
             self._send(found)
             return
 
@@ -102,7 +103,7 @@ class Connection(asyncio.Protocol):
         if not answered():
             self._world.waiting.append(answered)
 
-    def _send(self, found: Answer) -> None:
+    def _send(self, found: RawReply) -> None:
         if self._transport is None:
             return
         head = b"HTTP/1.1 %d %b\r\nx-amz-request-id: 0A1B2C3D4E5F6789\r\n%bcontent-length: %d\r\n\r\n" % (
@@ -115,7 +116,7 @@ class Connection(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def serving(world: World, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def serving(world: BenchWorld, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Serve on a free loopback port for as long as the context lasts; the value is the port."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(world), "127.0.0.1", 0, ssl=tls, backlog=1024)
@@ -127,7 +128,7 @@ async def serving(world: World, tls: ssl.SSLContext | None = None) -> AsyncItera
             ticking.cancel()
 
 
-async def _tick(world: World) -> None:
+async def _tick(world: BenchWorld) -> None:
     while True:
         world.tick()
         await asyncio.sleep(TICK_SECONDS if world.scenario.feed else 100 * TICK_SECONDS)
@@ -145,7 +146,7 @@ async def _run(scenario: Scenario, certificate: Path | None) -> None:
     if certificate is not None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(certificate)
-    world = World(scenario, _say)
+    world = BenchWorld(scenario, _say)
     async with serving(world, tls) as port:
         _say("port", port)
         await stop.wait()

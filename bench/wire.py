@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Request(NamedTuple):
+class RawRequest(NamedTuple):
     """One request. `head` is the raw head in lower case; `path` is as it was sent."""
 
     method: bytes
@@ -38,7 +38,7 @@ class Reader:
         self._head = self._head.replace(b"\r\nexpect: 100-continue", b"")
         return True
 
-    def next(self) -> Request | None:
+    def next(self) -> RawRequest | None:
         """Cut the next request out of the buffer; None until all of it has arrived."""
         if not self._parse_head():
             return None
@@ -58,7 +58,7 @@ class Reader:
                 raise ValueError("an aws-chunked body without its last chunk")
             body = decoded[0]
         method, path, _ = self._raw_head.split(b" ", 2)
-        request = Request(method, path, self._head, body)
+        request = RawRequest(method, path, self._head, body)
         self._head = b""
         return request
 

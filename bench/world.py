@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.aws import Bucket, Queue, Tally, Throttle
+from bench.aws import CountingBucket, CountingQueue, Throttle, Totals
+from bench.faults import FaultSchedule
 from bench.mail import MixedPost, Post
-from bench.weather import Weather
 
 REST_SECONDS = 8.0
 
@@ -32,20 +32,20 @@ class Scenario:
     stages: int = 1
 
 
-class World:
+class BenchWorld:
     """Everything that the server serves, and what it knows of it."""
 
     def __init__(self, scenario: Scenario, say: Callable[[str, object], None]) -> None:
         """`say` is told the `first_receive`, `progress` and `rest`: when it is (monotonic seconds), and how much."""
         self.scenario = scenario
-        self.tally = Tally()
+        self.tally = Totals()
         self.requests: Counter[str] = Counter()
         self.throttle = Throttle(scenario.put_rate)
-        self.weather = Weather() if scenario.messages else None
+        self.weather = FaultSchedule() if scenario.messages else None
         post = MixedPost() if scenario.messages else Post(scenario.size)
         until = scenario.messages // scenario.stages if scenario.messages else math.inf
-        self.queue = Queue(post, self.tally, until=until if scenario.feed is None else 0, weather=self.weather)
-        self.bucket = Bucket(post, self.queue, self.tally)
+        self.queue = CountingQueue(post, self.tally, until=until if scenario.feed is None else 0, weather=self.weather)
+        self.bucket = CountingBucket(post, self.queue, self.tally)
         self.waiting: list[Callable[[], bool]] = []  # long polls: each answers if it can, and says whether it has
         self.last_delete = 0.0
         self._first_receive: float | None = None
@@ -73,7 +73,7 @@ class World:
             self._go_on(self.weather, time.monotonic())
         self.waiting = [answered for answered in self.waiting if not answered()]
 
-    def _go_on(self, weather: Weather, now: float) -> None:
+    def _go_on(self, weather: FaultSchedule, now: float) -> None:
         """See whether a stage or a rest is over. What comes back after the last message was sent has fair weather."""
         self._say("progress", (now, self.tally.counted))
         if self.queue.sent >= self.queue.until:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from bench.endurance.report import as_json, report
-from bench.endurance.run import Run, run
+from bench.endurance.run import EnduranceRun, run
 from bench.endurance.verdicts import verdicts
 from bench.machine import machine, versions
 from bench.subjects import HERE
@@ -42,7 +42,7 @@ def main() -> int:
     return 1 if wrong or any(verdict.grows for verdict in judged) else 0
 
 
-def faults(found: Run) -> list[str]:
+def faults(found: EnduranceRun) -> list[str]:
     """What the server says is wrong, and what the service's log and exit code say."""
     truth = found.report
     wrong = [f"{truth[name]} {name}" for name in ("lost", "damaged", "overwritten", "twice", "left") if truth[name]]

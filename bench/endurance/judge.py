@@ -12,7 +12,7 @@ PEAK_SHARE = 0.4  # peaks that grow with time are higher by half in the later ha
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class EnduranceVerdict:
     """What became of one series after the warm-up.
 
     `rise` is how far its line climbs from start to end, and `noise` how far it swings about that line anyway.
@@ -45,7 +45,7 @@ class Verdict:
 
 def judge(
     name: str, points: Sequence[tuple[float, float]], *, allowed: float, warm_up: float = WARM_UP, ceiling: float = 0
-) -> Verdict:
+) -> EnduranceVerdict:
     """Judge the values of `points`, (time, value) in the order of time, that come after the warm-up.
 
     A peak below `ceiling` is no new height: so high a value may be at any time.
@@ -65,7 +65,7 @@ def judge(
     later = [value for at, value in points if at >= middle]
     on_the_line = [value - slope * (at - start) for at, value in points]
     center = median(on_the_line)
-    return Verdict(
+    return EnduranceVerdict(
         name=name,
         level=median(values),
         rise=slope * (end - start),

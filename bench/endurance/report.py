@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bench.endurance.judge import Verdict, is_own, series
-from bench.endurance.run import SETTINGS, Run
+from bench.endurance.judge import EnduranceVerdict, is_own, series
+from bench.endurance.run import SETTINGS, EnduranceRun
 from bench.machine import measured_on
 from bench.world import REST_SECONDS
 
@@ -15,7 +15,11 @@ COUNTS = ("tasks", "objects", "blocks")
 
 
 def report(
-    found: Run, judged: Sequence[Verdict], wrong: Sequence[str], machine: Mapping[str, Any], versions: Mapping[str, str]
+    found: EnduranceRun,
+    judged: Sequence[EnduranceVerdict],
+    wrong: Sequence[str],
+    machine: Mapping[str, Any],
+    versions: Mapping[str, str],
 ) -> str:
     """The whole report, in Markdown."""
     truth = found.report
@@ -49,7 +53,11 @@ def report(
 
 
 def as_json(
-    found: Run, judged: Sequence[Verdict], wrong: Sequence[str], machine: Mapping[str, Any], versions: Mapping[str, str]
+    found: EnduranceRun,
+    judged: Sequence[EnduranceVerdict],
+    wrong: Sequence[str],
+    machine: Mapping[str, Any],
+    versions: Mapping[str, str],
 ) -> str:
     """Everything but libraries' tables and verdicts on what never changed. A series is one line, thinned."""
     facts = {
@@ -81,7 +89,7 @@ def _rounded(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: round(value, 1) if isinstance(value, float) else value for name, value in facts.items()}
 
 
-def _series(found: Run) -> dict[str, list[tuple[float, float]]]:
+def _series(found: EnduranceRun) -> dict[str, list[tuple[float, float]]]:
     """What is drawn: process, counts and the service's own tables, against seconds since the first receive."""
     counts = [{name: look[name] for name in ("at", *COUNTS)} for look in found.inside]
     own = [{"at": look["at"], **{n: v for n, v in look["tables"].items() if is_own(n)}} for look in found.inside]

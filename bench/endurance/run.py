@@ -19,7 +19,7 @@ from bench.measure import BenchmarkError
 from bench.processes import (
     START_SECONDS,
     Cores,
-    Server,
+    ServerProcess,
     first_receive,
     isolated,
     reap,
@@ -46,7 +46,7 @@ SETTINGS = {
 
 
 @dataclass(slots=True)
-class Run:
+class EnduranceRun:
     """What was seen. Times are monotonic seconds; `progress` is when how many messages were stored and deleted.
 
     `outside` and `inside` are samples with a time `at`; `rests` are when a rest ended.
@@ -75,13 +75,13 @@ class Run:
         return found
 
 
-def run(messages: int, stages: int, *, minutes: float) -> Run:
+def run(messages: int, stages: int, *, minutes: float) -> EnduranceRun:
     """Let the service archive so many messages, in so many stages.
 
     Raises:
         BenchmarkError: it did not start, ended by itself, or was not done after so many minutes.
     """
-    found = Run(messages, MixedPost.broken_below(messages))
+    found = EnduranceRun(messages, MixedPost.broken_below(messages))
     cores = Cores.of_this_machine()
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
         folder = Path(name)
@@ -116,7 +116,7 @@ def run(messages: int, stages: int, *, minutes: float) -> Run:
     return found
 
 
-def _watch(found: Run, server: Server, pid: int, until: float) -> None:
+def _watch(found: EnduranceRun, server: ServerProcess, pid: int, until: float) -> None:
     """Look at the process once a second until the server says that everything is done."""
     next_look = time.monotonic()
     while True:
@@ -141,7 +141,7 @@ def _watch(found: Run, server: Server, pid: int, until: float) -> None:
                 return
 
 
-def _read(log: Path, found: Run) -> None:
+def _read(log: Path, found: EnduranceRun) -> None:
     """How often the service logged what, and the lines that it should not have logged."""
     for line in log.read_text(errors="replace").splitlines():
         try:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.endurance.judge import WARM_UP, Verdict, is_own, judge, series
-from bench.endurance.run import Run
+from bench.endurance.judge import WARM_UP, EnduranceVerdict, is_own, judge, series
+from bench.endurance.run import EnduranceRun
 from email_processor.ports import BATCH
 from email_processor.settings import Settings
 
@@ -38,7 +38,7 @@ TASKS = UPLOADS + RECEIVERS + 2 * IN_FLIGHT // BATCH + OTHERS
 CEILINGS = {"descriptors": CONNECTIONS, "sockets": CONNECTIONS, "tasks": TASKS}
 
 
-def verdicts(found: Run) -> list[Verdict]:
+def verdicts(found: EnduranceRun) -> list[EnduranceVerdict]:
     """Every series of the run, at work and at rest."""
     at_work = (found.outside, found.inside)
     first = round(WARM_UP * len(found.rests))
@@ -64,7 +64,7 @@ def _verdicts(
     *,
     ceiling: Callable[[str], float],
     warm_up: float,
-) -> list[Verdict]:
+) -> list[EnduranceVerdict]:
     outside, inside = samples
     counts = [{name: value for name, value in look.items() if not isinstance(value, dict)} for look in inside]
     tables = [{"at": look["at"], **look["tables"]} for look in inside]

@@ -1,4 +1,4 @@
-"""Certificates that nobody knows: an authority of our own, and servers' certificates by it."""
+"""Certificates that nobody knows: an authority of our own, and servers' certificates by it, for tests and benchmark."""
 
 import ssl
 import tempfile
@@ -31,7 +31,13 @@ class Authority:
         return self.vouching_for("localhost")
 
     def vouching_for(self, host: str, *, until: timedelta = LIFE) -> ssl.SSLContext:
-        """A context for a server at `host` and 127.0.0.1, with a certificate that is good `until` so long from now.
+        """A context for a server at `host` and 127.0.0.1, with a certificate that is good `until` so long from now."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.issue(host, until=until))
+        return context
+
+    def issue(self, host: str, *, until: timedelta = LIFE) -> Path:
+        """A PEM file with the key and the certificate of a server at `host` and 127.0.0.1.
 
         It does not identify its authority's key: the SDK trusts it all the same, Python 3.13's strict checks do not.
         """
@@ -52,9 +58,7 @@ class Authority:
             )
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(chain)
-        return context
+        return chain
 
 
 def new_authority(directory: Path) -> Authority:

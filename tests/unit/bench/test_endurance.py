@@ -9,13 +9,14 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bench.aws import Bucket, Queue, Tally
+from bench.aws import CountingBucket, CountingQueue, Totals
 from bench.endurance import inside, outside
 from bench.endurance.__main__ import faults
-from bench.endurance.run import Run, _read
+from bench.endurance.run import EnduranceRun, _read
+from bench.faults import CYCLE_SECONDS, FaultSchedule
 from bench.mail import MixedPost, message_id
-from bench.weather import CYCLE_SECONDS, Kind, Weather
-from bench.world import REST_SECONDS, Scenario, World
+from bench.world import REST_SECONDS, BenchWorld, Scenario
+from tests.support.aws_answers import CallFault
 from tests.unit.pipeline.kit import Kit
 
 NOW = 1_000.0
@@ -53,9 +54,9 @@ def test_the_kernel_tells_descriptors_and_sockets() -> None:
 
 def test_a_broken_message_belongs_into_quarantine_and_nowhere_else() -> None:
     """And a good one under the emails."""
-    post, tally = MixedPost(), Tally()
-    queue = Queue(post, tally, until=61)
-    bucket = Bucket(post, queue, tally)
+    post, tally = MixedPost(), Totals()
+    queue = CountingQueue(post, tally, until=61)
+    bucket = CountingBucket(post, queue, tally)
     for _ in range(7):
         queue.receive(10, 30, NOW, with_attributes=True)
     broken = post.mail(60)
@@ -79,21 +80,21 @@ def test_messages_are_of_every_size_and_one_in_a_hundred_is_broken() -> None:
 
 def test_an_outage_is_total_and_comes_round_in_another_way() -> None:
     """So that what is seen late in a run can be compared with what was seen early."""
-    weather = Weather()
+    weather = FaultSchedule()
     weather.turn_bad(NOW)
 
-    def kinds(at: float) -> set[Kind | None]:
+    def kinds(at: float) -> set[CallFault | None]:
         troubles = [weather.strikes("s3", NOW + at) for _ in range(200)]
         return {None if trouble is None else trouble.kind for trouble in troubles}
 
     outage = 11.0
     found = [kinds(outage + cycle * CYCLE_SECONDS) for cycle in range(4)]
-    assert [{Kind.REFUSED}, {Kind.RESET}, {Kind.HUNG}, {Kind.REFUSED}] == found
+    assert [{CallFault.REFUSE}, {CallFault.RESET}, {CallFault.HANG}, {CallFault.REFUSE}] == found
 
 
 def test_in_fair_weather_nothing_goes_wrong_and_the_hour_stands_still() -> None:
     """While a stage ends, so that a rest begins; the next goes on with the storm that comes then."""
-    weather = Weather()
+    weather = FaultSchedule()
     weather.turn_bad(NOW)
     weather.turn_fair(NOW + 8.0)
     weather.turn_fair(NOW + 20.0)
@@ -107,7 +108,7 @@ def test_in_fair_weather_nothing_goes_wrong_and_the_hour_stands_still() -> None:
 def test_a_stage_is_followed_by_a_rest_and_the_last_by_the_end() -> None:
     """The server says so, and sends the next stage only after the rest."""
     said: list[str] = []
-    world = World(Scenario(messages=20, stages=2), lambda name, _: said.append(name))
+    world = BenchWorld(Scenario(messages=20, stages=2), lambda name, _: said.append(name))
     now = NOW
     for until in (10, 20):
         assert until == world.queue.until
@@ -124,11 +125,11 @@ def test_a_stage_is_followed_by_a_rest_and_the_last_by_the_end() -> None:
     assert ["rest", "rest", "done"] == [name for name in said if name != "progress"]
 
 
-def clean_run() -> Run:
+def clean_run() -> EnduranceRun:
     """A run of 1,000 messages in which everything went as it should."""
     names = ("lost", "damaged", "overwritten", "twice", "left")
     truth = {**dict.fromkeys(names, 0), "counted": 1000, "quarantined": 10, "requests": {}}
-    return Run(messages=1000, broken=10, report=truth)
+    return EnduranceRun(messages=1000, broken=10, report=truth)
 
 
 @pytest.mark.parametrize(

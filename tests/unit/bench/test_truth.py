@@ -3,20 +3,20 @@
 import orjson
 import pytest
 
-from bench.aws import Bucket, Queue, Tally
+from bench.aws import CountingBucket, CountingQueue, Totals
 from bench.mail import Post, message_id
 
 NOW = 1_000.0
 
 
-class Aws:
+class BenchAws:
     """A queue with one message, which has been received, and a bucket."""
 
     def __init__(self) -> None:
         self.post = Post(4096)
-        self.tally = Tally()
-        self.queue = Queue(self.post, self.tally)
-        self.bucket = Bucket(self.post, self.queue, self.tally)
+        self.tally = Totals()
+        self.queue = CountingQueue(self.post, self.tally)
+        self.bucket = CountingBucket(self.post, self.queue, self.tally)
         self.queue.send(NOW)
         self.handle = self.receive()
 
@@ -38,7 +38,7 @@ class Aws:
 
 def test_stored_and_deleted_counts() -> None:
     """The body may stand inside of a larger document."""
-    aws = Aws()
+    aws = BenchAws()
     aws.put(b'{"email_data":' + aws.body + b"}")
     assert aws.queue.delete(aws.handle)
     assert (1, 0, 0) == (aws.tally.counted, aws.tally.lost, aws.tally.damaged)
@@ -46,7 +46,7 @@ def test_stored_and_deleted_counts() -> None:
 
 def test_deleted_without_an_object_is_lost() -> None:
     """However fast it was."""
-    aws = Aws()
+    aws = BenchAws()
     assert aws.queue.delete(aws.handle)
     assert (0, 1) == (aws.tally.counted, aws.tally.lost)
 
@@ -54,7 +54,7 @@ def test_deleted_without_an_object_is_lost() -> None:
 @pytest.mark.parametrize("change", [lambda body: body[:-2] + b'x"}', lambda body: body[1:], lambda _: b"{}"])
 def test_an_object_without_the_body_is_damaged_and_does_not_count(change: object) -> None:
     """One byte is enough."""
-    aws = Aws()
+    aws = BenchAws()
     aws.put(change(aws.body))  # type: ignore[operator]
     assert aws.queue.delete(aws.handle)
     assert (0, 1, 1) == (aws.tally.counted, aws.tally.lost, aws.tally.damaged)
@@ -62,7 +62,7 @@ def test_an_object_without_the_body_is_damaged_and_does_not_count(change: object
 
 def test_a_delete_with_a_stale_handle_is_accepted_and_deletes_nothing() -> None:
     """As in SQS."""
-    aws = Aws()
+    aws = BenchAws()
     aws.put(aws.body)
     newest = aws.receive(NOW + 31)
     assert aws.queue.delete(aws.handle)
@@ -73,7 +73,7 @@ def test_a_delete_with_a_stale_handle_is_accepted_and_deletes_nothing() -> None:
 
 def test_a_second_conditional_put_finds_the_first() -> None:
     """And changes nothing."""
-    aws = Aws()
+    aws = BenchAws()
     assert aws.put(aws.body) is not None
     assert aws.put(b"{}") is None
     assert (1, 0) == (aws.tally.already_there, aws.tally.overwritten)

@@ -6,66 +6,58 @@ Each cycle is alike, so that what happens late in a run can be compared with wha
 import random
 from collections import Counter
 from dataclasses import dataclass
-from enum import Enum
+
+from tests.support.aws_answers import CallFault
 
 CYCLE_SECONDS = 45.0
 
 
-class Kind(Enum):
-    """What becomes of a request."""
-
-    REFUSED = "refused"  # an error is answered, and nothing done
-    RESET = "reset"  # the connection is cut, and nothing done
-    HUNG = "hung"  # never answered, and nothing done
-    LOST = "answer lost"  # done, and the connection is cut
-    MUTE = "answer hung"  # done, and never answered
-    SLOW = "slow"  # done and answered, later
-
-
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class RequestFault:
     """One fault. `status` and `code` are those of an error answer; `seconds` is how late a slow one is."""
 
-    kind: Kind
+    kind: CallFault
     status: int = 0
     code: str = ""
     seconds: float = 0.0
 
 
-_RESET, _HUNG, _LOST, _MUTE = (Trouble(kind) for kind in (Kind.RESET, Kind.HUNG, Kind.LOST, Kind.MUTE))
-_SLOW_DOWN = Trouble(Kind.REFUSED, 503, "SlowDown")
-_S3_ERROR = Trouble(Kind.REFUSED, 500, "InternalError")
-_S3_AWAY = Trouble(Kind.REFUSED, 503, "ServiceUnavailable")
-_SQS_ERROR = Trouble(Kind.REFUSED, 500, "InternalFailure")
-_SQS_AWAY = Trouble(Kind.REFUSED, 503, "ServiceUnavailable")
-_SQS_THROTTLED = Trouble(Kind.REFUSED, 400, "RequestThrottled")
+_RESET, _HANG, _LOSE, _MUTE = (
+    RequestFault(kind) for kind in (CallFault.RESET, CallFault.HANG, CallFault.LOSE, CallFault.MUTE)
+)
+_SLOW_DOWN = RequestFault(CallFault.REFUSE, 503, "SlowDown")
+_S3_ERROR = RequestFault(CallFault.REFUSE, 500, "InternalError")
+_S3_AWAY = RequestFault(CallFault.REFUSE, 503, "ServiceUnavailable")
+_SQS_ERROR = RequestFault(CallFault.REFUSE, 500, "InternalFailure")
+_SQS_AWAY = RequestFault(CallFault.REFUSE, 503, "ServiceUnavailable")
+_SQS_THROTTLED = RequestFault(CallFault.REFUSE, 400, "RequestThrottled")
 
 # In any weather but fair: how likely each is for one request.
 _OF_S3 = (
     (_S3_ERROR, 0.002),
     (_RESET, 0.002),
-    (_LOST, 0.002),
-    (_HUNG, 0.0001),
+    (_LOSE, 0.002),
+    (_HANG, 0.0001),
     (_MUTE, 0.0001),
     (_SLOW_DOWN, 0.0002),
-    (Trouble(Kind.SLOW, seconds=0.3), 0.005),
+    (RequestFault(CallFault.DELAY_ANSWER, seconds=0.3), 0.005),
 )
 _OF_SQS = (
     (_SQS_ERROR, 0.005),
     (_SQS_THROTTLED, 0.003),
     (_RESET, 0.003),
-    (_LOST, 0.003),
-    (_HUNG, 0.0005),
+    (_LOSE, 0.003),
+    (_HANG, 0.0005),
     (_MUTE, 0.0005),
-    (Trouble(Kind.SLOW, seconds=0.3), 0.005),
+    (RequestFault(CallFault.DELAY_ANSWER, seconds=0.3), 0.005),
 )
 
 # Storms: from which second of a cycle to which, whose requests, how many of them, and how. Those with several kinds of
 # trouble take turns, one kind a cycle.
 _STORMS = (
     (4.0, 6.0, "s3", 0.5, (_SLOW_DOWN,)),
-    (9.0, 26.0, "s3", 1.0, (_S3_AWAY, _RESET, _HUNG)),  # long enough that leases of 30 s are renewed
-    (36.0, 38.0, "sqs", 1.0, (_SQS_AWAY, _RESET, _HUNG)),
+    (9.0, 26.0, "s3", 1.0, (_S3_AWAY, _RESET, _HANG)),  # long enough that leases of 30 s are renewed
+    (36.0, 38.0, "sqs", 1.0, (_SQS_AWAY, _RESET, _HANG)),
     (42.0, 43.0, "s3", 1.0, (_RESET, _S3_ERROR)),
     (42.0, 43.0, "sqs", 1.0, (_RESET, _SQS_ERROR)),
 )
@@ -77,7 +69,7 @@ DELETE_IS_FORGOTTEN = 0.001
 BODY_IS_DAMAGED = 0.0005
 
 
-class Weather:
+class FaultSchedule:
     """Chance, and the hour, which stands still in fair weather. What has gone wrong is counted in `troubles`."""
 
     def __init__(self, seed: int = 1) -> None:
@@ -99,7 +91,7 @@ class Weather:
             self._lasted = now - self._began_at
             self.is_fair = True
 
-    def strikes(self, service: str, now: float) -> Trouble | None:
+    def strikes(self, service: str, now: float) -> RequestFault | None:
         """What goes wrong with a request to `s3` or `sqs` that comes `now`; None if nothing does."""
         if self.is_fair:
             return None
@@ -136,14 +128,14 @@ class Weather:
         self.troubles[what] += happens
         return happens
 
-    def _storm(self, service: str, now: float) -> Trouble | None:
+    def _storm(self, service: str, now: float) -> RequestFault | None:
         cycle, second = divmod(now - self._began_at, CYCLE_SECONDS)
         for first, last, whose, share, kinds in _STORMS:
             if whose == service and first <= second < last and self._random() < share:
                 return kinds[int(cycle) % len(kinds)]
         return None
 
-    def _chance(self, service: str) -> Trouble | None:
+    def _chance(self, service: str) -> RequestFault | None:
         chance = self._random()
         for trouble, share in _OF_S3 if service == "s3" else _OF_SQS:
             chance -= share
