@@ -125,11 +125,12 @@ def test_after_a_kill_nothing_is_lost_and_nothing_is_there_twice(site: Site) -> 
     with fault_proxy(site.emulator.url) as aws:
         hold = held_until(opened)
 
-        def rule(request: Request) -> None:
+        def rule(request: Request) -> CallFault | None:
             if request.operation == "DeleteMessageBatch":
-                CallFault.CUT(request)
-            elif request.operation == "PUT" and aws.count("PUT") > 12:
+                return CallFault.CUT
+            if request.operation == "PUT" and aws.count("PUT") > 12:
                 hold(request)
+            return None
 
         aws.rule = rule
         with site.service(AWS_ENDPOINT_URL=aws.url, S3_TIMEOUT_SECONDS="15") as service:
