@@ -200,7 +200,7 @@ class Forgetful:
     answers: Callable[[int], bool]
     instead: Reply | CallFault = CallFault.CUT
     taken: list[str] = field(default_factory=list)
-    asked: int = 0
+    requests: int = 0
 
     def __call__(self, asked: Request) -> Reply | CallFault:
         """Answer a SendMessageBatch."""
