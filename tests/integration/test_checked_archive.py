@@ -9,7 +9,8 @@ import pytest
 from email_processor.aws.connect import Aws
 from email_processor.domain.errors import Cause, StoreFaultError
 from email_processor.ports import Stored
-from tests.support.scripted_server import STORED, Asked, Fake, Reply, s3_error
+from tests.support.aws_answers import STORED, Reply, Request, s3_error
+from tests.support.scripted_server import FakeAws
 
 KEY = "emails/2024/12/10/john.doe/m_143022.json"
 DOCUMENT = b'{"message_id":"m","metadata":{"processor_version":"2"}}'
@@ -25,11 +26,11 @@ class AStore:
 
     def __init__(self, head: Reply, get: Reply) -> None:
         self.answers = {"HEAD": head, "GET": get, "PUT": STORED}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, asked: Request) -> Reply:
         """Answer a request."""
-        self.asked.append(asked.method)
+        self.requests.append(asked.method)
         if "if-none-match" in asked.headers:
             return s3_error("PreconditionFailed", 412)
         return self.answers[asked.method]
@@ -52,13 +53,13 @@ LOST = {
 
 @pytest.mark.parametrize(("head", "get"), LOST.values(), ids=LOST)
 async def test_an_object_that_only_has_its_name_left_is_stored_again(
-    aws: Aws, fake: Fake, head: Reply, get: Reply, caplog: pytest.LogCaptureFixture
+    aws: Aws, fake: FakeAws, head: Reply, get: Reply, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without the condition, which would be refused for ever; one warning says so."""
-    fake.script = store = AStore(head, get)
+    fake.rule = store = AStore(head, get)
     assert Stored.CREATED is await aws.archive.put(KEY, DOCUMENT)
-    assert ("PUT", "PUT") == (store.asked[0], store.asked[-1])
-    assert DOCUMENT == fake.asked[-1].body
+    assert ("PUT", "PUT") == (store.requests[0], store.requests[-1])
+    assert DOCUMENT == fake.requests[-1].body
     (record,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
     assert ("object_stored_again", KEY) == (record.message, record.__dict__["key"])
 
@@ -75,25 +76,25 @@ THERE = {
 
 @pytest.mark.parametrize(("head", "get", "asked"), THERE.values(), ids=THERE)
 async def test_an_object_that_is_there_stays_as_it_is(
-    aws: Aws, fake: Fake, head: Reply, get: Reply, asked: list[str]
+    aws: Aws, fake: FakeAws, head: Reply, get: Reply, asked: list[str]
 ) -> None:
     """Seen by its checksum, or read; and where nobody may look, the store is believed."""
-    fake.script = store = AStore(head, get)
+    fake.rule = store = AStore(head, get)
     assert Stored.ALREADY_THERE is await aws.archive.put(KEY, DOCUMENT)
-    assert asked == store.asked
+    assert asked == store.requests
 
 
 @pytest.mark.parametrize("get", [Reply(503), s3_error("SlowDown", 503)])
-async def test_while_nobody_can_say_nothing_is_known(aws: Aws, fake: Fake, get: Reply) -> None:
+async def test_while_nobody_can_say_nothing_is_known(aws: Aws, fake: FakeAws, get: Reply) -> None:
     """The try has failed, and another one follows."""
-    fake.script = AStore(of(DOCUMENT), get)
+    fake.rule = AStore(of(DOCUMENT), get)
     with pytest.raises(StoreFaultError) as caught:
         await aws.archive.put(KEY, DOCUMENT)
     assert caught.value.cause in {Cause.SERVER, Cause.THROTTLED}
 
 
-async def test_an_object_that_is_stored_is_not_looked_at(aws: Aws, fake: Fake) -> None:
+async def test_an_object_that_is_stored_is_not_looked_at(aws: Aws, fake: FakeAws) -> None:
     """Ordinary work costs one request."""
-    fake.script = STORED
+    fake.rule = STORED
     assert Stored.CREATED is await aws.archive.put(KEY, DOCUMENT)
-    assert ["PUT"] == [asked.method for asked in fake.asked]
+    assert ["PUT"] == [asked.method for asked in fake.requests]
