@@ -18,9 +18,9 @@ def test_an_object_that_is_there_is_never_written_again(site: Site) -> None:
     with site.service() as service:
         service.wait_until("messages_duplicate_total", 1, kind="stored")
         site.queue.wait_until_empty()
-        assert service.metric("messages_archived_total") == 0
+        assert 0 == service.metric("messages_archived_total")
     assert site.bucket.listing() == [key]
-    assert site.bucket.read(key) == b"as it was"
+    assert b"as it was" == site.bucket.read(key)
 
 
 def test_without_conditional_writes_the_same_key_is_written_again(site: Site) -> None:
@@ -47,8 +47,8 @@ def test_a_message_that_comes_back_before_its_delete_is_put_once(site: Site) -> 
         service.wait_until("messages_duplicate_total", 1, kind="in_flight")
         sqs.rule = pass_all
         site.queue.wait_until_empty()
-        assert service.metric("aws_requests_total", operation="PutObject") == 1
-    assert len(site.bucket.listing()) == 1
+        assert 1 == service.metric("aws_requests_total", operation="PutObject")
+    assert 1 == len(site.bucket.listing())
 
 
 def test_two_services_on_one_queue_share_its_messages(one_site: Site) -> None:
@@ -64,7 +64,7 @@ def test_two_services_on_one_queue_share_its_messages(one_site: Site) -> None:
 
         eventually(both_have_worked, "messages archived by both")
         one_site.queue.wait_until_empty()
-        assert [service.stop() for service in (one, other)] == [0, 0]
+        assert [0, 0] == [service.stop() for service in (one, other)]
         archived = [service.wait_for("stopped")["archived"] for service in (one, other)]
     assert one_site.bucket.message_ids() == sorted(sent)
     assert sum(archived) == len(sent)
@@ -89,5 +89,5 @@ def test_a_message_handed_to_two_services_at_once_is_one_object(site: Site) -> N
         eventually(both_hold_it, "the message in both hands", every=0.3)
         sqs.rule = pass_all
         site.queue.wait_until_empty()
-        assert sum(service.metric("messages_archived_total") for service in (one, other)) == 1
+        assert 1 == sum(service.metric("messages_archived_total") for service in (one, other))
     assert site.bucket.message_ids() == [message_id]

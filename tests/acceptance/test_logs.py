@@ -108,7 +108,7 @@ def test_a_log_that_nobody_reads_holds_nothing_up(one_site: Site) -> None:
             one_site.queue.wait_until_empty(within=60)
             assert is_alive(port)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert 0 == process.wait(20)
         assert len(pipe.read()) > 60_000  # as much as fits into it: it was full
 
 

@@ -39,13 +39,13 @@ def test_an_outage_of_s3_stops_receiving_and_ends_by_itself(site: Site, outage: 
         sent += site.queue.send_all(emails(4))
         service.wait_until("retries_total", 7)
         answer = service.get("/readyz")
-        assert (answer.status, answer.json["circuit"]) == (503, "open")
+        assert (503, "open") == (answer.status, answer.json["circuit"])
         assert service.is_alive()
-        assert site.queue.visible == 4
+        assert 4 == site.queue.visible
         s3.rule = pass_all
         site.queue.wait_until_empty()
         service.wait_until_ready()
-        assert service.metric("circuit_open") == 0
+        assert 0 == service.metric("circuit_open")
         assert received_once(service)
     assert site.bucket.message_ids() == sorted(sent)
 
@@ -74,7 +74,7 @@ def test_throttling_is_not_an_outage(one_site: Site) -> None:
             one_site.queue.wait_until_empty()
             assert service.metric("retries_total", cause="throttled") >= 1
             assert service.metric("upload_concurrency_limit") < 8
-            assert service.metric("retries_total", cause="server") == 0
+            assert 0 == service.metric("retries_total", cause="server")
             assert not service.logged("failing")
     assert one_site.bucket.message_ids() == sorted(sent)
 
@@ -85,8 +85,8 @@ def test_an_outage_of_sqs_is_survived(site: Site) -> None:
     with fault_proxy(site.emulator.url) as sqs:
         sqs.rule = CallFault.CUT
         with site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
-            assert service.wait_for("failing", part="receiving")["cause"] == "network"
-            assert (service.is_ready(), service.is_alive()) == (False, True)
+            assert "network" == service.wait_for("failing", part="receiving")["cause"]
+            assert (False, True) == (service.is_ready(), service.is_alive())
             sqs.rule = pass_all
             service.wait_until("messages_archived_total", 3)
             service.wait_until_ready()
@@ -107,9 +107,9 @@ def test_a_missing_queue_is_an_error_with_a_fix_that_heals(site: Site) -> None:
     url = site.queue.url.rpartition("/")[0] + "/" + name
     with site.service(SQS_QUEUE_URL=url) as service:
         record = service.wait_for("failing", part="receiving")
-        assert (record["level"], record["cause"]) == ("error", "missing")
+        assert ("error", "missing") == (record["level"], record["cause"])
         assert "SQS_QUEUE_URL" in record["fix"]
-        assert (service.is_ready(), service.is_alive()) == (False, True)
+        assert (False, True) == (service.is_ready(), service.is_alive())
         queue = Queue(site.emulator, site.emulator.sqs.create_queue(QueueName=name)["QueueUrl"])
         sent = queue.send(email())
         service.wait_until("messages_archived_total", 1, within=40)
@@ -123,9 +123,9 @@ def test_a_missing_bucket_is_an_error_with_a_fix_that_heals(site: Site) -> None:
     sent = site.queue.send_all(emails(3))
     with site.service(S3_BUCKET_NAME=name) as service:
         record = service.wait_for("failing", part="storing")
-        assert (record["level"], record["cause"]) == ("error", "missing")
+        assert ("error", "missing") == (record["level"], record["cause"])
         assert "S3_BUCKET_NAME" in record["fix"]
-        assert (service.is_ready(), service.is_alive()) == (False, True)
+        assert (False, True) == (service.is_ready(), service.is_alive())
         site.emulator.s3.create_bucket(Bucket=name)
         service.wait_until("messages_archived_total", 3)
         service.wait_until_ready()
@@ -141,9 +141,9 @@ def test_without_credentials_it_waits_until_there_are_some(one_site: Site, tmp_p
         AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_SHARED_CREDENTIALS_FILE=str(file)
     ) as service:
         record = service.wait_for("failing", part="receiving")
-        assert (record["level"], record["cause"]) == ("error", "credentials")
+        assert ("error", "credentials") == (record["level"], record["cause"])
         assert "AWS_ACCESS_KEY_ID" in record["fix"]
-        assert (service.is_ready(), service.is_alive()) == (False, True)
+        assert (False, True) == (service.is_ready(), service.is_alive())
         file.write_text(f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n")
         service.wait_until("messages_archived_total", 1)
         service.wait_until_ready()
@@ -157,7 +157,7 @@ def test_leases_are_renewed_for_as_long_as_the_outage_lasts(one_site: Site) -> N
         s3.rule = CallFault.CUT
         service.wait_until("messages_received_total", 12)
         service.wait_until("lease_extensions_total", 12, within=30)
-        assert service.metric("leases_lost_total") == 0
+        assert 0 == service.metric("leases_lost_total")
         assert one_site.queue.in_flight == len(sent)
         assert received_once(service)
 
@@ -177,10 +177,10 @@ def test_a_role_that_is_refused_is_told_once_and_heals(one_site: Site, tmp_path:
             AWS_ENDPOINT_URL_STS=sts.url,
         ) as service:
             record = service.wait_for("failing", part="receiving")
-            assert (record["level"], record["cause"]) == ("error", "credentials")
+            assert ("error", "credentials") == (record["level"], record["cause"])
             sts.wait_for("POST", count=5)
             sts.rule = pass_all
             service.wait_until("messages_archived_total", 1)
-            assert len(service.logged("failing", part="receiving")) == 1
+            assert 1 == len(service.logged("failing", part="receiving"))
             assert not any("Traceback" in line for line in service.lines)
     assert one_site.bucket.message_ids() == [sent]

@@ -40,7 +40,7 @@ def test_what_is_not_an_email_is_quarantined_and_deleted(site: Site) -> None:
         warned = {record["message_id"]: record["reason"] for record in service.logged("quarantined")}
     documents = [site.bucket.document(key) for key in site.bucket.listing("quarantine/")]
     assert {document["reason"]: document["message_id"] for document in documents} == bad
-    assert {document["reason"]: document["body"] for document in documents} == BAD
+    assert BAD == {document["reason"]: document["body"] for document in documents}
     assert warned == {message_id: reason for reason, message_id in bad.items()}
     assert site.bucket.message_ids() == [good]
 
@@ -65,7 +65,7 @@ def test_the_quarantine_document_holds_everything_that_arrived(site: Site) -> No
         "message_attributes": {"tenant": {"data_type": "String", "value": "acme"}},
         "metadata": {"processor_version": __version__, "source": "email-validation-service"},
     }
-    assert attributes["ApproximateReceiveCount"] == "2"
+    assert "2" == attributes["ApproximateReceiveCount"]
     assert int(attributes["ApproximateFirstReceiveTimestamp"]) // 1000 == moment.timestamp()
 
 
@@ -83,7 +83,7 @@ def test_with_quarantine_off_bad_messages_go_to_the_dead_letter_queue(emulator: 
         service.wait_until("deletes_total", 1, outcome="deleted")
         site.queue.release(sqs.receipt_handles()[bad])
         eventually(lambda: dead.visible == 1, "the bad message on the dead-letter queue")
-    assert [message["Body"] for message in dead.receive()] == ["oops"]
+    assert ["oops"] == [message["Body"] for message in dead.receive()]
     assert site.bucket.message_ids("") == [good]
 
 
@@ -112,12 +112,12 @@ def test_a_body_that_was_changed_on_its_way_is_left_for_redelivery(one_site: Sit
         sqs.rule = only("ReceiveMessage", changing_once(sqs, b"addressee", b"adversary"))
         with one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
             assert service.wait_for("corrupt_message")["message_id"] == message_id
-            assert one_site.queue.in_flight == 1
+            assert 1 == one_site.queue.in_flight
             one_site.queue.release(sqs.receipt_handles()[message_id])
             service.wait_until("messages_archived_total", 1)
-            assert service.metric("messages_corrupt_total") == 1
+            assert 1 == service.metric("messages_corrupt_total")
     (key,) = one_site.bucket.listing()
-    assert one_site.bucket.document(key)["email_data"]["email_content"] == CONFIDENTIAL
+    assert CONFIDENTIAL == one_site.bucket.document(key)["email_data"]["email_content"]
 
 
 @pytest.mark.parametrize("name", ["payloadoffloading.PayloadS3Pointer", "sqs.javamessaging.MessageS3Pointer"])
@@ -165,4 +165,4 @@ def test_a_pointer_to_nothing_is_quarantined(site: Site) -> None:
     with site.service() as service:
         service.wait_until("messages_quarantined_total", 1, reason="payload_missing")
         site.queue.wait_until_empty()
-    assert site.bucket.document(quarantine_key(site))["reason"] == "payload_missing"
+    assert "payload_missing" == site.bucket.document(quarantine_key(site))["reason"]

@@ -111,7 +111,7 @@ def test_nothing_tells_a_body_a_token_or_a_credential(one_site: Site) -> None:
         site.queue.release(sqs.receipt_handles()[spoiled])
         site.queue.wait_until_empty()
         texts += [*answers(service), checked(site, s3, sqs), checked(site, s3, sqs, "--json", "--write")]
-        assert service.stop() == 0
+        assert 0 == service.stop()
     texts += [*service.lines, file.read_text()]
     assert {"debug", "info", "warning", "error"} == {record["level"] for record in service.events}
     assert [] == told(texts)

@@ -24,7 +24,7 @@ def test_wrong_settings_end_it_with_one_report(tmp_path: Path) -> None:
     """Everything that is wrong is told at once, by name and with an example; the exit code is 2."""
     settings = {"SQS_QUEUE_URL": "emails", "MAX_MESSAGES_PER_POLL": "11", "S3_SSE": "rot13"}
     with Service(settings, tmp_path, measured=True) as service:
-        assert service.exit_code() == EXIT_SETTINGS
+        assert EXIT_SETTINGS == service.exit_code()
     report = "\n".join(service.lines)
     assert "4 of the settings are wrong" in report
     for name in ("SQS_QUEUE_URL", "S3_BUCKET_NAME", "MAX_MESSAGES_PER_POLL", "S3_SSE"):
@@ -35,7 +35,7 @@ def test_a_password_in_a_setting_is_not_repeated(tmp_path: Path) -> None:
     """A queue URL with credentials is refused without being printed."""
     settings = {"SQS_QUEUE_URL": "https://user:hunter2@sqs.us-east-1.amazonaws.com/1/q", "S3_BUCKET_NAME": "archive"}
     with Service(settings, tmp_path) as service:
-        assert service.exit_code() == EXIT_SETTINGS
+        assert EXIT_SETTINGS == service.exit_code()
     assert any("must not contain a user name or a password" in line for line in service.lines)
     assert not any("hunter2" in line for line in service.lines)
 
@@ -45,7 +45,7 @@ def test_a_port_that_is_taken_ends_it_with_a_clear_line(one_site: Site) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with one_site.service(measured=True, HTTP_PORT=port) as service:
-            assert service.exit_code() == EXIT_FAILED
+            assert EXIT_FAILED == service.exit_code()
     record = service.wait_for("cannot_start", level="error")
     assert record["error"] == f"Cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}."
     assert "HTTP_PORT" in record["fix"]
@@ -60,7 +60,7 @@ def test_an_aws_configuration_that_cannot_be_used_ends_it_with_a_clear_line(
     """It is one line of log with what is wrong and a fix, no stack trace; the exit code is 1."""
     settings = {**one_site.settings, "AWS_ENDPOINT_URL": "https://127.0.0.1:1", name: value}
     with Service(settings, one_site.directory, measured=True) as service:
-        assert service.exit_code() == EXIT_FAILED
+        assert EXIT_FAILED == service.exit_code()
     record = service.wait_for("cannot_start", level="error")
     assert value in record["error"]
     assert "AWS_" in record["fix"]
@@ -89,7 +89,7 @@ def test_a_start_loads_only_what_every_start_needs(one_site: Site) -> None:
     """Not what a terminal, other commands or transfers of files need."""
     with one_site.service(PYTHONPROFILEIMPORTTIME="1") as service:
         service.wait_for("started")
-        assert service.stop() == 0
+        assert 0 == service.stop()
     loaded = {line.rpartition("|")[2].strip() for line in service.lines if line.startswith("import time:")}
     assert {"aioboto3", "uvloop"} <= loaded
     needless = {
@@ -116,4 +116,4 @@ def test_a_start_reads_no_certificates_that_nobody_asks_for() -> None:
         print([context.cert_store_stats()["x509"] for context in contexts], os.environ["SSL_CERT_FILE"])
     """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout == "[0, 0] /as/before\n"
+    assert "[0, 0] /as/before\n" == answer.stdout

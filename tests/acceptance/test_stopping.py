@@ -21,11 +21,11 @@ def test_a_stop_finishes_what_is_in_flight_and_accounts_for_it(site: Site, stop:
     site.queue.send_all(["not an email"] * 3)
     with site.service(measured=True) as service:
         service.wait_until("messages_received_total", 1)
-        assert service.stop(stop) == 0
+        assert 0 == service.stop(stop)
         last = service.events[-1]
     assert service.logged("signal")[0]["signal"] == stop.name
-    assert last["event"] == "stopped"
-    assert last["left_in_flight"] == 0
+    assert "stopped" == last["event"]
+    assert 0 == last["left_in_flight"]
     assert last["received"] == last["archived"] + last["quarantined"] + last["duplicates"] + last["released"]
     stored = site.bucket.message_ids()
     assert last["archived"] == len(stored)
@@ -45,10 +45,10 @@ def test_while_it_drains_it_is_alive_but_not_ready(one_site: Site) -> None:
             service.send(signal.SIGTERM)
             service.wait_for("stopping", in_flight=5)
             answer = service.get("/readyz")
-            assert (answer.status, answer.json["draining"]) == (503, True)
+            assert (503, True) == (answer.status, answer.json["draining"])
             assert service.is_alive()
             opened.set()
-            assert service.exit_code() == 0
+            assert 0 == service.exit_code()
     assert one_site.bucket.message_ids() == sorted(sent)
     assert one_site.queue.is_empty()
 
@@ -61,8 +61,8 @@ def test_what_cannot_be_stored_in_time_is_given_back_at_once(site: Site) -> None
         s3.rule = held_until(opened)
         with site.service(AWS_ENDPOINT_URL_S3=s3.url, S3_TIMEOUT_SECONDS="15", SHUTDOWN_GRACE_SECONDS="2") as service:
             s3.wait_for("PUT", count=8)
-            assert service.stop(within=10) == 0
-            assert service.wait_for("stopped")["released"] == 8
+            assert 0 == service.stop(within=10)
+            assert 8 == service.wait_for("stopped")["released"]
         visible = site.queue.visible
         opened.set()
     assert visible == len(sent)
@@ -75,7 +75,7 @@ def test_a_stop_does_not_wait_for_the_long_poll(site: Site) -> None:
         site.service(AWS_ENDPOINT_URL_SQS=sqs.url, SQS_WAIT_TIME_SECONDS="20") as service,
     ):
         sqs.wait_for("ReceiveMessage")
-        assert service.stop(within=10) == 0
+        assert 0 == service.stop(within=10)
 
 
 def test_messages_that_come_with_the_last_poll_are_kept(one_site: Site) -> None:
@@ -89,7 +89,7 @@ def test_messages_that_come_with_the_last_poll_are_kept(one_site: Site) -> None:
             service.send(signal.SIGTERM)
             service.wait_for("stopping")
             opened.set()
-            assert service.exit_code() == 0
+            assert 0 == service.exit_code()
     assert one_site.bucket.message_ids() == sorted(sent)
     assert one_site.queue.is_empty()
 
@@ -107,7 +107,7 @@ def test_a_second_signal_ends_it_at_once(one_site: Site, first: signal.Signals, 
             service.wait_for("stopping")
             assert service.stop(second, within=10) == 128 + second
         opened.set()
-    assert one_site.queue.in_flight == 2
+    assert 2 == one_site.queue.in_flight
 
 
 @pytest.mark.parametrize("stop", STOPS)
@@ -115,7 +115,7 @@ def test_a_stop_before_the_start_is_done_is_clean(one_site: Site, stop: signal.S
     """A signal that comes while it is still starting ends it with 0: nothing is in flight."""
     with one_site.service(measured=True) as service:
         service.wait_until_signals_are_caught()
-        assert service.stop(stop) == 0
+        assert 0 == service.stop(stop)
 
 
 def test_after_a_kill_nothing_is_lost_and_nothing_is_there_twice(site: Site) -> None:
@@ -166,5 +166,5 @@ def test_a_stop_does_not_wait_for_a_dns_server_that_is_silent(one_site: Site) ->
     where = str(one_site.directory)
     with one_site.service(AWS_ENDPOINT_URL_SQS="http://silent.test", PYTHONPATH=where) as service:
         service.wait_for_line("looking up")
-        assert service.stop() == 0
-        assert service.events[-1]["event"] == "stopped"
+        assert 0 == service.stop()
+        assert "stopped" == service.events[-1]["event"]

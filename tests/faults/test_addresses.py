@@ -33,16 +33,16 @@ def test_a_bad_certificate_is_named_and_heals(one_site: Site, authority: Authori
         ) as service,
     ):
         assert_told(service, "receiving", certificate)
-        assert sqs.requests == []
+        assert [] == sqs.requests
         assert one_site.queue.visible == len(messages)
         sqs.tls = authority.server
         assert_told(service, "storing", certificate)
-        assert s3.requests == []
+        assert [] == s3.requests
         assert one_site.queue.in_flight == len(messages)
         s3.tls = authority.server
         one_site.queue.wait_until_empty()
         service.wait_until_ready()
-        assert service.stop() == 0
+        assert 0 == service.stop()
     assert stored(one_site.bucket) == expected(messages)
     assert sqs.receive_counts() == dict.fromkeys(messages, 1)
 
@@ -51,11 +51,11 @@ def assert_told(service: Service, part: str, certificate: str) -> None:
     """See that the service says what is wrong with the certificate and what to do, and is alive but not ready."""
     record = service.wait_for("failing", part=part)
     print(f"{certificate}, {part}: {record['error']} {record['fix']}")
-    assert (record["level"], record["cause"]) == ("error", "configuration")
+    assert ("error", "configuration") == (record["level"], record["cause"])
     assert "certificate" in record["error"]
     assert "AWS_CA_BUNDLE" in record["fix"]
     answer = service.get("/readyz")
-    assert answer.status == 503
+    assert 503 == answer.status
     assert answer.json[part] == {"status": "failing", "cause": "configuration", "fix": record["fix"]}
     assert service.is_alive()
 
@@ -65,7 +65,7 @@ def test_a_name_of_sqs_that_does_not_resolve_is_waited_for(one_site: Site) -> No
     messages = sent(one_site.queue, emails(3))
     with one_site.service(AWS_ENDPOINT_URL_SQS=NOWHERE) as service:
         assert_nowhere(service, "receiving")
-        assert service.stop() == 0
+        assert 0 == service.stop()
     assert one_site.queue.visible == len(messages)
 
 
@@ -75,7 +75,7 @@ def test_a_name_of_s3_that_does_not_resolve_costs_one_receive(one_site: Site) ->
     with one_site.service(AWS_ENDPOINT_URL_S3=NOWHERE) as service:
         assert_nowhere(service, "storing")
         assert one_site.queue.in_flight == len(messages)
-        assert service.stop() == 0
+        assert 0 == service.stop()
     assert one_site.queue.visible == len(messages)
     with fault_proxy(one_site.emulator.url) as sqs, one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service:
         one_site.queue.wait_until_empty()
@@ -87,6 +87,6 @@ def assert_nowhere(service: Service, part: str) -> None:
     """See that the service says which address it cannot find and where to look, and is alive but not ready."""
     record = service.wait_for("failing", part=part)
     print(f"{part}: {record['error']} {record['fix']}")
-    assert (record["level"], record["cause"]) == ("error", "network")
+    assert ("error", "network") == (record["level"], record["cause"])
     assert "DNS" in record["fix"]
-    assert (service.is_ready(), service.is_alive()) == (False, True)
+    assert (False, True) == (service.is_ready(), service.is_alive())

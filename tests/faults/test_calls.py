@@ -41,7 +41,7 @@ def test_no_fault_of_a_call_loses_or_doubles_a_message(one_site: Site, operation
             if fault.is_delivered and operation == "ReceiveMessage":
                 spoiled |= struck.keys()
         service.wait_until_ready()
-        assert service.stop() == 0
+        assert 0 == service.stop()
         assert not any("Traceback" in line for line in service.lines)
     assert stored(one_site.bucket) == expected(messages)
     assert one_site.queue.is_empty()
@@ -87,7 +87,7 @@ def test_refused_connections_are_waited_out(one_site: Site) -> None:
         one_site.queue.wait_until_empty()
         service.wait_until_ready()
         print(f"S3, both, SQS refused: {len(messages)} emails, {s3.count('PUT')} PUTs came through")
-        assert service.stop() == 0
+        assert 0 == service.stop()
     assert stored(one_site.bucket) == expected(messages)
     assert sqs.receive_counts() == dict.fromkeys(messages, 1)
 
@@ -117,12 +117,12 @@ def test_no_fault_of_a_renewal_loses_a_lease(one_site: Site) -> None:
                 f"{len(messages)} leases renewed after {time.monotonic() - received:.1f} s, past {len(struck)} faults"
             )
             time.sleep(began + FIRST_LEASES_END - time.monotonic())
-            assert one_site.queue.receive() == []
+            assert [] == one_site.queue.receive()
             assert one_site.queue.in_flight == len(messages)
             healed.set()
             one_site.queue.wait_until_empty()
-            assert service.metric("leases_lost_total") == 0
-            assert service.stop() == 0
+            assert 0 == service.metric("leases_lost_total")
+            assert 0 == service.stop()
     assert len(struck) == len(faults)
     assert stored(one_site.bucket) == expected(messages)
     assert proxy.receive_counts() == dict.fromkeys(messages, 1)

@@ -62,7 +62,7 @@ def test_credentials_that_rotate_every_few_seconds_cost_nothing(one_site: Site, 
             eventually(have_rotated, "four keys used and some refused", within=30, every=0.2)
             one_site.queue.wait_until_empty(within=90)  # a slow machine spends much of two seconds on each key
             service.wait_until_ready()
-            assert service.stop() == 0
+            assert 0 == service.stop()
         outages = [record["seconds"] for record in service.logged("recovered")]
         print(f"{len(messages)} emails, keys {used}, requests refused {refused}, outages of {outages} s")
         assert max(outages, default=0.0) < A_MOMENT

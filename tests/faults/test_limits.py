@@ -38,13 +38,13 @@ def test_a_full_disk_under_the_log_file_stops_nothing(one_site: Site) -> None:
         assert (failing["level"], failing["file"]) == ("error", str(file))
         limit(service, resource.RLIMIT_FSIZE, hard)
         service.wait_until_ready()
-        assert service.stop() == 0
-        assert len(service.logged("quarantined")) == 20
-        assert len(service.logged("log_file_failing")) == 1
+        assert 0 == service.stop()
+        assert 20 == len(service.logged("quarantined"))
+        assert 1 == len(service.logged("log_file_failing"))
         print(f"the log file full at {full} bytes: {failing['error']}, {len(messages)} messages done")
-    assert json.loads(file.read_text().splitlines()[-1])["event"] == "stopped"
+    assert "stopped" == json.loads(file.read_text().splitlines()[-1])["event"]
     assert stored(one_site.bucket) == expected(dict(list(messages.items())[:40]))
-    assert len(one_site.bucket.listing("quarantine/")) == 20
+    assert 20 == len(one_site.bucket.listing("quarantine/"))
 
 
 def test_without_file_descriptors_it_waits_until_there_are_some(one_site: Site) -> None:
@@ -72,10 +72,10 @@ def test_without_file_descriptors_it_waits_until_there_are_some(one_site: Site) 
         service.wait_until_ready()
         recovered = service.wait_for("recovered", part="storing")
         print(f"{failing['error']} {failing['fix']} For {recovered['seconds']} s, at {used:.0%} of a core.")
-        assert failing["level"] == "error"
+        assert "error" == failing["level"]
         assert "file descriptor" in failing["fix"]
         assert used < 0.5
-        assert service.stop() == 0
+        assert 0 == service.stop()
         assert not any("Traceback" in line for line in service.lines)
     assert stored(one_site.bucket) == expected(messages)
     assert sqs.receive_counts() == dict.fromkeys(messages, 1)

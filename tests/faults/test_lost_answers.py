@@ -26,8 +26,8 @@ def test_a_put_whose_answer_is_lost_is_a_duplicate(site: Site) -> None:
             site.queue.wait_until_empty()
             service.wait_until_ready()
             print(f"{site.emulator.name}: {len(seen)} answers lost, {s3.count('PUT')} PUTs for {len(messages)} emails")
-            assert service.metric("messages_archived_total") == 0
-            assert service.stop() == 0
+            assert 0 == service.metric("messages_archived_total")
+            assert 0 == service.stop()
     assert stored(site.bucket) == expected(messages)
 
 
@@ -38,7 +38,7 @@ def test_a_delete_whose_answer_is_lost_changes_nothing(site: Site) -> None:
         proxy.rule = only("DeleteMessageBatch", CallFault.LOSE)
         proxy.wait_for("DeleteMessageBatch", count=3)
         site.queue.wait_until_empty()
-        assert service.metric("deletes_total", outcome="deleted") == 0
+        assert 0 == service.metric("deletes_total", outcome="deleted")
         proxy.rule = pass_all
         eventually(lambda: service.metric("in_flight_messages") == 0, "nothing in hand")
         service.wait_until_ready()
@@ -48,6 +48,6 @@ def test_a_delete_whose_answer_is_lost_changes_nothing(site: Site) -> None:
         )
         assert sum(settled.values()) == len(messages)
         assert proxy.count("PUT") == len(messages)
-        assert service.stop() == 0
+        assert 0 == service.stop()
     assert stored(site.bucket) == expected(messages)
     assert site.queue.is_empty()

@@ -58,7 +58,7 @@ def test_two_services_in_bad_weather_share_the_work_and_one_survives_the_other(o
             assert one.stop(signal.SIGKILL) == -signal.SIGKILL
             leave_to_the_queue(one_site.queue, proxy)
             one_site.queue.wait_until_empty()
-            assert other.stop() == 0
+            assert 0 == other.stop()
             assert not any("Traceback" in line for line in (*one.lines, *other.lines))
         print(
             f"{len(messages)} emails, {shares} archived by each before one was killed, {weather.struck} requests struck"

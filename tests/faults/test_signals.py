@@ -37,7 +37,7 @@ def test_killed_again_and_again_it_loses_and_doubles_nothing(one_site: Site, see
         with one_site.service(AWS_ENDPOINT_URL=proxy.url) as service:
             service.wait_until_ready()
             one_site.queue.wait_until_empty()
-            assert service.stop() == 0
+            assert 0 == service.stop()
     most = max(proxy.receive_counts().values())
     print(f"{LIVES} kills, {len(messages)} emails, {finished} stored before the last life; received up to {most} times")
     assert stored(one_site.bucket) == expected(messages)
@@ -51,7 +51,7 @@ def test_a_stop_under_load_gives_back_what_it_cannot_finish(one_site: Site) -> N
         with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, SHUTDOWN_GRACE_SECONDS="2", UPLOADS_MAX="8") as service:
             s3.wait_for("PUT", count=20)
             began = time.monotonic()
-            assert service.stop() == 0
+            assert 0 == service.stop()
             took = time.monotonic() - began
         visible, in_flight = one_site.queue.visible, one_site.queue.in_flight
         last = service.wait_for("stopped")
@@ -62,7 +62,7 @@ def test_a_stop_under_load_gives_back_what_it_cannot_finish(one_site: Site) -> N
     )
     assert took < 9  # the grace period, and what a busy machine takes to end a process; all of it would take 12 s
     assert last["released"] > 0
-    assert in_flight == 0
+    assert 0 == in_flight
     assert visible == len(messages) - last["archived"]
     assert done == sorted(set(done))
     assert set(done) <= set(expected(messages))
@@ -91,10 +91,10 @@ def test_a_frozen_process_wakes_up_to_lost_leases_and_does_no_harm(one_site: Sit
             eventually(lambda: one_site.queue.visible == len(messages), "every lease at its end", within=40)
             with one_site.service() as other:
                 one_site.queue.wait_until_empty()
-                assert other.metric("message_receive_count_bucket", le="1.0") == 0
+                assert 0 == other.metric("message_receive_count_bucket", le="1.0")
                 assert other.metric("messages_archived_total") == len(messages) - STORED
-                assert other.metric("messages_duplicate_total", kind="stored") == STORED
-                assert other.stop() == 0
+                assert STORED == other.metric("messages_duplicate_total", kind="stored")
+                assert 0 == other.stop()
             woken.set()
             sleeper.send(signal.SIGCONT)
             eventually(lambda: sleeper.metric("in_flight_messages") == 0, "the sleeper with nothing in hand")
@@ -102,7 +102,7 @@ def test_a_frozen_process_wakes_up_to_lost_leases_and_does_no_harm(one_site: Sit
             print(f"asleep for {time.monotonic() - began:.0f} s: {lost:.0f} leases of {len(messages)} lost")
             assert lost == len(messages)
             sleeper.wait_until_ready()
-            assert sleeper.stop() == 0
+            assert 0 == sleeper.stop()
             assert not any("Traceback" in line for line in sleeper.lines)
     assert stored(one_site.bucket) == expected(messages)
     assert one_site.queue.is_empty()

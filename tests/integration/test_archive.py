@@ -40,7 +40,7 @@ async def test_an_object_is_written_once(at_bucket: Aws, bucket: Bucket) -> None
     """The first put creates it, the second finds it and changes nothing."""
     assert await at_bucket.archive.put(KEY, b'{"first":1}') is Stored.CREATED
     assert await at_bucket.archive.put(KEY, b'{"second":2}') is Stored.ALREADY_THERE
-    assert bucket.read(KEY) == b'{"first":1}'
+    assert b'{"first":1}' == bucket.read(KEY)
 
 
 async def test_without_conditional_writes_the_last_put_stays(
@@ -51,7 +51,7 @@ async def test_without_conditional_writes_the_last_put_stays(
     async with opened(client=client, timeout=10, bucket=bucket.name, conditional=False) as aws:
         assert await aws.archive.put(KEY, b'{"first":1}') is Stored.CREATED
         assert await aws.archive.put(KEY, b'{"second":2}') is Stored.CREATED
-    assert bucket.read(KEY) == b'{"second":2}'
+    assert b'{"second":2}' == bucket.read(KEY)
 
 
 async def test_a_bucket_that_is_not_there_is_missing(
@@ -72,9 +72,9 @@ async def test_a_put_carries_what_it_should(fake: FakeAws, aws: Aws) -> None:
     await aws.archive.put(KEY, b'{"a":1}')
     (asked,) = fake.requests
     assert (asked.method, asked.path, asked.body) == ("PUT", f"/archive/{KEY}", b'{"a":1}')
-    assert asked.headers["content-type"] == "application/json"
-    assert asked.headers["if-none-match"] == "*"
-    assert asked.headers["user-agent"].split()[-1] == "email-processor/test"
+    assert "application/json" == asked.headers["content-type"]
+    assert "*" == asked.headers["if-none-match"]
+    assert "email-processor/test" == asked.headers["user-agent"].split()[-1]
     assert f"Credential={ACCESS_KEY}/" in asked.headers["authorization"]
     assert "/us-east-1/s3/aws4_request" in asked.headers["authorization"]
     assert not [name for name in asked.headers if "encryption" in name]
@@ -200,7 +200,7 @@ async def test_the_key_of_any_sender_arrives_as_it_is(fake: FakeAws, aws: Aws, s
 async def test_a_payload_is_read(at_bucket: Aws, bucket: Bucket) -> None:
     """Its bytes are those of the object."""
     bucket.write("payloads/é 1", b"\x00payload\xff")
-    assert await at_bucket.payloads.fetch(Pointer(bucket.name, "payloads/é 1")) == b"\x00payload\xff"
+    assert b"\x00payload\xff" == await at_bucket.payloads.fetch(Pointer(bucket.name, "payloads/é 1"))
 
 
 async def test_a_payload_that_is_not_there_is_missing(at_bucket: Aws, bucket: Bucket) -> None:

@@ -103,7 +103,7 @@ async def test_a_put_is_made_once(fake: FakeAws, aws: Aws) -> None:
     """Trying again is the pipeline's business."""
     fake.rule = s3_error("InternalError", 500)
     await fault_of_a_put(aws)
-    assert len(fake.requests) == 1
+    assert 1 == len(fake.requests)
 
 
 async def test_a_put_without_an_answer_is_a_timeout(

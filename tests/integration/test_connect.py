@@ -146,7 +146,7 @@ async def test_both_halves_go_to_the_same_place(
     file.write_text(f"[default]\n{config}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
     async with opened(client=client, bucket=bucket, region=region) as aws:
-        assert proxy.requests == []
+        assert [] == proxy.requests
         assert await target_of_put(aws, proxy) == target
         assert await target_of_get(aws, proxy, bucket) == target
 
@@ -177,7 +177,7 @@ async def test_the_queue_is_asked_where_the_sdk_says(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     async with opened(client=client, queue_url=SQS_OF_AWS, region=region) as aws:
-        assert proxy.requests == []
+        assert [] == proxy.requests
         with suppress(QueueFaultError):
             await aws.inbox.receive(1, 0)
     assert proxy.requests[-1].target == target
@@ -194,7 +194,7 @@ async def test_the_region_of_the_settings_is_signed_for(
         await aws.inbox.receive(1, 0)
         await aws.archive.put(KEY, b"{}")
     scopes = [asked.headers["authorization"].partition("/")[2].partition(",")[0] for asked in fake.requests]
-    assert [scope.split("/")[1:3] for scope in scopes] == [["eu-west-1", "sqs"], ["eu-west-1", "s3"]]
+    assert [["eu-west-1", "sqs"], ["eu-west-1", "s3"]] == [scope.split("/")[1:3] for scope in scopes]
 
 
 async def test_no_proxy_is_honoured_by_both_halves(fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,8 +207,8 @@ async def test_no_proxy_is_honoured_by_both_halves(fake: FakeAws, client: str, m
         async with opened(client=client) as aws:
             await aws.inbox.receive(1, 0)
             await aws.archive.put(KEY, b"{}")
-        assert proxy.requests == []
-    assert len(fake.requests) == 2
+        assert [] == proxy.requests
+    assert 2 == len(fake.requests)
 
 
 WRONG = {

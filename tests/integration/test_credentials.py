@@ -85,8 +85,8 @@ async def test_credentials_that_appear_are_used(home: Path, fake: FakeAws, clien
     async with opened(client=client, timeout=10) as aws:
         told = await faults(aws)
         (home / "credentials").write_text("[default]\naws_access_key_id = LATE\naws_secret_access_key = s\n")
-        assert await signers(aws, fake) == ["LATE"] * 3
-    assert [fault.cause for fault in told] == [Cause.CREDENTIALS] * 3
+        assert ["LATE"] * 3 == await signers(aws, fake)
+    assert [Cause.CREDENTIALS] * 3 == [fault.cause for fault in told]
     assert all("AWS_ACCESS_KEY_ID" in fault.fix for fault in told)
 
 
@@ -98,7 +98,7 @@ async def test_a_profile_is_used(home: Path, fake: FakeAws, client: str, monkeyp
         "[other]\naws_access_key_id = OTHER\naws_secret_access_key = s\n"
     )
     async with opened(client=client, timeout=10) as aws:
-        assert await signers(aws, fake) == ["OTHER"] * 3
+        assert ["OTHER"] * 3 == await signers(aws, fake)
 
 
 async def test_credentials_that_rotate_are_followed_by_both_halves(home: Path, fake: FakeAws, client: str) -> None:
@@ -111,7 +111,7 @@ async def test_credentials_that_rotate_are_followed_by_both_halves(home: Path, f
             async with asyncio.timeout(5):
                 while await signers(aws, fake) != [name] * 3:
                     pass
-    assert {asked.headers["x-amz-security-token"] for asked in fake.requests} == {"token of THIRD"}
+    assert {"token of THIRD"} == {asked.headers["x-amz-security-token"] for asked in fake.requests}
 
 
 async def test_many_puts_at_once_survive_a_rotation(home: Path, fake: FakeAws, client: str) -> None:
@@ -122,7 +122,7 @@ async def test_many_puts_at_once_survive_a_rotation(home: Path, fake: FakeAws, c
     async with opened(client=client, timeout=10) as aws, asyncio.TaskGroup() as puts:
         for number in range(100):
             puts.create_task(aws.archive.put(f"emails/{number}.json", b"{}"))
-    assert len(fake.requests) == 100
+    assert 100 == len(fake.requests)
 
 
 BROKEN = {
@@ -143,9 +143,9 @@ async def test_a_credential_process_that_is_broken_is_told(
     use_process(home, command)
     async with opened(client=client, timeout=10) as aws:
         told = await faults(aws)
-    assert [fault.cause for fault in told] == [Cause.CREDENTIALS] * 3
+    assert [Cause.CREDENTIALS] * 3 == [fault.cause for fault in told]
     assert all("valid credentials" in fault.fix for fault in told)
-    assert fake.requests == []
+    assert [] == fake.requests
 
 
 async def test_a_credential_process_that_is_mended_is_used(home: Path, fake: FakeAws, client: str) -> None:
@@ -153,9 +153,9 @@ async def test_a_credential_process_that_is_mended_is_used(home: Path, fake: Fak
     output = home / "output"
     use_process(home, f"/bin/cat {output}")
     async with opened(client=client, timeout=10) as aws:
-        assert [fault.cause for fault in await faults(aws)] == [Cause.CREDENTIALS] * 3
+        assert [Cause.CREDENTIALS] * 3 == [fault.cause for fault in await faults(aws)]
         output.write_text(process_output("MENDED", datetime.now(UTC) + SOON))
-        assert await signers(aws, fake) == ["MENDED"] * 3
+        assert ["MENDED"] * 3 == await signers(aws, fake)
 
 
 IDENTITY = (
@@ -194,7 +194,7 @@ async def test_a_web_identity_is_used_by_both_halves(
 ) -> None:
     """The role of the service account signs every request."""
     async with opened(client=client, timeout=10) as aws:
-        assert await signers(aws, fake) == ["ROLE"] * 3
+        assert ["ROLE"] * 3 == await signers(aws, fake)
 
 
 STS_ANSWERS: dict[str, tuple[Rule, Cause]] = {
@@ -236,7 +236,7 @@ async def test_a_token_file_that_is_not_there_is_a_matter_of_credentials(
     """The projected volume is missing, or not yet there."""
     (home / "token").unlink()
     async with opened(client=client, timeout=10) as aws:
-        assert [fault.cause for fault in await faults(aws)] == [Cause.CREDENTIALS] * 3
+        assert [Cause.CREDENTIALS] * 3 == [fault.cause for fault in await faults(aws)]
 
 
 async def test_container_credentials_are_used(
@@ -256,7 +256,7 @@ async def test_container_credentials_are_used(
     fake.rule = dispatch
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{fake.url}/v1/credentials")
     async with opened(client=client, timeout=10) as aws:
-        assert await signers(aws, fake) == ["POD"] * 3
+        assert ["POD"] * 3 == await signers(aws, fake)
 
 
 REFUSALS = {  # in the words of each service
@@ -276,13 +276,13 @@ async def test_keys_that_are_refused_are_looked_for_again(home: Path, fake: Fake
         return refusal if is_refused else an_aws(asked)
 
     async with opened(timeout=10) as aws:
-        assert await signers(aws, fake) == ["OLD"] * 3
+        assert ["OLD"] * 3 == await signers(aws, fake)
         (home / "credentials").write_text("[default]\naws_access_key_id = NEW\naws_secret_access_key = s\n")
-        assert await signers(aws, fake) == ["OLD"] * 3  # which have no end of their own
+        assert ["OLD"] * 3 == await signers(aws, fake)  # which have no end of their own
         fake.rule = dispatch
         with pytest.raises(ServiceFaultError) as caught:
             await signers(aws, fake)
-        assert await signers(aws, fake) == ["NEW"] * 3
+        assert ["NEW"] * 3 == await signers(aws, fake)
     assert caught.value.cause is cause
 
 
@@ -293,10 +293,10 @@ async def test_keys_that_are_refused_before_their_end_are_looked_for_again(
     given = [f"ROLE{number}" for number in range(10)]
     sts(lambda _: Reply(200, role(given.pop(0))))
     async with opened(client=client, timeout=10) as aws:
-        assert await signers(aws, fake) == ["ROLE0"] * 3
+        assert ["ROLE0"] * 3 == await signers(aws, fake)
         aws.credentials.refused()
-        assert await signers(aws, fake) == ["ROLE1"] * 3
-        assert await signers(aws, fake) == ["ROLE1"] * 3
+        assert ["ROLE1"] * 3 == await signers(aws, fake)
+        assert ["ROLE1"] * 3 == await signers(aws, fake)
 
 
 async def test_a_credential_process_that_hangs_is_one_and_is_ended(home: Path, client: str) -> None:
@@ -306,8 +306,8 @@ async def test_a_credential_process_that_hangs_is_one_and_is_ended(home: Path, c
     async with opened(client=client, timeout=0.4) as aws:
         told = [fault for each in await asyncio.gather(*[faults(aws) for _ in range(5)]) for fault in each]
         first = pids(children)
-        assert [fault.cause for fault in told] == [Cause.CREDENTIALS] * 15
-        assert len(first) == 1
+        assert [Cause.CREDENTIALS] * 15 == [fault.cause for fault in told]
+        assert 1 == len(first)
         assert is_running(first[0])
     assert not is_running(first[0])
 
@@ -321,9 +321,9 @@ async def test_a_credential_process_has_a_limit_of_its_own(
     use_process(home, f"/bin/sh -c 'echo $$ >> {children}; sleep 1000 & echo $! >> {children}; wait'")
     async with opened(client=client, timeout=20) as aws:
         told = await faults(aws)
-    assert [fault.cause for fault in told] == [Cause.CREDENTIALS] * 3
+    assert [Cause.CREDENTIALS] * 3 == [fault.cause for fault in told]
     assert "no answer within 1 s" in told[0].detail
-    assert len(pids(children)) == 6
+    assert 6 == len(pids(children))
     assert not any(map(is_running, pids(children)))
 
 
@@ -354,7 +354,7 @@ async def test_a_session_of_sso_that_has_ended_is_told(home: Path, client: str, 
     (home / "config").write_text(config)
     async with opened(client=client, timeout=10) as aws:
         told = await faults(aws)
-    assert [fault.cause for fault in told] == [Cause.CREDENTIALS] * 3
+    assert [Cause.CREDENTIALS] * 3 == [fault.cause for fault in told]
     assert all("aws sso login" in fault.fix for fault in told)
 
 
@@ -364,4 +364,4 @@ async def test_a_token_that_cannot_be_one_is_a_matter_of_credentials(
     """An empty file, or one that is just being written: the SDK does not even ask STS."""
     (home / "token").write_text("x")
     async with opened(client=client, timeout=10) as aws:
-        assert [fault.cause for fault in await faults(aws)] == [Cause.CREDENTIALS] * 3
+        assert [Cause.CREDENTIALS] * 3 == [fault.cause for fault in await faults(aws)]

@@ -384,7 +384,7 @@ async def test_the_next_address_is_tried_while_one_is_silent() -> None:
         listening = await asyncio.start_server(server.serve, "127.0.0.1", port)
         resolver = Resolver(look_up)
         http = HttpClient(f"http://s3.test:{port}", tls=None, connect_timeout=5, timeout=5, resolver=resolver)
-        assert await http.send("PUT", "/b/k", {"host": "h"}, b"body") == HELLO
+        assert HELLO == await http.send("PUT", "/b/k", {"host": "h"}, b"body")
         http.close()
         await server.until(lambda: server.open == 0)
         listening.close()

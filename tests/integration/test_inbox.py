@@ -49,30 +49,30 @@ async def test_a_message_arrives_as_it_was_sent(aws: Aws, queue: Queue) -> None:
     assert message.body == ODD.encode()
     assert message.md5_of_body == hashlib.md5(ODD.encode(), usedforsecurity=False).hexdigest()
     assert message.is_intact
-    assert message.receive_count == 1
+    assert 1 == message.receive_count
     assert message.sent_at is not None
     assert abs(message.moment(0).timestamp() - message.sent_at) < 5
-    assert message.message_attributes == {
+    assert {
         "text": Attribute("String", "é"),
         "number": Attribute("Number.int", "42"),
         "binary": Attribute("Binary.png", b"\x89PNG\x00\xff"),
-    }
+    } == message.message_attributes
 
 
 async def test_no_more_than_asked_for_is_received(aws: Aws, queue: Queue) -> None:
     """The limit of a receive holds, and what is in flight is not handed out again."""
     queue.send_all([email() for _ in range(5)])
     received = [*await aws.inbox.receive(3, 0), *await aws.inbox.receive(3, 0)]
-    assert len({message.message_id for message in received}) == 5
-    assert await aws.inbox.receive(3, 0) == []
-    assert queue.in_flight == 5
+    assert 5 == len({message.message_id for message in received})
+    assert [] == await aws.inbox.receive(3, 0)
+    assert 5 == queue.in_flight
 
 
 async def test_a_deleted_message_is_gone(aws: Aws, queue: Queue) -> None:
     """A batch of ten is deleted, each entry done."""
     queue.send_all([email() for _ in range(10)])
     handles = [message.receipt_handle for message in await aws.inbox.receive(10, 1)]
-    assert await aws.inbox.delete(handles) == [Verdict.DONE] * 10
+    assert [Verdict.DONE] * 10 == await aws.inbox.delete(handles)
     assert queue.is_empty()
 
 
@@ -81,17 +81,17 @@ async def test_a_handle_that_never_was_is_gone(aws: Aws, queue: Queue) -> None:
     queue.send(email())
     (message,) = await aws.inbox.receive(10, 1)
     handles = ["AQEBnever", message.receipt_handle]
-    assert await aws.inbox.change_visibility(handles, 60) == [Verdict.GONE, Verdict.DONE]
-    assert await aws.inbox.delete(handles) == [Verdict.GONE, Verdict.DONE]
+    assert [Verdict.GONE, Verdict.DONE] == await aws.inbox.change_visibility(handles, 60)
+    assert [Verdict.GONE, Verdict.DONE] == await aws.inbox.delete(handles)
 
 
 async def test_visibility_zero_gives_a_message_back(aws: Aws, queue: Queue) -> None:
     """It can be received again at once, counted, with a new handle and the first receive's time."""
     queue.send(email())
     (first,) = await aws.inbox.receive(10, 1)
-    assert await aws.inbox.change_visibility([first.receipt_handle], 0) == [Verdict.DONE]
+    assert [Verdict.DONE] == await aws.inbox.change_visibility([first.receipt_handle], 0)
     (second,) = await aws.inbox.receive(10, 1)
-    assert second.receive_count == 2
+    assert 2 == second.receive_count
     assert second.receipt_handle != first.receipt_handle
     assert second.moment(0) == first.moment(0)
 
@@ -100,7 +100,7 @@ async def test_the_state_counts_messages(aws: Aws, queue: Queue) -> None:
     """Visible and in flight are told apart; without a redrive policy there is no limit of receives."""
     queue.send_all([email() for _ in range(3)])
     await aws.inbox.receive(1, 1)
-    assert await aws.inbox.state() == QueueState(visible=2, in_flight=1, delayed=0, max_receive_count=None)
+    assert QueueState(visible=2, in_flight=1, delayed=0, max_receive_count=None) == await aws.inbox.state()
 
 
 async def test_the_state_tells_the_limit_of_receives(
@@ -111,7 +111,7 @@ async def test_the_state_tells_the_limit_of_receives(
     queue = emulator.new_queue(RedrivePolicy=policy)
     point_at(emulator.url, monkeypatch)
     async with opened(client=client, queue_url=queue.url, timeout=10) as aws:
-        assert (await aws.inbox.state()).max_receive_count == 7
+        assert 7 == (await aws.inbox.state()).max_receive_count
 
 
 STATES = {
@@ -138,17 +138,17 @@ async def test_a_receive_asks_for_everything(fake: FakeAws, client: str, monkeyp
     point_at(fake.url, monkeypatch)
     fake.rule = sqs({})
     async with opened(client=client) as aws:
-        assert await aws.inbox.receive(7, 20) == []
+        assert [] == await aws.inbox.receive(7, 20)
         (asked,) = fake.requests
-    assert asked.operation == "ReceiveMessage"
-    assert asked.json == {
+    assert "ReceiveMessage" == asked.operation
+    assert {
         "QueueUrl": "http://127.0.0.1/123456789012/emails",
         "MaxNumberOfMessages": 7,
         "WaitTimeSeconds": 20,
         "VisibilityTimeout": 30,
         "MessageSystemAttributeNames": ["All"],
         "MessageAttributeNames": ["All"],
-    }
+    } == asked.json
 
 
 async def test_a_fifo_receive_without_an_answer_is_asked_again_under_its_id(
@@ -178,8 +178,8 @@ async def test_a_message_that_says_little_is_taken_as_it_is(
     fake.rule = Reply(200, entries, {"Content-Type": "application/x-amz-json-1.0"})
     async with opened(client=client) as aws:
         one, other = await aws.inbox.receive(10, 0)
-    assert (one.message_id, one.receipt_handle, one.body) == ("m", "r", b"\xed\xa0\x80")
-    assert (other.body, other.md5_of_body, other.receive_count) == (b"", None, 1)
+    assert ("m", "r", b"\xed\xa0\x80") == (one.message_id, one.receipt_handle, one.body)
+    assert (b"", None, 1) == (other.body, other.md5_of_body, other.receive_count)
 
 
 NOT_DONE = ([Verdict.FAILED, Verdict.FAILED], Cause.SERVER)

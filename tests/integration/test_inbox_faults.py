@@ -127,7 +127,7 @@ async def test_cancelling_a_call_is_no_fault(fake: FakeAws, aws: Aws) -> None:
     with pytest.raises(asyncio.CancelledError):
         await call
     fake.rule = sqs({})
-    assert await aws.inbox.receive(10, 0) == []
+    assert [] == await aws.inbox.receive(10, 0)
 
 
 BATCHES = {

@@ -102,7 +102,7 @@ async def test_a_put_says_everything_that_it_should(fake: FakeAws, monkeypatch: 
         hashlib.sha256(b"{}").hexdigest(),
         "aws:kms",
     ]
-    assert asked.headers["x-amz-server-side-encryption-aws-kms-key-id"] == "alias/mail"
+    assert "alias/mail" == asked.headers["x-amz-server-side-encryption-aws-kms-key-id"]
     assert (asked.method, asked.path, asked.body) == ("PUT", f"/archive/{KEY}", b"{}")
 
 
@@ -110,7 +110,7 @@ async def test_one_odd_message_does_not_hold_up_its_batch(aws: Aws, fake: FakeAw
     """A lone surrogate, which no strict parser takes, comes through beside an email that has none."""
     messages = [{"MessageId": str(n), "ReceiptHandle": "r", "Body": body} for n, body in enumerate(["a\ud800", "b"])]
     fake.rule = sqs({"Messages": messages})
-    assert [message.body for message in await aws.inbox.receive(10, 0)] == [b"a\xed\xa0\x80", b"b"]
+    assert [b"a\xed\xa0\x80", b"b"] == [message.body for message in await aws.inbox.receive(10, 0)]
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"Messages": [', b"[]", b'{"Messages": [{"Body": "x"}]}'])
@@ -126,8 +126,8 @@ async def test_both_protocols_of_errors_are_asked_for(aws: Aws, fake: FakeAws) -
     """SQS then names an error as it always has, too, and not only as the JSON protocol does."""
     fake.rule = sqs({})
     await aws.inbox.receive(10, 0)
-    assert fake.requests[0].headers["x-amzn-query-mode"] == "true"
-    assert json.loads(fake.requests[0].body)["MaxNumberOfMessages"] == 10
+    assert "true" == fake.requests[0].headers["x-amzn-query-mode"]
+    assert 10 == json.loads(fake.requests[0].body)["MaxNumberOfMessages"]
 
 
 async def test_behind_a_proxy_the_sdk_does_the_work(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ async def test_behind_a_proxy_the_sdk_does_the_work(fake: FakeAws, monkeypatch: 
     async with opened() as aws:
         await aws.inbox.receive(10, 0)
         assert await aws.archive.put(KEY, b"{}") is Stored.CREATED
-    assert [asked.headers["host"] for asked in fake.requests] == ["aws.test", "aws.test"]
+    assert ["aws.test", "aws.test"] == [asked.headers["host"] for asked in fake.requests]
 
 
 async def test_a_default_port_is_not_part_of_the_name() -> None:
@@ -163,7 +163,7 @@ async def test_connections_are_kept(fake: FakeAws, monkeypatch: pytest.MonkeyPat
         for _ in range(3):
             await aws.inbox.receive(10, 0)
             await aws.archive.put(KEY, b"{}")
-    assert fake.connections == 2
+    assert 2 == fake.connections
 
 
 @pytest.mark.parametrize("client", CLIENTS)

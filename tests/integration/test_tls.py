@@ -69,9 +69,9 @@ async def test_an_authority_that_nobody_knows_is_not_trusted(tls: FakeAws, clien
     """Nothing is sent; the fault says which variable helps."""
     async with opened(client=client) as aws:
         faults = await faults_of_all(aws)
-    assert [fault.cause for fault in faults] == [Cause.CONFIGURATION] * 3
+    assert [Cause.CONFIGURATION] * 3 == [fault.cause for fault in faults]
     assert all("AWS_CA_BUNDLE" in fault.fix for fault in faults)
-    assert tls.requests == []
+    assert [] == tls.requests
 
 
 @pytest.mark.parametrize("where", ["variable", "config file"])
@@ -94,7 +94,7 @@ async def test_an_authority_of_ones_own_is_trusted_by_both_halves(
     async with opened(client=client) as aws:
         for call in CALLS.values():
             await call(aws)
-    assert len(tls.requests) == 3
+    assert 3 == len(tls.requests)
     assert tunnel is None or set(tunnel.targets) == {tls.url.removeprefix("https://")}
 
 
@@ -119,7 +119,7 @@ async def test_authorities_that_are_renewed_are_read_again(
         async with scripted_server(successor.server, host="localhost", port=port) as after:
             after.rule = an_aws
             told = await faults_of_all(aws)
-            assert [fault.cause for fault in told] == [Cause.CONFIGURATION] * 3
+            assert [Cause.CONFIGURATION] * 3 == [fault.cause for fault in told]
             bundle.write_text("half a certificate")
             await faults_of_all(aws)
             bundle.write_bytes(successor.pem.read_bytes())
@@ -141,9 +141,9 @@ async def test_a_flawed_certificate_gets_no_request(
         monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.pem))
         async with opened(client=client) as aws:
             faults = await faults_of_all(aws)
-        assert [fault.cause for fault in faults] == [Cause.CONFIGURATION] * 3
+        assert [Cause.CONFIGURATION] * 3 == [fault.cause for fault in faults]
         assert all("certificate" in fault.detail for fault in faults)
-        assert server.requests == []
+        assert [] == server.requests
 
 
 async def test_the_token_of_a_service_account_is_not_given_to_another_host(
@@ -168,4 +168,4 @@ async def test_the_token_of_a_service_account_is_not_given_to_another_host(
             with pytest.raises(QueueFaultError) as caught:
                 await aws.inbox.receive(1, 0)
         assert "certificate" in caught.value.detail
-        assert sts.requests == []
+        assert [] == sts.requests

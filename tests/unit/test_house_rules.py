@@ -44,8 +44,6 @@ MADE_OF = (
     *(ast.Constant, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.Starred, ast.UnaryOp, ast.BinOp, ast.Call, ast.keyword),
     *(ast.operator, ast.unaryop, ast.expr_context),
 )
-# Folders of tests in which asserts are still written either way.
-EITHER_WAY = {"acceptance", "faults", "integration"}
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -105,8 +103,7 @@ def is_literal(node: ast.expr) -> bool:
 def test_the_expected_value_stands_first_in_every_assert() -> None:
     """A literal right of `==` would be it: the house asserts `expected == actual`."""
     swapped: list[str] = []
-    folders = {path for path in (ROOT / "tests").glob("[a-z]*") if path.is_dir()}
-    for path in chain.from_iterable(folder.rglob("*.py") for folder in folders if folder.name not in EITHER_WAY):
+    for path in (ROOT / "tests").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Assert(test=ast.Compare(left=left, ops=[ast.Eq()], comparators=[right])):

@@ -335,7 +335,7 @@ def test_nobody_waits_for_who_does_not_read_the_log(pipe: Unread, monkeypatch: p
     kept = 100 - logs.dropped()
     assert 5 < kept < 50
     logs.finish()
-    assert pipe.getvalue() == ""
+    assert "" == pipe.getvalue()
     monkeypatch.setattr(logs, "LAST_SECONDS", 10.0)
     pipe.is_read.set()
     logs.finish()
@@ -353,7 +353,7 @@ def test_a_log_file_is_written_though_nobody_reads_the_stream(pipe: Unread, tmp_
     logs.write_aside()
     log.info("event")
     eventually(lambda: file.exists() and events(file.read_text()) == ["event"], "the line in the file")
-    assert pipe.getvalue() == ""
+    assert "" == pipe.getvalue()
 
 
 def test_a_reader_that_is_gone_is_counted() -> None:
@@ -366,7 +366,7 @@ def test_a_reader_that_is_gone_is_counted() -> None:
         for _ in range(3):
             log.info("event")
         logs.finish()
-        assert logs.dropped() == 3
+        assert 3 == logs.dropped()
         with suppress(BrokenPipeError):  # what it has kept
             stream.flush()
         os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
@@ -381,7 +381,7 @@ def test_a_mistake_in_a_line_is_a_line(pipe: Unread) -> None:
     handler.handle(logging.makeLogRecord({"msg": "%d emails", "args": ("no number",)}))
     logs.finish()
     (record,) = records(pipe.getvalue())
-    assert (record["event"], record["what"]) == ("log_line_broken", "%d emails")
+    assert ("log_line_broken", "%d emails") == (record["event"], record["what"])
 
 
 def test_a_stack_trace_cannot_write_to_the_terminal() -> None:
@@ -401,4 +401,4 @@ def test_an_event_cannot_write_to_the_terminal() -> None:
     set_up(stream, style="console")
     logging.getLogger("some.library").warning("odd header: %s", f"{ESCAPE}[2J\nforged")
     assert ESCAPE not in stream.getvalue()
-    assert stream.getvalue().count("\n") == 1
+    assert 1 == stream.getvalue().count("\n")

@@ -92,7 +92,7 @@ async def test_a_fifo_queue_gets_groups_and_takes_the_same_letters_in_another_ru
     await send(letters, queue.url, "two")
     arrived = list(drain(queue))
     assert sorted(message["Body"] for message in arrived) == sorted([note.body for note in letters] * 2)
-    assert len({message["Attributes"]["MessageGroupId"] for message in arrived}) == 16
+    assert 16 == len({message["Attributes"]["MessageGroupId"] for message in arrived})
 
 
 @given(sizes=st.lists(st.sampled_from([1, 1000, 100_000, 300_000, BATCH_MAX_BYTES]), max_size=40))
@@ -111,7 +111,7 @@ def test_attributes_count_as_sqs_counts_them() -> None:
     """Name, type and value of each."""
     note = Note("x" * 100, {"né": Attribute("String", "é"), "b": Attribute("Binary", b"\xff" * 10)})
     (batch,) = batches([note])
-    assert [entry.size for entry in batch] == [100 + 3 + 6 + 2 + 1 + 6 + 10]
+    assert [100 + 3 + 6 + 2 + 1 + 6 + 10] == [entry.size for entry in batch]
 
 
 @dataclass
@@ -178,7 +178,7 @@ async def test_a_letter_that_can_never_be_taken_ends_the_run(fake: FakeAws, monk
         with pytest.raises(QueueFaultError, match="InvalidMessageContents: Bad character"):
             await sender.send([Note(str(n)) for n in range(10)], lambda note, _id: sent.append(note.body))
     assert sent == [str(n) for n in range(10) if n != 3]
-    assert queue.tries["3"] == 1
+    assert 1 == queue.tries["3"]
 
 
 @pytest.mark.usefixtures("_no_backoff")
@@ -241,8 +241,8 @@ async def test_messages_whose_answer_was_lost_may_be_there_twice(
     queue = Forgetful(lambda asked: asked > 2, instead)
     fake.rule = queue
     repeats = await repeats_of(10)
-    assert repeats == Repeats(requests=2, messages=10, unanswered=0)
-    assert len(queue.taken) == 30
+    assert Repeats(requests=2, messages=10, unanswered=0) == repeats
+    assert 30 == len(queue.taken)
 
 
 @pytest.mark.usefixtures("_no_backoff")
@@ -253,8 +253,8 @@ async def test_only_the_messages_of_repeated_requests_are_in_doubt(
     point_at(fake.url, monkeypatch)
     queue = Forgetful(lambda asked: asked != 2)
     fake.rule = queue
-    assert await repeats_of(50) == Repeats(requests=1, messages=10, unanswered=0)
-    assert len(queue.taken) == 60
+    assert Repeats(requests=1, messages=10, unanswered=0) == await repeats_of(50)
+    assert 60 == len(queue.taken)
 
 
 @pytest.mark.usefixtures("_no_backoff")
@@ -264,7 +264,7 @@ async def test_messages_that_an_answer_does_not_mention_are_in_doubt(
     """The others of their request are not."""
     point_at(fake.url, monkeypatch)
     fake.rule = Picky(lambda body, tries: {} if body == "3" and tries == 1 else None)
-    assert await repeats_of(10) == Repeats(requests=1, messages=1, unanswered=0)
+    assert Repeats(requests=1, messages=1, unanswered=0) == await repeats_of(10)
 
 
 @pytest.mark.usefixtures("_no_backoff")
@@ -274,7 +274,7 @@ async def test_messages_that_sqs_refused_are_not_in_doubt(fake: FakeAws, monkeyp
     replies = [sqs_error("ThrottlingException"), sqs_error("RequestThrottled", 403)]
     queue = Picky(lambda _body, tries: {"Code": "InternalError"} if tries == 1 else None)
     fake.rule = lambda asked: replies.pop() if replies else queue(asked)
-    assert await repeats_of(10) == Repeats()
+    assert Repeats() == await repeats_of(10)
 
 
 @pytest.mark.usefixtures("_no_backoff")
@@ -282,7 +282,7 @@ async def test_a_fifo_queue_takes_nothing_twice(fake: FakeAws, monkeypatch: pyte
     """It knows a message that is sent again by its deduplication id."""
     point_at(fake.url, monkeypatch)
     fake.rule = Forgetful(lambda asked: asked > 2)
-    assert await repeats_of(10, f"{QUEUE_URL}.fifo") == Repeats()
+    assert Repeats() == await repeats_of(10, f"{QUEUE_URL}.fifo")
 
 
 @pytest.mark.usefixtures("_no_backoff")
@@ -299,7 +299,7 @@ async def test_messages_that_were_denied_are_not_there(fake: FakeAws, monkeypatc
     """An answer is an answer."""
     point_at(fake.url, monkeypatch)
     fake.rule = sqs_error("AccessDeniedException", 403)
-    assert await repeats_of(10) == Repeats()
+    assert Repeats() == await repeats_of(10)
 
 
 @pytest.mark.parametrize(
@@ -352,12 +352,12 @@ def test_the_command_needs_a_queue_and_a_region_and_says_what_it_sent(moto: Emul
     queue = moto.new_queue()
     settings = {"SQS_QUEUE_URL": queue.url, "AWS_REGION": REGION, "VISIBILITY_TIMEOUT_SECONDS": "never"}
     done = command("40", "--broken", "5", directory=tmp_path, **settings, **aws_environment(moto.url))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (0, "") == (done.returncode, done.stderr)
     first, second = done.stdout.splitlines()
     assert first.startswith("Sent 40 messages, ")
     assert "; 2 of them broken, for the quarantine." in first
     assert "emails/ and quarantine/ of the bucket" in second
-    assert queue.visible == 40
+    assert 40 == queue.visible
 
 
 async def test_the_command_says_how_many_the_queue_may_have_twice(fake: FakeAws, tmp_path: Path) -> None:
@@ -385,27 +385,27 @@ def test_the_queue_of_the_option_beats_that_of_the_environment(moto: Emulator, t
     settings = {"SQS_QUEUE_URL": other.url, "S3_BUCKET_NAME": "the-archive", "S3_KEY_PREFIX": "mail"}
     options = ("10", "--queue-url", queue.url, "--size", "300")
     done = command(*options, directory=tmp_path, **settings, **aws_environment(moto.url))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (0, "") == (done.returncode, done.stderr)
     assert "Sent 10 messages, 2.9 KiB, in " in done.stdout
     assert "Look for them in s3://the-archive/mail/, and" in done.stdout
-    assert (queue.visible, other.visible) == (10, 0)
+    assert (10, 0) == (queue.visible, other.visible)
 
 
 def test_a_queue_that_is_not_there_is_one_clear_line_and_its_fix(moto: Emulator, tmp_path: Path) -> None:
     """With exit code 1 and nothing on stdout."""
     url = f"{moto.url}/123456789012/nowhere"
     done = command("10", directory=tmp_path, SQS_QUEUE_URL=url, **aws_environment(moto.url))
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (1, "") == (done.returncode, done.stdout)
     error, fix = done.stderr.splitlines()
     assert error.startswith(f"error: SendMessageBatch {url}: ")
     assert "NonExistentQueue" in error
-    assert fix == "  fix: Create it, or correct SQS_QUEUE_URL and AWS_REGION."
+    assert "  fix: Create it, or correct SQS_QUEUE_URL and AWS_REGION." == fix
 
 
 def test_wrong_settings_are_reported_and_end_with_2(tmp_path: Path) -> None:
     """Only those that it needs."""
     done = command("10", directory=tmp_path, S3_BUCKET_NAME="Not a bucket")
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (2, "") == (done.returncode, done.stdout)
     assert "SQS_QUEUE_URL: is required" in done.stderr
     assert "S3_BUCKET_NAME:" not in done.stderr
 
@@ -414,14 +414,14 @@ def test_wrong_settings_are_reported_and_end_with_2(tmp_path: Path) -> None:
 def test_options_that_make_no_sense_end_with_2(options: list[str], tmp_path: Path) -> None:
     """Before anything is read or sent."""
     done = command(*options, directory=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (2, "") == (done.returncode, done.stdout)
     assert "Usage: email-processor send [OPTIONS] N" in done.stderr
 
 
 def test_a_dry_run_prints_the_bodies_and_sends_nothing(tmp_path: Path) -> None:
     """One a line, the same as would be sent, without any setting."""
     done = command("12", "--dry-run", "--seed", "7", "--broken", "50", directory=tmp_path)
-    assert done.returncode == 0
+    assert 0 == done.returncode
     assert done.stdout.splitlines() == [sample.body for sample in samples(12, Recipe(seed=7, broken=50))]
     assert done.stderr.startswith("Nothing was sent. These were 12 messages, ")
     assert ["a sample's body in stdout of email-processor"] == overheard.take()  # as was asked for
@@ -436,7 +436,7 @@ def test_an_interrupted_run_says_how_far_it_came(moto: Emulator, tmp_path: Path)
         eventually(lambda: queue.visible, "a message on the queue")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert 1 == process.returncode
     count = re.fullmatch(r"Interrupted\. Until then: ([\d,]+) messages, .*\n", said)
     assert count is not None
     assert 0 < int(count[1].replace(",", "")) <= queue.visible < 5000
@@ -456,7 +456,7 @@ def test_on_a_terminal_there_is_a_bar(moto: Emulator, tmp_path: Path) -> None:
         while chunk := _read(ours):
             shown += chunk
         os.close(ours)
-        assert process.wait(60) == 0
+        assert 0 == process.wait(60)
     assert b"Sending" in shown
     assert b"30/30" in shown
     assert "Sent 30 messages" in shown.decode().splitlines()[-2]

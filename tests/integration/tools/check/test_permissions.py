@@ -31,7 +31,7 @@ async def test_all_allowed(permitted: PermittedAws) -> None:
 
     assert {} == bad(report)
     assert ("ok", "allowed under emails/ and quarantine/") == told(report, "EP405")
-    assert set(permitted.operations) == HARMLESS
+    assert HARMLESS == set(permitted.operations)
 
 
 async def test_write(permitted: PermittedAws) -> None:

@@ -161,7 +161,7 @@ async def test_wrong_settings(permitted: PermittedAws, monkeypatch: pytest.Monke
     assert {"EP101": "failed"} == bad(report)
     assert ("skipped", "needs a valid S3_BUCKET_NAME") == told(report, "EP401")
     assert ("ok", "allowed") == told(report, "EP306")
-    assert permitted.objects == {}
+    assert {} == permitted.objects
 
 
 async def test_wrong_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ async def test_wrong_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyP
 
     assert {"EP101": "failed"} == bad(report)
     assert ("skipped", "needs a valid AWS_REGION") == told(report, "EP203")
-    assert permitted.operations == []
+    assert [] == permitted.operations
 
 
 async def test_rule_between_queue_and_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
