@@ -175,6 +175,16 @@ async def test_half_an_answer_is_none(sent: bytes) -> None:
     assert 2 == server.connections
 
 
+async def test_a_server_that_wants_another_protocol_is_not_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody asked for one: it is no answer, and no stack trace in the log."""
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nx"
+    async with serving(upgrade, OK) as server, wired(server.port) as ask:
+        with pytest.raises(ConnectionClosedError):
+            await ask()
+        assert await ask() == HELLO
+    assert [] == caplog.records
+
+
 async def test_two_answers_to_one_request_are_none() -> None:
     """Neither can be trusted to be meant."""
     async with serving(OK + EVIL, OK) as server, wired(server.port) as ask:

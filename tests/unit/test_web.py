@@ -160,6 +160,17 @@ async def test_metrics_come_as_prometheus_asks_for_them(site: Site, client: aioh
             assert 3 == found["email_processor_example_total"]
 
 
+@pytest.mark.parametrize("accept", ["application/openmetrics-text;version=x", "a/b;version=1;q=x", ";;;,,,", "\xff"])
+async def test_an_accept_header_that_is_malformed_is_as_none(
+    site: Site, accept: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The text format for whoever cannot say what they want, and no stack trace in the log."""
+    head = f"Accept: {accept}\r\n".encode("latin-1")
+    answer = await site.send(REQUEST % (b"/metrics", head + CLOSING))
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert [] == caplog.records
+
+
 async def test_a_port_that_is_taken_is_said_with_what_to_do() -> None:
     """By a name of the address, the reason, and the settings to change."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

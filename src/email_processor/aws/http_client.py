@@ -20,7 +20,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from email_processor.aws.resolver import Resolver
 from email_processor.aws.tls import Trust
@@ -244,7 +244,7 @@ class _Connection(asyncio.Protocol):
         self._unparsed += len(data)
         try:
             self._parser.feed_data(data)
-        except HttpParserError as error:
+        except (HttpParserError, HttpParserUpgrade) as error:  # the latter: a server that wants another protocol
             self._refuse(error)
         else:
             if self._answer is not None:
