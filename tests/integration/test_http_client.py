@@ -181,7 +181,7 @@ async def test_a_server_that_wants_another_protocol_is_not_answered(caplog: pyte
     async with serving(upgrade, OK) as server, wired(server.port) as ask:
         with pytest.raises(ConnectionClosedError):
             await ask()
-        assert await ask() == HELLO
+        assert HELLO == await ask()
     assert [] == caplog.records
 
 
