@@ -118,6 +118,7 @@ STATES = {
     "a number": ({"RedrivePolicy": '{"maxReceiveCount":5}'}, 5),
     "a number in quotes, as older policies have it": ({"RedrivePolicy": '{"maxReceiveCount":"5"}'}, 5),
     "an empty policy": ({"RedrivePolicy": ""}, None),
+    "not JSON": ({"RedrivePolicy": "none"}, None),
     "nothing": ({}, None),
 }
 
@@ -126,11 +127,11 @@ STATES = {
 async def test_a_redrive_policy_is_read_in_every_form(
     fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, attributes: dict[str, str], limit: int | None
 ) -> None:
-    """The limit of receives is a number or there is none; counts that are not told are zero."""
+    """The limit of receives is a number or there is none; counts of what is hidden may be absent."""
     point_at(fake.url, monkeypatch)
-    fake.rule = sqs({"Attributes": attributes})
+    fake.rule = sqs({"Attributes": {"ApproximateNumberOfMessages": "3", **attributes}})
     async with opened(client=client) as aws:
-        assert await aws.inbox.state() == QueueState(0, 0, 0, limit)
+        assert await aws.inbox.state() == QueueState(3, 0, 0, limit)
 
 
 async def test_a_receive_asks_for_everything(fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +148,7 @@ async def test_a_receive_asks_for_everything(fake: FakeAws, client: str, monkeyp
         "WaitTimeSeconds": 20,
         "VisibilityTimeout": 30,
         "MessageSystemAttributeNames": ["All"],
+        "AttributeNames": ["All"],
         "MessageAttributeNames": ["All"],
     } == asked.json
 

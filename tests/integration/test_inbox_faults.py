@@ -146,7 +146,6 @@ BATCHES = {
         [Verdict.GONE, Verdict.GONE],
     ),
     "one in neither list": ([("0", "")], [Verdict.DONE, Verdict.FAILED]),
-    "nothing in either list": ([], [Verdict.FAILED, Verdict.FAILED]),
 }
 
 
@@ -182,3 +181,32 @@ async def test_a_batch_that_is_refused_altogether_is_a_fault_of_the_queue(
         await CALLS[operation](aws)
     assert caught.value.cause is Cause.DENIED
     assert "policy" in caught.value.fix
+
+
+NAMELESS = {
+    "nothing at all": {},
+    "nothing in either list": {"Successful": [], "Failed": []},
+    "null in both lists": {"Successful": None, "Failed": None},
+    "entries of somebody else": {"Successful": [{"Id": "7"}], "Failed": [{"Id": "8", "Code": "InternalError"}]},
+    "entries without an id": {"Successful": [{}]},
+}
+
+
+@pytest.mark.parametrize("operation", ["DeleteMessageBatch", "ChangeMessageVisibilityBatch"])
+@pytest.mark.parametrize("answer", NAMELESS.values(), ids=NAMELESS)
+async def test_an_answer_that_names_none_of_the_entries_is_a_fault_of_the_queue(
+    fake: FakeAws, aws: Aws, operation: str, answer: object
+) -> None:
+    """What is not said is never a yes, nor one more entry that is tried again without a word."""
+    fake.rule = sqs(answer)
+    with pytest.raises(QueueFaultError, match="names none of the entries") as caught:
+        await CALLS[operation](aws)
+    assert Cause.SERVER is caught.value.cause
+
+
+@pytest.mark.parametrize("attributes", [{}, {"RedrivePolicy": "{}"}, {"ApproximateNumberOfMessages": "many"}, None])
+async def test_a_queue_that_does_not_say_how_deep_it_is_is_a_fault(fake: FakeAws, aws: Aws, attributes: object) -> None:
+    """It is not empty for that."""
+    fake.rule = sqs({"Attributes": attributes})
+    with pytest.raises(QueueFaultError, match="ApproximateNumberOfMessages"):
+        await aws.inbox.state()

@@ -1,5 +1,6 @@
 """What is particular to calling SQS and S3 without the SDK's client: signatures, odd answers, proxies, fallbacks."""
 
+import asyncio
 import hashlib
 import json
 from datetime import UTC, datetime
@@ -18,9 +19,9 @@ from email_processor.aws.http_client import HttpClient
 from email_processor.aws.signed import Endpoint, SignedSqs
 from email_processor.aws.sigv4 import Signer
 from email_processor.domain.errors import Cause, QueueFaultError
-from email_processor.ports import Stored
+from email_processor.ports import Stored, Verdict
 from tests.integration.opening import CLIENTS, opened, point_at
-from tests.support.aws_answers import STORED, Reply, Request, sqs
+from tests.support.aws_answers import STORED, CallFault, Reply, Request, sqs
 from tests.support.emulators import ACCESS_KEY, REGION, SECRET_KEY
 from tests.support.scripted_server import FakeAws
 
@@ -35,7 +36,9 @@ def client() -> str:
 
 def an_aws(asked: Request) -> Reply:
     """Answer as SQS, or as S3."""
-    return sqs({}) if "x-amz-target" in asked.headers else STORED
+    if "x-amz-target" not in asked.headers:
+        return STORED
+    return sqs({"Successful": [{"Id": "0"}]} if asked.operation == "DeleteMessageBatch" else {})
 
 
 def signature_by_botocore(asked: Request, url: str, token: str | None) -> str:
@@ -113,7 +116,19 @@ async def test_one_odd_message_does_not_hold_up_its_batch(aws: Aws, fake: FakeAw
     assert [b"a\xed\xa0\x80", b"b"] == [message.body for message in await aws.inbox.receive(10, 0)]
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"Messages": [', b"[]", b'{"Messages": [{"Body": "x"}]}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b'{"Messages": [',
+        b"[]",
+        b'{"Messages": [{"Body": "x"}]}',
+        b'{"Messages": {"MessageId": "m"}}',
+        b'{"__type": "com.amazonaws.sqs#InternalFailure"}',
+        b'{"status": "ok"}',
+        b"\x1f\x8b\x08 compressed, though nobody asked for it",
+    ],
+)
 async def test_an_answer_that_is_not_sqss_is_a_fault_of_the_queue(aws: Aws, fake: FakeAws, body: bytes) -> None:
     """Never an empty receive, and never a crash."""
     fake.rule = Reply(200, body)
@@ -172,3 +187,94 @@ async def test_one_setting_chooses_the_client_of_both_halves(aws: Aws, client: s
     assert isinstance(aws.inbox._client, SignedSqs) is (client == "signed")
     assert isinstance(aws.archive, CheckedArchive)
     assert isinstance(aws.archive._inner, SignedArchive if client == "signed" else SdkArchive)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"Messages":null}', b'{"Messages":[]}'])
+async def test_an_answer_that_says_nothing_is_that_of_an_empty_queue(aws: Aws, fake: FakeAws, body: bytes) -> None:
+    """Servers say it in four ways."""
+    fake.rule = Reply(200, body)
+    assert [] == await aws.inbox.receive(10, 0)
+
+
+GOOD = {"MessageId": "good", "ReceiptHandle": "r", "Body": "b", "Attributes": {"SentTimestamp": "1733841000000"}}
+ODD_ENTRIES = {
+    "null": None,
+    "a string": "message",
+    "without a receipt handle": {"MessageId": "m", "Body": "b"},
+    "a receipt handle of null": {**GOOD, "ReceiptHandle": None},
+    "half a surrogate pair in a receipt handle": {**GOOD, "ReceiptHandle": "\ud800"},
+    "a body that is an object": {**GOOD, "Body": {"email_subject": "s"}},
+    "a body of null": {**GOOD, "Body": None},
+    "attributes that are a list": {**GOOD, "MessageAttributes": ["a"]},
+    "an attribute that is a string": {**GOOD, "MessageAttributes": {"a": "b"}},
+    "an attribute that is not base64": {**GOOD, "MessageAttributes": {"a": {"BinaryValue": "a"}}},
+}
+
+
+@pytest.mark.parametrize("entry", ODD_ENTRIES.values(), ids=ODD_ENTRIES)
+async def test_an_odd_entry_costs_that_entry(
+    aws: Aws, fake: FakeAws, entry: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is left to the queue, with a warning; its neighbour is received."""
+    fake.rule = sqs({"Messages": [entry, GOOD]})
+    assert ["good"] == [message.message_id for message in await aws.inbox.receive(10, 0)]
+    assert ["odd_message"] == [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+
+async def test_a_number_does_for_a_string_and_null_for_nothing(aws: Aws, fake: FakeAws) -> None:
+    """A message of a server that is not strict about types is as good as any."""
+    entry = {
+        "MessageId": 7,
+        "ReceiptHandle": "r",
+        "Body": "b",
+        "MD5OfBody": None,
+        "Attributes": {"ApproximateReceiveCount": 3, "SentTimestamp": 1733841000000, "SenderId": None},
+        "MessageAttributes": None,
+    }
+    fake.rule = sqs({"Messages": [entry]})
+    (message,) = await aws.inbox.receive(10, 0)
+    assert ("7", 3, 1733841000.0) == (message.message_id, message.receive_count, message.sent_at)
+
+
+async def test_verdicts_with_numbers_for_ids_count(aws: Aws, fake: FakeAws) -> None:
+    """And an entry that is none does not spoil the others."""
+    fake.rule = sqs({"Successful": [{"Id": 1}, None], "Failed": [{"Id": 0, "Code": 500}]})
+    assert [Verdict.FAILED, Verdict.DONE] == await aws.inbox.delete(["a", "b"])
+
+
+async def test_a_queue_that_tells_no_times_is_told_of_once(
+    aws: Aws, fake: FakeAws, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing guards against a second key then, which somebody should know."""
+    fake.rule = sqs({"Messages": [{**GOOD, "Attributes": {}}]})
+    for _ in range(3):
+        await aws.inbox.receive(10, 0)
+    (record,) = (record for record in caplog.records if record.levelname == "WARNING")
+    assert "no_message_times" == record.message
+    assert "SentTimestamp" in record.__dict__["fix"]
+
+
+async def test_no_compressed_answer_is_asked_for(aws: Aws, fake: FakeAws) -> None:
+    """A gateway that compresses unless told otherwise leaves answers as they are."""
+    fake.rule = an_aws
+    await aws.inbox.receive(10, 0)
+    await aws.archive.put(KEY, b"{}")
+    assert ["identity", "identity"] == [asked.headers["accept-encoding"] for asked in fake.requests]
+
+
+async def test_a_fifo_receive_that_is_cancelled_is_asked_for_again(
+    fake: FakeAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deadline arrives as a cancellation: the groups that an answer on its way has locked are had by the same id."""
+    point_at(fake.url, monkeypatch)
+    fake.rule = CallFault.HANG
+    async with opened(queue_url="http://127.0.0.1/123456789012/emails.fifo", timeout=60) as aws:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await aws.inbox.receive(10, 0)
+        fake.rule = sqs({})
+        await aws.inbox.receive(10, 0)
+        await aws.inbox.receive(10, 0)
+    first, again, other = (asked.json["ReceiveRequestAttemptId"] for asked in fake.requests)
+    assert first == again
+    assert first != other

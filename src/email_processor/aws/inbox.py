@@ -1,14 +1,14 @@
-"""The queue, through aioboto3's client or what stands in for it."""
+"""The queue, through the SDK's client or what stands in for it."""
 
-import json
+import logging
 import uuid
-from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from email_processor.aws.faults import HANDLE_GONE, cause_of, explain, fix_for
+from email_processor.aws.answers import batch_of, messages_of, state_of
+from email_processor.aws.faults import explain, explain_refusal
 from email_processor.domain.errors import QueueFaultError
-from email_processor.domain.message import Attribute, Message
+from email_processor.domain.message import Message
 from email_processor.ports import QueueState, Verdict
 
 if TYPE_CHECKING:
@@ -16,12 +16,19 @@ if TYPE_CHECKING:
 
     from email_processor.aws.signed import SignedSqs
 
-_STATE = (
+log = logging.getLogger(__name__)
+
+STATE = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
     "ApproximateNumberOfMessagesDelayed",
     "RedrivePolicy",
 )
+TIMES_FIX = (
+    "This queue tells neither when a message was sent nor when it was first received. So the clock stands in the key, "
+    "and a redelivery gets a second object. Use a queue server that reports SentTimestamp."
+)
+TIMES = frozenset({"ApproximateFirstReceiveTimestamp", "SentTimestamp"})
 
 
 class SqsInbox:
@@ -34,6 +41,7 @@ class SqsInbox:
         self._visibility_timeout = visibility_timeout
         self._is_fifo = queue_url.endswith(".fifo")
         self._unanswered: list[str] = []
+        self._tells_times = True
 
     async def receive(self, limit: int, wait: int) -> Sequence[Message]:
         """Take up to `limit` messages, waiting up to `wait` seconds for the first."""
@@ -43,6 +51,7 @@ class SqsInbox:
             "WaitTimeSeconds": wait,
             "VisibilityTimeout": self._visibility_timeout,
             "MessageSystemAttributeNames": ["All"],
+            "AttributeNames": ["All"],  # the older name of the same: some servers know only this one
             "MessageAttributeNames": ["All"],
         }
         attempt = ""
@@ -50,20 +59,26 @@ class SqsInbox:
             # A FIFO receive whose answer was lost locks its groups; asked again under the same id, SQS repeats it.
             attempt = self._unanswered.pop() if self._unanswered else str(uuid.uuid4())
             request["ReceiveRequestAttemptId"] = attempt
+        is_answered = False
         try:
-            answer = await self._client.receive_message(**request)
-            return [_message(entry) for entry in answer.get("Messages", ())]
+            messages = messages_of(await self._client.receive_message(**request))
+            is_answered = True
         except Exception as error:
-            if attempt:
-                self._unanswered.append(attempt)
             raise self._fault("ReceiveMessage", error) from error
+        finally:
+            if attempt and not is_answered:  # cancelled, too: that is how a deadline arrives
+                self._unanswered.append(attempt)
+        if self._tells_times and any(TIMES.isdisjoint(message.attributes) for message in messages):
+            self._tells_times = False
+            log.warning("no_message_times", extra={"queue": self._queue_url, "fix": TIMES_FIX})
+        return messages
 
     async def delete(self, receipt_handles: Sequence[str]) -> Sequence[Verdict]:
         """Delete a batch."""
         entries = [{"Id": str(index), "ReceiptHandle": handle} for index, handle in enumerate(receipt_handles)]
         try:
             answer = await self._client.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)  # type: ignore[arg-type]
-            return self._verdicts("DeleteMessageBatch", len(entries), answer)
+            return self._verdicts("DeleteMessageBatch", answer, len(entries))
         except QueueFaultError:
             raise
         except Exception as error:
@@ -77,7 +92,7 @@ class SqsInbox:
         ]
         try:
             answer = await self._client.change_message_visibility_batch(QueueUrl=self._queue_url, Entries=entries)  # type: ignore[arg-type]
-            return self._verdicts("ChangeMessageVisibilityBatch", len(entries), answer)
+            return self._verdicts("ChangeMessageVisibilityBatch", answer, len(entries))
         except QueueFaultError:
             raise
         except Exception as error:
@@ -86,53 +101,20 @@ class SqsInbox:
     async def state(self) -> QueueState:
         """Read the queue's figures."""
         try:
-            answer = await self._client.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=list(_STATE))  # type: ignore[arg-type]
-            attributes: Mapping[str, str] = answer.get("Attributes", {})  # type: ignore[assignment]
-            visible, in_flight, delayed = (int(attributes.get(name, 0)) for name in _STATE[:3])
-            policy = json.loads(attributes.get("RedrivePolicy") or "{}")
-            limit = policy.get("maxReceiveCount")
-            return QueueState(visible, in_flight, delayed, None if limit is None else int(limit))
+            answer = await self._client.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=list(STATE))  # type: ignore[arg-type]
+            return state_of(answer)
         except Exception as error:
             raise self._fault("GetQueueAttributes", error) from error
 
-    def _verdicts(self, operation: str, count: int, answer: Any) -> Sequence[Verdict]:  # noqa: ANN401 - either batch answer
-        """One verdict for each entry; an entry that the answer does not mention (a cut answer) is not done."""
-        verdicts = {str(index): Verdict.FAILED for index in range(count)}
-        for entry in answer.get("Successful", ()):
-            verdicts[entry["Id"]] = Verdict.DONE
-        refusals: list[tuple[str, str]] = []
-        for entry in answer.get("Failed", ()):
-            code = str(entry.get("Code", ""))
-            if code in HANDLE_GONE:
-                verdicts[entry["Id"]] = Verdict.GONE
-            else:
-                refusals.append((code, str(entry.get("Message", ""))))
-        if len(refusals) == count:  # not one entry went through: it is the queue, and it may need a person
-            code, message = refusals[0]
-            cause = cause_of((code,), None, message)
-            raise QueueFaultError(cause, f"{operation} {self._queue_url}: {code}: {message}", fix=fix_for(cause))
-        return [verdicts[str(index)] for index in range(count)]
+    def _verdicts(self, operation: str, answer: object, count: int) -> Sequence[Verdict]:
+        batch = batch_of(answer, count)
+        if len(batch.refusals) == count:  # not one entry went through: it is the queue, and it may need a person
+            code, message = batch.refusals[0]
+            cause, detail, fix = explain_refusal((code,), None, message)
+            raise QueueFaultError(cause, f"{operation} {self._queue_url}: {detail}", fix=fix, code=code)
+        return batch.verdicts
 
     def _fault(self, operation: str, error: Exception) -> QueueFaultError:
         """What a call raised, in our terms: errors of botocore and the network, and whatever a broken answer brings."""
         cause, detail, fix = explain(error)
         return QueueFaultError(cause, f"{operation} {self._queue_url}: {detail}", fix=fix)
-
-
-def _message(entry: Any) -> Message:  # noqa: ANN401 - a message of the answer, as botocore parsed it
-    return Message(
-        message_id=entry["MessageId"],
-        receipt_handle=entry["ReceiptHandle"],
-        body=entry.get("Body", "").encode("utf-8", "surrogatepass"),
-        md5_of_body=entry.get("MD5OfBody"),
-        attributes=entry.get("Attributes", {}),
-        message_attributes={name: _attribute(value) for name, value in entry.get("MessageAttributes", {}).items()},
-    )
-
-
-def _attribute(value: Any) -> Attribute:  # noqa: ANN401 - as above
-    data_type = value.get("DataType", "String")
-    binary = value.get("BinaryValue")
-    if binary is not None:  # decoded by the SDK, as it was sent by ourselves
-        return Attribute(data_type, b64decode(binary) if isinstance(binary, str) else bytes(binary))
-    return Attribute(data_type, value.get("StringValue", ""))

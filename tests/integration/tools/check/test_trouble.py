@@ -121,6 +121,16 @@ async def test_answers_that_are_not_s3s(permitted: PermittedAws) -> None:
     assert {"EP407": "failed"} == bad(report)
 
 
+async def test_a_gateway_that_answers_in_place_of_the_queue(permitted: PermittedAws) -> None:
+    """A 200 that says nothing of a queue is no proof that there is one."""
+    permitted.attributes = {}
+
+    report = await look()
+
+    assert "EP304" in bad(report)
+    assert "ApproximateNumberOfMessages" in error_of(report, "EP304")
+
+
 async def test_bucket_in_another_region(permitted: PermittedAws) -> None:
     """A redirect to another region tells the region."""
     permitted.instead["unsigned HeadBucket"] = Reply(301, headers={"x-amz-bucket-region": "eu-west-1"})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from email_processor.aws.answers import state_of
 from email_processor.aws.inbox import SqsInbox
 from email_processor.domain.errors import Cause
 from email_processor.tools.check.inspect.asking import (
@@ -88,6 +89,7 @@ async def _any_answer(client: "SQSClient", url: str) -> bool:
 
 async def _attributes(client: "SQSClient", url: str) -> Mapping[str, str]:
     answer = await client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    state_of(answer)  # a 200 that does not say how deep the queue is comes from something else than a queue
     return answer.get("Attributes", {})  # type: ignore[return-value]
 
 
