@@ -1,42 +1,92 @@
-"""Deliberate bugs, to see that the simulation has teeth: the pipeline with one line of its source done wrong."""
+"""Deliberate bugs, to see that the simulation has teeth: the pipeline with one line of its source done wrong.
+
+The line has a marker in the source: `# mutant: NAME` at its end, or `# mutant of the next line: NAME` above it.
+"""
 
 import importlib
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from textwrap import indent
 from types import CodeType, ModuleType
 from unittest import mock
 
+from email_processor import pipeline
 from tests.simulation.rules import Rule
 
 ROOMS = ("email_processor.pipeline", "tests.simulation", "tests.unit.pipeline")
+PIPELINE = Path(pipeline.__file__).parent
+MARKER = re.compile(r"# mutant(?: of the next line)?: ([a-z-]+)$", re.MULTILINE)
+
+Change = Callable[[str], str]  # the marked line without its indentation, to the lines that stand in its place
+
+
+def before(lines: str) -> Change:
+    """Do something else first."""
+    return lambda line: f"{lines}\n{line}"
+
+
+def after(lines: str) -> Change:
+    """Do something else afterwards."""
+    return lambda line: f"{line}\n{lines}"
+
+
+def instead(lines: str) -> Change:
+    """Do something else."""
+    return lambda _: lines
+
+
+def nothing(_line: str) -> str:
+    """Do not do it."""
+    return "pass"
+
+
+def reading(old: str, new: str) -> Change:
+    """Let one part of the line read otherwise."""
+
+    def change(line: str) -> str:
+        assert line.count(old) == 1, f"{old} is not once in {line}"
+        return line.replace(old, new)
+
+    return change
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A bug: in `module` of the pipeline, `old` (which is there once) reads `new`.
-
-    Each of `rules` must notice; `gap` is the longest run of seeds that one of them missed when that was last measured.
-    """
+    """A bug: in `module` of the pipeline, the line with the `marker` is changed. Each of `rules` must notice."""
 
     name: str
     module: str
-    old: str
-    new: str
+    marker: str
+    change: Change
     rules: tuple[Rule, ...]
-    gap: int
 
     def __str__(self) -> str:
         return self.name
 
+    def apply(self, source: str) -> str:
+        """The module's source with the bug in it."""
+        lines = source.split("\n")
+        marked = [index for index, line in enumerate(lines) if MARKER.findall(line) == [self.marker]]
+        assert len(marked) == 1, f"{self.module} has the marker {self.marker} {len(marked)} times"
+        index = marked[0]
+        if lines[index].lstrip().startswith("#"):
+            index += 1
+        code = lines[index].lstrip()
+        margin = lines[index].removesuffix(code)
+        lines[index] = indent(self.change(code.partition("  #")[0]), margin)
+        return "\n".join(lines)
+
     @contextmanager
     def alive(self) -> Iterator[None]:
         """Run the pipeline with this bug."""
-        module = importlib.import_module(f"email_processor.pipeline.{self.module}")
-        before = dict(vars(module))
-        own = {name: it for name, it in before.items() if getattr(it, "__module__", None) == module.__name__}
+        module = importlib.import_module(f"{pipeline.__name__}.{self.module}")
+        original = dict(vars(module))
+        own = {name: it for name, it in original.items() if getattr(it, "__module__", None) == module.__name__}
         users = [(user, name) for name, it in own.items() for user in _users(name, it) if user is not module]
         try:
             _MutatingLoader(self, module).exec_module(module)
@@ -46,7 +96,7 @@ class Mutant:
                 yield
         finally:
             vars(module).clear()
-            vars(module).update(before)
+            vars(module).update(original)
 
 
 def _users(name: str, value: object) -> list[ModuleType]:
@@ -65,8 +115,7 @@ class _MutatingLoader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         source = self.get_data(self.path).decode()
-        assert 1 == source.count(self._mutant.old), f"{self._mutant.name}: {fullname} was changed, mend the mutant"
-        code: CodeType = self.source_to_code(source.replace(self._mutant.old, self._mutant.new), "<mutant>")
+        code: CodeType = self.source_to_code(self._mutant.apply(source), f"<{fullname}: {self._mutant}>")
         return code
 
 
@@ -74,260 +123,147 @@ MUTANTS = (
     Mutant(
         "delete before PUT",
         "uploader",
-        "            outcome = await archive(job)\n",
-        "            self._receipts.put_nowait(job.delivery)\n            outcome = await archive(job)\n",
+        "stored-first",
+        before("self._receipts.put_nowait(job.delivery)"),
         (Rule.DURABLE_FIRST, Rule.NOTHING_LOST),
-        24,
     ),
     Mutant(
         "lease not renewed in the local queue",
         "ledger",
-        "        return not (self.lost or",
-        '        return not (self.state.name == "QUEUED" or self.lost or',
+        "renewable",
+        reading("self.lost", "self.state is State.QUEUED or self.lost"),
         (Rule.LEASE,),
-        27,
     ),
-    Mutant(
-        "lease not renewed at all",
-        "ledger",
-        "        return not (self.lost or",
-        "        return not (True or self.lost or",
-        (Rule.LEASE,),
-        10,
-    ),
+    Mutant("lease not renewed at all", "ledger", "renewable", reading("self.lost", "True or self.lost"), (Rule.LEASE,)),
     Mutant(
         "circuit that nacks",
         "leases",
-        "            due = self._due(self._common.ledger)\n",
-        "            if not self._common.circuit.is_trusted:\n"
-        '                await self.give_back([it for it in self._common.ledger if it.state.name == "QUEUED"])\n'
-        "            due = self._due(self._common.ledger)\n",
+        "only-renewed",
+        before(
+            "if not self._common.circuit.is_trusted:\n"
+            '    await self.give_back([it for it in self._common.ledger if it.state.name == "QUEUED"])'
+        ),
         (Rule.NO_NACK,),
-        30,
     ),
-    Mutant(
-        "budget off by one batch",
-        "ledger",
-        "receives = self._reserved + 1",
-        "receives = self._reserved",
-        (Rule.BUDGET,),
-        4,
-    ),
-    Mutant(
-        "receives not reserved",
-        "ledger",
-        "        self._reserved += 1\n",
-        "        self._reserved += 0\n",
-        (Rule.BUDGET,),
-        4,
-    ),
+    Mutant("budget off by one batch", "ledger", "room-for-one-more", reading(" + 1", ""), (Rule.BUDGET,)),
+    Mutant("receives not reserved", "ledger", "receive-reserved", reading("1", "0"), (Rule.BUDGET,)),
     Mutant(
         "task_done before the delete",
         "deleter",
-        "        return batch\n\n    async def _settle",
-        "        self._done = getattr(self, '_done', self._receipts.task_done)\n"
-        "        self._receipts.task_done = lambda: None\n"
-        "        [self._done() for _ in batch]\n"
-        "        return batch\n\n    async def _settle",
+        "collected",
+        before(
+            "self._done = getattr(self, '_done', self._receipts.task_done)\n"
+            "self._receipts.task_done = lambda: None\n"
+            "[self._done() for _ in batch]"
+        ),
         (Rule.GIVEN_BACK,),
-        528,
     ),
-    Mutant(
-        "failed entries ignored",
-        "deleter",
-        "        if verdict is Verdict.FAILED:\n",
-        "        if verdict is None:\n",
-        (Rule.LEASE,),
-        188,
-    ),
+    Mutant("failed entries ignored", "deleter", "failed-entry", reading("Verdict.FAILED", "None"), (Rule.LEASE,)),
     Mutant(
         "retry that gives up",
         "storing",
-        "            evidence.failures >= self.failures_least\n",
-        "            evidence.failures >= self.failures_least\n"
-        "            or evidence.failures >= self.failures_least\n",
+        "blamed-with-others",
+        after("or evidence.failures >= self.failures_least"),
         (Rule.LEASE, Rule.NO_RECEIVE_IN_OUTAGE),
-        75,
     ),
     Mutant(
         "412 treated as a failure",
         "storing",
-        "self._archive.put(key, make_document()))\n",
-        "self._archive.put(key, make_document()))\n"
-        "                if stored is Stored.ALREADY_THERE:\n"
-        "                    raise StoreFaultError(Cause.SERVER, 'PutObject: 412')\n",
+        "found-is-stored",
+        after("if stored is Stored.ALREADY_THERE:\n    raise StoreFaultError(Cause.SERVER, 'PutObject: 412')"),
         (Rule.DRAINED,),
-        6,
     ),
-    Mutant(
-        "workers leave before the last receive lands",
-        "run",
-        "        await asyncio.wait(receiving)\n",
-        "",
-        (Rule.GIVEN_BACK,),
-        343,
-    ),
+    Mutant("workers leave before the last receive lands", "run", "receivers-awaited", nothing, (Rule.GIVEN_BACK,)),
     Mutant(
         "held only long after it was received",
         "receiver",
-        "            self._take(messages)\n",
-        "            await asyncio.sleep(40)\n            self._take(messages)\n",
+        "taken-at-once",
+        before("await asyncio.sleep(40)"),
         (Rule.LEASE, Rule.NO_GOOD_MAIL_ASIDE, Rule.DRAINED),
-        34,
     ),
     Mutant(
         "receives in an outage",
         "receiver",
-        "self._common.circuit.is_trusted and ",
-        "",
+        "cleared",
+        reading("self._common.circuit.is_trusted and ", ""),
         (Rule.NO_RECEIVE_IN_OUTAGE,),
-        20,
     ),
     Mutant(
         "in doubt only when open",
         "circuit",
-        "        self._trusted.clear()\n",
-        "        if self._failures_in_a_row >= FAILURES_TO_OPEN:\n            self._trusted.clear()\n",
+        "in-doubt",
+        instead("if self._failures_in_a_row >= FAILURES_TO_OPEN:\n    self._trusted.clear()"),
         (Rule.NO_RECEIVE_IN_OUTAGE,),
-        32,
     ),
-    Mutant(
-        "circuit that never closes",
-        "circuit",
-        "        self._set_open(is_open=False)\n",
-        "",
-        (Rule.READY,),
-        32,
-    ),
-    Mutant(
-        "renewing ends when the stop begins",
-        "run",
-        "        await asyncio.wait(receiving)\n",
-        "        await asyncio.wait(receiving)\n        renewing.cancel()\n",
-        (Rule.LEASE,),
-        436,
-    ),
+    Mutant("circuit that never closes", "circuit", "closed", nothing, (Rule.READY,)),
+    Mutant("renewing ends when the stop begins", "run", "receivers-awaited", after("renewing.cancel()"), (Rule.LEASE,)),
     Mutant(
         "delete beside a renewal",
         "ledger",
-        "                if delivery.renewal is not None:\n",
-        "                if delivery.renewal is not None and delivery is None:\n",
+        "renewal-awaited",
+        reading("not None", "not None and delivery is None"),
         (Rule.NO_RACE,),
-        209,
     ),
-    Mutant(
-        "renewal beside a delete",
-        "ledger",
-        "            delivery.is_closing = True",
-        "            delivery.is_closing = False",
-        (Rule.NO_RACE,),
-        263,
-    ),
+    Mutant("renewal beside a delete", "ledger", "no-renewal-from-here", reading("True", "False"), (Rule.NO_RACE,)),
     Mutant(
         "key dated by the clock",
         "ledger",
-        "moment=message.moment(self._clock.wall())",
-        "moment=Message(message.message_id, '', b'').moment(self._clock.wall())",
+        "dated-by-the-queue",
+        reading("message.moment", "Message(message.message_id, '', b'').moment"),
         (Rule.ONE_OBJECT,),
-        7,
     ),
-    Mutant(
-        "retries without a pause",
-        "waiting",
-        "return self._uniform(ceiling / 10, ceiling)",
-        "return ceiling / 1000",
-        (Rule.NO_STORM,),
-        20,
-    ),
+    Mutant("retries without a pause", "waiting", "pause-drawn", instead("return ceiling / 1000"), (Rule.NO_STORM,)),
     Mutant(
         "a call that waits for ever",
         "calls",
-        "self._deadlines.within(seconds, request)",
-        "self._deadlines.within(86_400 * 365, request)",
+        "call-bounded",
+        reading("seconds", "86_400 * 365"),
         (Rule.DRAINED, Rule.ALIVE),
-        34,
     ),
     Mutant(
         "a fault of the queue ends the process",
         "receiver",
-        "            except QueueFaultError as fault:\n                self._common.health.failed(",
-        "            except QueueFaultError as fault:\n"
-        "                if fault.cause.needs_a_person:\n"
-        "                    raise\n"
-        "                self._common.health.failed(",
+        "receive-failed",
+        after("    if fault.cause.needs_a_person:\n        raise"),
         (Rule.CLEAN,),
-        22,
     ),
     Mutant(
         "grace without end",
         "run",
-        "asyncio.timeout_at(deadline)",
-        "asyncio.timeout_at(None if deadline else deadline)",
+        "deadline-set",
+        reading("deadline", "None if deadline else deadline"),
         (Rule.STOP_IN_TIME,),
-        30,
     ),
-    Mutant(
-        "nothing given back",
-        "run",
-        "leases.give_back([",
-        "leases.give_back(() and [",
-        (Rule.GIVEN_BACK,),
-        201,
-    ),
-    Mutant(
-        "old receipt handle kept",
-        "ledger",
-        "            known.receipt_handle = message.receipt_handle\n",
-        "",
-        (Rule.LEASE,),
-        99,
-    ),
-    Mutant(
-        "archived and forgotten",
-        "ledger",
-        "        if message.message_id in self._remembered:\n",
-        "        if message.message_id in ():\n",
-        (Rule.ONE_PUT,),
-        400,
-    ),
+    Mutant("nothing given back", "run", "given-back", reading("[it", "() and [it"), (Rule.GIVEN_BACK,)),
+    Mutant("old receipt handle kept", "ledger", "newest-handle", nothing, (Rule.LEASE,)),
+    Mutant("archived and forgotten", "ledger", "remembered", reading("self._remembered", "()"), (Rule.ONE_PUT,)),
     Mutant(
         "corrupt message archived",
         "receiver",
-        "            if not message.is_intact:\n",
-        "            if message is None:\n",
+        "intact",
+        reading("not message.is_intact", "message is None"),
         (Rule.NO_GOOD_MAIL_ASIDE, Rule.ONE_OBJECT),
-        139,
     ),
-    Mutant(
-        "upload slot never given back",
-        "limiter",
-        "        self._running -= 1\n",
-        "        self._running -= 0\n",
-        (Rule.DRAINED,),
-        6,
-    ),
+    Mutant("upload slot never given back", "limiter", "slot-given-back", reading("1", "0"), (Rule.DRAINED,)),
     Mutant(
         "receive begun after the stop",
         "receiver",
-        "            if self._stopping.is_set():  #",
-        "            if self._stopping is None:  #",
+        "stopped-meanwhile",
+        reading("self._stopping.is_set()", "self._stopping is None"),
         (Rule.NO_RECEIVE_AFTER_STOP,),
-        773,
     ),
     Mutant(
         "a doubt that outlives those who could clear it",
         "circuit",
-        "            if not self._trying:\n",
-        "            if self._trying is None:\n",
+        "nobody-left",
+        reading("not self._trying", "self._trying is None"),
         (Rule.DRAINED,),
-        1006,
     ),
     Mutant(
         "cancellation swallowed",
         "uploader",
-        "        except Exception as error:  #",
-        "        except BaseException as error:  #",
+        "errors-only",
+        reading("Exception", "BaseException"),
         (Rule.STOP_IN_TIME, Rule.LEASE),
-        148,
     ),
 )

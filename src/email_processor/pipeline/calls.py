@@ -61,7 +61,7 @@ class Calls:
         part = PARTS[operation]
         work = self._health.begin(part)
         try:
-            answer = await self._deadlines.within(seconds, request)
+            answer = await self._deadlines.within(seconds, request)  # mutant: call-bounded
         except TimeoutError as error:
             self._requests.labels(service, name, Cause.TIMEOUT).inc()
             fault = StoreFaultError if service == "s3" else QueueFaultError

@@ -59,7 +59,7 @@ class Circuit:
             yield
         finally:
             self._trying -= 1
-            if not self._trying:
+            if not self._trying:  # mutant: nobody-left
                 self._close()
                 self._health.idle(Part.STORING)
 
@@ -86,7 +86,7 @@ class Circuit:
     def fail(self, fault: StoreFaultError) -> None:
         """A PUT failed, for a reason that is not its message's."""
         self._failures_in_a_row += 1
-        self._trusted.clear()
+        self._trusted.clear()  # mutant: in-doubt
         self._health.failed(Part.STORING, fault)
         if self._is_open and self._now() < self._probe_at:
             return  # it was under way when the circuit opened, and says nothing new
@@ -97,7 +97,7 @@ class Circuit:
     def _close(self) -> None:
         self._failures_in_a_row = 0
         self._backoff.reset()
-        self._set_open(is_open=False)
+        self._set_open(is_open=False)  # mutant: closed
         self._trusted.set()
 
     def _set_open(self, *, is_open: bool) -> None:

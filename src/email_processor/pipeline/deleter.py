@@ -59,7 +59,7 @@ class Deleter:
                     batch.append(await self._receipts.get())
         except TimeoutError:
             pass
-        return batch
+        return batch  # mutant: collected
 
     async def _settle(self, batch: list[Delivery]) -> None:
         """Delete every delivery of the batch, trying again for as long as it takes."""
@@ -102,7 +102,7 @@ class Deleter:
         ]
 
     def _is_settled(self, delivery: Delivery, handle: str, verdict: Verdict) -> bool:
-        if verdict is Verdict.FAILED:
+        if verdict is Verdict.FAILED:  # mutant: failed-entry
             self._common.metrics.deletes.labels("failed").inc()
             return False
         if delivery.receipt_handle != handle:

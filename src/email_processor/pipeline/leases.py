@@ -40,7 +40,7 @@ class LeaseKeeper:
             next_due = min((self._due_at(it) for it in self._common.ledger), default=now + self._half_life)
             pause = min(max(next_due - now, self._half_life / 10), self._half_life)
             await asyncio.sleep(pause)  # noqa: TID251 - until the next is due, and nothing else is waited for
-            due = self._due(self._common.ledger)
+            due = self._due(self._common.ledger)  # mutant: only-renewed
             if not self._common.ledger.may_renew:
                 due = due[:BATCH]  # enough to find out whether it is allowed again
             if await self._renew(due):

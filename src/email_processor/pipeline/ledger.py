@@ -48,7 +48,7 @@ class Delivery:
     @property
     def is_renewable(self) -> bool:
         """Whether a renewal may start: its lease is ours, and no other request is about its receipt handle."""
-        return not (self.lost or self.is_closing or self.renewal is not None)
+        return not (self.lost or self.is_closing or self.renewal is not None)  # mutant: renewable
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Ledger:
     @property
     def has_room(self) -> bool:
         """Whether a full batch fits, by count and by bytes, beside what is in flight and what is reserved."""
-        receives = self._reserved + 1
+        receives = self._reserved + 1  # mutant: room-for-one-more
         return (
             len(self._deliveries) + receives * self._batch <= self._budget.max_messages
             and self._bytes + receives * self._batch * MESSAGE_MAX_BYTES <= self._budget.max_bytes
@@ -122,7 +122,7 @@ class Ledger:
     @contextmanager
     def reserved(self) -> Iterator[None]:
         """Keep room for one full batch while it is being received. Admit what came after leaving, before any await."""
-        self._reserved += 1
+        self._reserved += 1  # mutant: receive-reserved
         try:
             yield
         finally:
@@ -138,7 +138,7 @@ class Ledger:
         now = self._clock.monotonic()
         known = self._deliveries.get(message.message_id)
         if known is not None:
-            known.receipt_handle = message.receipt_handle
+            known.receipt_handle = message.receipt_handle  # mutant: newest-handle
             known.receive_count = message.receive_count
             known.received_at = now
             known.lease_until = now + self._visibility_timeout
@@ -149,12 +149,12 @@ class Ledger:
             message_id=message.message_id,
             receipt_handle=message.receipt_handle,
             receive_count=message.receive_count,
-            moment=message.moment(self._clock.wall()),
+            moment=message.moment(self._clock.wall()),  # mutant: dated-by-the-queue
             size=len(message.body) + message.attribute_bytes,
             received_at=now,
             lease_until=now + self._visibility_timeout,
         )
-        if message.message_id in self._remembered:
+        if message.message_id in self._remembered:  # mutant: remembered
             delivery.state = State.ARCHIVED
             self._metrics.duplicates.labels("remembered").inc()
         self._deliveries[message.message_id] = delivery
@@ -237,10 +237,10 @@ class Ledger:
         What comes out are those whose lease is still ours. The others are no longer in flight.
         """
         for delivery in batch:
-            delivery.is_closing = True
+            delivery.is_closing = True  # mutant: no-renewal-from-here
         try:
             for delivery in batch:
-                if delivery.renewal is not None:
+                if delivery.renewal is not None:  # mutant: renewal-awaited
                     await delivery.renewal.wait()
             ours = []
             for delivery in batch:

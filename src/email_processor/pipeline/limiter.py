@@ -51,7 +51,7 @@ class Limiter:
 
     def give(self, size: int) -> None:
         """Give a slot back."""
-        self._running -= 1
+        self._running -= 1  # mutant: slot-given-back
         self._bytes -= size
         if self._waiting:
             self._wake()

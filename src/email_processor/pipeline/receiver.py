@@ -69,6 +69,7 @@ class Receiver:
         backoff = self._common.new_backoff()
         while not self._stopping.is_set():
             await self._cleared(index)
+            # mutant of the next line: stopped-meanwhile
             if self._stopping.is_set():  # a request that was cut off at once could still be handed messages
                 return
             started = self._common.clock.monotonic()
@@ -78,7 +79,7 @@ class Receiver:
                     messages = await self._common.calls.bounded(
                         Operation.RECEIVE, self._inbox.receive(rules.batch, rules.wait), longer=rules.wait
                     )
-            except QueueFaultError as fault:
+            except QueueFaultError as fault:  # mutant: receive-failed
                 self._common.health.failed(Part.RECEIVING, fault)
                 self._want(1)
                 await backoff.wait(self._stopping)
@@ -87,7 +88,7 @@ class Receiver:
                 continue
             finally:
                 self._lives[life] = False
-            self._take(messages)
+            self._take(messages)  # mutant: taken-at-once
             count = len(messages)
             del messages  # or a receiver would keep its last batch, outside of the budget, until the next one comes
             self._common.health.well(Part.RECEIVING)
@@ -102,6 +103,7 @@ class Receiver:
     async def _cleared(self, index: int) -> None:
         """Return when this task is wanted, S3 is trusted and there is room: all three at the same time."""
         turn = self._turns[index]
+        # mutant of the next line: cleared
         while not (turn.is_set() and self._common.circuit.is_trusted and self._common.ledger.has_room):
             await turn.wait()
             await self._common.circuit.trusted()
@@ -122,7 +124,7 @@ class Receiver:
         self._common.metrics.received.inc(len(messages))
         for message in messages:
             self._common.metrics.receive_count.observe(message.receive_count)
-            if not message.is_intact:
+            if not message.is_intact:  # mutant: intact
                 self._common.metrics.corrupt.inc()
                 log.warning("corrupt_message", extra={"message_id": message.message_id})
                 continue

@@ -94,9 +94,10 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
 
         # Uploads get four fifths of the grace period, so that there is time to give back what they did not get to.
         receiver.stop(min(LAST_POLL_SECONDS, plan.grace / 5))
-        await asyncio.wait(receiving)
+        await asyncio.wait(receiving)  # mutant: receivers-awaited
         await by(deadline - plan.grace / 5, uploader.join())
         await cancel(uploading)
+        # mutant of the next line: given-back
         await by(deadline, leases.give_back([it for it in common.ledger if it.state is not State.ARCHIVED]))
         await by(deadline, receipts.join())
         await cancel([deleting])
@@ -125,7 +126,7 @@ def shared(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> Common
 async def by(deadline: float, work: Coroutine[Any, Any, None]) -> None:
     """Do `work`, but not beyond `deadline` (of the event loop's clock): what is left then is dealt with later."""
     try:
-        async with asyncio.timeout_at(deadline):
+        async with asyncio.timeout_at(deadline):  # mutant: deadline-set
             await work
     except TimeoutError:
         log.debug("deadline_reached")

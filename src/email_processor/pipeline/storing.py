@@ -54,7 +54,7 @@ class RetryPolicy:
 
     def _blames(self, evidence: Evidence) -> bool:
         return (
-            evidence.failures >= self.failures_least
+            evidence.failures >= self.failures_least  # mutant: blamed-with-others
             and evidence.others_stored >= self.others_stored_least
             and evidence.others_failed * self.stored_for_each_failed <= evidence.others_stored
         )
@@ -161,6 +161,7 @@ class Storing:
             is_probe = circuit.is_open
             started_at = self._common.clock.monotonic()
             try:
+                # mutant of the next line: found-is-stored
                 stored = await self._common.calls.bounded(Operation.PUT, self._archive.put(key, make_document()))
             except StoreFaultError as fault:
                 self._failed(fault, started_at)

@@ -112,12 +112,12 @@ class Uploader:
     async def _settle(self, job: Job, archive: Callable[[Job], Awaitable[Outcome]]) -> None:
         """See a job through: stored as an email or in quarantine and on to the deleter, or left to the queue."""
         try:
-            outcome = await archive(job)
+            outcome = await archive(job)  # mutant: stored-first
         except UnarchivableError as error:
             outcome = await self._quarantine(job, error)
         except (ObjectRefusedError, PayloadTooLargeError, StoreFaultError) as error:
             outcome = await self._refused(job, error)
-        except Exception as error:  # a bug that one message meets must not stop the others
+        except Exception as error:  # a bug that one message meets must not stop the others  # mutant: errors-only
             log.error("unexpected_error", exc_info=error, extra={"message_id": job.message.message_id})
             outcome = await self._refused(job, error)
         if outcome is Outcome.ARCHIVED:

@@ -35,7 +35,7 @@ class Backoff:
         """How many seconds to wait now; at least a tenth of the ceiling, so that it is never a busy loop."""
         ceiling = self._ceiling
         self._ceiling = min(self._cap, ceiling * 2)
-        return self._uniform(ceiling / 10, ceiling)
+        return self._uniform(ceiling / 10, ceiling)  # mutant: pause-drawn
 
     def reset(self) -> None:
         """Begin anew: the last try succeeded."""
