@@ -110,7 +110,7 @@ def test_what_cannot_start_is_one(variables: Mapping[str, str], detail: str, tmp
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_before_the_start_is_zero(number: signal.Signals, tmp_path: Path) -> None:
-    """Nothing is in hand while settings are still being read, here from a pipe that nobody fills."""
+    """Nothing is in flight while settings are still being read, here from a pipe that nobody fills."""
     pipe = tmp_path / ".env"
     os.mkfifo(pipe)
     with (
@@ -152,7 +152,7 @@ def test_signals_are_heard_before_settings_are_read(number: signal.Signals, monk
 @pytest.mark.usefixtures("_this_process")
 @pytest.mark.parametrize("code", [0, 1])
 def test_the_services_own_exit_code_is_passed_on(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """0 after a clean drain, 1 if something was left in hand."""
+    """0 after a clean drain, 1 if something was left in flight."""
 
     async def serve(_settings: object) -> int:
         return code

@@ -343,7 +343,7 @@ def test_nobody_waits_for_who_does_not_read_the_log(pipe: Unread, monkeypatch: p
     logs.finish()
     lines = records(pipe.getvalue())
     assert [line["event"] for line in lines] == ["event"] * kept + ["log_lines_dropped", "after"]
-    assert lines[kept]["lines"] == logs.dropped() == 100 - kept
+    assert 100 - kept == lines[kept]["lines"] == logs.dropped()
 
 
 def test_a_log_file_is_written_though_nobody_reads_the_stream(pipe: Unread, tmp_path: Path) -> None:

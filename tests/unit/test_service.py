@@ -112,7 +112,7 @@ async def test_while_it_works_it_logs_a_summary_now_and_then(
 
 
 async def test_the_summary_says_what_was_done_since_the_last(caplog: pytest.LogCaptureFixture) -> None:
-    """Differences of the counts, and what is in hand now."""
+    """Differences of the counts, and what is in flight now."""
     caplog.set_level(logging.INFO)
     metrics = Metrics(CollectorRegistry(), "1.0.0")
     metrics.received.inc(100)

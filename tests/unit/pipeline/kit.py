@@ -78,11 +78,11 @@ class Kit:
     def admit(
         self, message_id: str = "m", handle: str = "r", body: bytes = EMAIL, **attributes: str
     ) -> Delivery | None:
-        """Take a message in hand."""
+        """Take a message into the ledger."""
         return self.common.ledger.admit(Message(message_id, handle, body, attributes=attributes))
 
-    def in_hand(self, message_id: str = "m", handle: str = "r", body: bytes = EMAIL) -> Delivery:
-        """A message that was taken in hand."""
+    def in_flight(self, message_id: str = "m", handle: str = "r", body: bytes = EMAIL) -> Delivery:
+        """A message that was taken into the ledger."""
         delivery = self.admit(message_id, handle, body)
         assert delivery is not None
         return delivery

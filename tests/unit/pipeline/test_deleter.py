@@ -78,7 +78,7 @@ async def test_the_linger_is_of_the_batch_not_of_each_receipt() -> None:
 
 
 async def test_a_receipt_is_done_only_when_its_message_is_deleted() -> None:
-    """Until SQS has answered, the delivery is in hand."""
+    """Until SQS has answered, the delivery is in flight."""
     stage = Stage(linger=0)
     stage.script.always(DELETE, slow(3))
     stage.archived()

@@ -40,7 +40,7 @@ class Stage(VirtualAws):
 
 
 async def test_a_lease_is_renewed_at_half_its_life_again_and_again() -> None:
-    """For as long as the message is in hand, whatever it waits for."""
+    """For as long as the message is in flight, whatever it waits for."""
     stage = Stage()
     stage.received()
     await stage.keep(3.5 * HALF)
@@ -150,7 +150,7 @@ async def test_without_permission_it_says_so_once_goes_on_and_heals() -> None:
     assert stage.ledger.may_renew
 
 
-async def test_what_is_given_back_is_visible_at_once_and_no_longer_in_hand() -> None:
+async def test_what_is_given_back_is_visible_at_once_and_no_longer_in_flight() -> None:
     """Visibility 0, ten to a request, in the order of receiving."""
     stage = Stage()
     deliveries = stage.received(12)

@@ -1,4 +1,4 @@
-"""The ledger: what is in hand, within its budget, and what its leases allow."""
+"""The ledger: what is in flight, within its budget, and what its leases allow."""
 
 import asyncio
 
@@ -53,7 +53,7 @@ async def test_attributes_count_against_the_budget() -> None:
 async def test_who_waits_for_room_goes_on_when_there_is_some() -> None:
     """Closing a delivery makes room."""
     kit = Kit.new(max_messages=10)
-    later(5, kit.common.ledger.close, kit.in_hand())
+    later(5, kit.common.ledger.close, kit.in_flight())
     await kit.common.ledger.room()
     assert 5 == now()
 
@@ -66,7 +66,7 @@ async def test_a_body_counts_until_its_object_is_durable_and_its_message_until_i
         assert messages == kit.value("in_flight_messages")
         assert size == kit.value("in_flight_bytes")
 
-    delivery = kit.in_hand()
+    delivery = kit.in_flight()
     assert_in_flight(1, len(EMAIL))
     kit.common.ledger.archived(delivery)
     assert_in_flight(1, 0)
@@ -77,7 +77,7 @@ async def test_a_body_counts_until_its_object_is_durable_and_its_message_until_i
 async def test_a_message_that_comes_again_while_in_hand_brings_only_its_newest_handle() -> None:
     """Twice in one batch or redelivered: one delivery, the newest handle and count, a fresh lease."""
     kit = Kit.new()
-    delivery = kit.in_hand(handle="old")
+    delivery = kit.in_flight(handle="old")
     kit.common.ledger.lose(delivery, "old")
     await asyncio.sleep(10)
     assert kit.admit(handle="new", ApproximateReceiveCount="3") is None
@@ -91,10 +91,10 @@ async def test_a_message_that_comes_again_while_in_hand_brings_only_its_newest_h
 async def test_an_archived_message_whose_lease_was_lost_comes_back_archived() -> None:
     """Only its delete is left to do: no second PUT."""
     kit = Kit.new()
-    delivery = kit.in_hand(handle="old")
+    delivery = kit.in_flight(handle="old")
     kit.common.ledger.archived(delivery)
     kit.common.ledger.close(delivery)
-    assert State.ARCHIVED == kit.in_hand(handle="new").state
+    assert State.ARCHIVED == kit.in_flight(handle="new").state
     assert 1 == kit.value("messages_duplicate_total", kind="remembered")
 
 
@@ -102,22 +102,22 @@ async def test_a_deleted_message_is_forgotten_and_the_memory_is_bounded() -> Non
     """What is remembered does not grow with traffic."""
     kit = Kit.new()
     ledger = kit.common.ledger
-    done = kit.in_hand("done")
+    done = kit.in_flight("done")
     ledger.archived(done)
     ledger.deleted(done)
     for number in range(REMEMBERED_MAX + 1):
-        delivery = kit.in_hand(f"m{number}")
+        delivery = kit.in_flight(f"m{number}")
         ledger.archived(delivery)
         ledger.close(delivery)
-    assert State.QUEUED == kit.in_hand("done").state
-    assert State.QUEUED == kit.in_hand("m0").state
-    assert State.ARCHIVED == kit.in_hand(f"m{REMEMBERED_MAX}").state
+    assert State.QUEUED == kit.in_flight("done").state
+    assert State.QUEUED == kit.in_flight("m0").state
+    assert State.ARCHIVED == kit.in_flight(f"m{REMEMBERED_MAX}").state
 
 
 async def test_a_lease_is_lost_once_and_only_by_its_newest_handle() -> None:
     """One count for one lease; a stale handle says nothing of the newest."""
     kit = Kit.new()
-    delivery = kit.in_hand(handle="new")
+    delivery = kit.in_flight(handle="new")
     for handle, lost in (("old", False), ("new", True), ("new", True)):
         kit.common.ledger.lose(delivery, handle)
         assert lost == delivery.lost
@@ -129,7 +129,7 @@ async def test_work_is_started_while_the_lease_holds_and_only_if_it_outlasts_the
 ):
     """Ten seconds of work, a lease of 300: asked at 0, 295 and 300 seconds, with and without renewal."""
     kit = Kit.new()
-    ledger, delivery = kit.common.ledger, kit.in_hand()
+    ledger, delivery = kit.common.ledger, kit.in_flight()
     for wait, if_renewable, if_not in ((0, True, True), (295, True, False), (5, False, False)):
         await asyncio.sleep(wait)
         ledger.permit_renewals(is_permitted=True)
@@ -141,7 +141,7 @@ async def test_work_is_started_while_the_lease_holds_and_only_if_it_outlasts_the
 async def test_what_is_deleted_or_given_back_waits_for_a_renewal_under_way_and_lets_none_start() -> None:
     """Two messages, one of which is being renewed for three seconds."""
     kit = Kit.new()
-    ledger, batch = kit.common.ledger, [kit.in_hand("m1", "r1"), kit.in_hand("m2", "r2")]
+    ledger, batch = kit.common.ledger, [kit.in_flight("m1", "r1"), kit.in_flight("m2", "r2")]
 
     async def delete() -> None:
         async with ledger.closing(batch) as ours:
@@ -160,7 +160,7 @@ async def test_what_is_deleted_or_given_back_waits_for_a_renewal_under_way_and_l
 async def test_who_gives_up_waiting_for_a_renewal_lets_the_next_one_start() -> None:
     """A stop cuts a delete short while it waits."""
     kit = Kit.new()
-    ledger, batch = kit.common.ledger, [kit.in_hand()]
+    ledger, batch = kit.common.ledger, [kit.in_flight()]
     with ledger.renewing(batch), pytest.raises(TimeoutError):
         async with asyncio.timeout(1), ledger.closing(batch):
             pass
@@ -170,7 +170,7 @@ async def test_who_gives_up_waiting_for_a_renewal_lets_the_next_one_start() -> N
 async def test_a_message_that_lost_its_lease_while_it_was_renewed_is_neither_deleted_nor_given_back() -> None:
     """Somebody else has it by now, so it is no longer in flight here."""
     kit = Kit.new()
-    ledger, lost, kept = kit.common.ledger, kit.in_hand("lost", "r1"), kit.in_hand("kept", "r2")
+    ledger, lost, kept = kit.common.ledger, kit.in_flight("lost", "r1"), kit.in_flight("kept", "r2")
 
     async def lose() -> None:
         with ledger.renewing([lost]):
@@ -186,11 +186,11 @@ async def test_a_message_that_lost_its_lease_while_it_was_renewed_is_neither_del
 
 
 async def test_closing_twice_or_an_older_delivery_changes_nothing() -> None:
-    """A delivery that is no longer in hand cannot push out the one that is."""
+    """A delivery that is no longer in flight cannot push out the one that is."""
     kit = Kit.new()
-    first = kit.in_hand()
+    first = kit.in_flight()
     kit.common.ledger.close(first)
-    kit.in_hand()
+    kit.in_flight()
     kit.common.ledger.close(first)
     assert 1 == len(kit.common.ledger)
     assert len(EMAIL) == kit.value("in_flight_bytes")

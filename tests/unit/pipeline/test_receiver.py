@@ -127,7 +127,7 @@ async def test_nothing_is_received_while_s3_is_in_doubt() -> None:
     assert [0, 20, 500] == stage.polls
 
 
-async def test_what_a_long_poll_brings_after_the_doubt_began_is_taken_in_hand() -> None:
+async def test_what_a_long_poll_brings_after_the_doubt_began_is_taken_all_the_same() -> None:
     """It was asked for before: it waits with its lease."""
     stage = Stage()
     later(10, stage.send, 2)
@@ -166,7 +166,7 @@ async def test_a_hung_receive_is_given_up_after_the_long_poll_and_its_timeout() 
 
 
 async def test_a_body_that_is_not_what_the_queue_hashed_is_left_for_redelivery() -> None:
-    """Counted, and not taken in hand."""
+    """Counted, and not taken into the ledger."""
     stage = Stage()
     stage.send(2)
     stage.script.next(RECEIVE, partly(Entry.CORRUPT))

@@ -61,7 +61,7 @@ class Pipeline(VirtualAws):
 
 
 async def test_every_message_is_stored_and_deleted() -> None:
-    """A hundred emails, and a clean stop with nothing in hand."""
+    """A hundred emails, and a clean stop with nothing in flight."""
     pipeline = Pipeline()
     pipeline.send(100)
     await pipeline.run(10)
@@ -108,8 +108,8 @@ async def test_receives_and_deletes_follow_the_uploads() -> None:
     assert [320] * 3 == full_again
 
 
-async def test_a_stop_archives_and_deletes_what_is_in_hand() -> None:
-    """Forty messages in hand, five seconds of work, twenty-five of grace: nothing is given back."""
+async def test_a_stop_archives_and_deletes_what_is_in_flight() -> None:
+    """Forty messages in flight, five seconds of work, twenty-five of grace: nothing is given back."""
     pipeline = Pipeline()
     pipeline.script.always(PUT, slow(1))
     pipeline.send(40)
@@ -178,7 +178,7 @@ async def test_leases_are_renewed_while_draining() -> None:
     assert pipeline.times(CHANGE_VISIBILITY)[-1] > 5
 
 
-async def test_an_outage_costs_no_receive_beyond_what_was_in_hand() -> None:
+async def test_an_outage_costs_no_receive_beyond_what_was_in_flight() -> None:
     """Thousands of messages on the queue, an hour without S3: the receives under way when it began, and no more."""
     pipeline = Pipeline()
     pipeline.script.always(RECEIVE, slow(0.5))

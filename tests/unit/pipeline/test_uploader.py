@@ -47,7 +47,7 @@ class Stage(VirtualAws):
         )
 
     def job(self, message_id: str = "m", body: bytes = EMAIL, receives: int = 1, **user: Attribute) -> Delivery:
-        """A message taken in hand, for the uploaders."""
+        """A message taken into the ledger, for the uploaders."""
         attributes = {**FIRST_RECEIVED, "ApproximateReceiveCount": str(receives)}
         message = Message(message_id, "r", body, attributes=attributes, message_attributes=user)
         delivery = self.kit.common.ledger.admit(message)
@@ -56,7 +56,7 @@ class Stage(VirtualAws):
         return delivery
 
     def emails(self, *numbers: int) -> None:
-        """Messages `m0`, `m1`, ... taken in hand."""
+        """Messages `m0`, `m1`, ... taken into the ledger."""
         for number in range(*numbers):
             self.job(f"m{number}")
 
@@ -108,7 +108,7 @@ async def test_an_email_is_stored_under_its_key_and_goes_on_to_be_deleted() -> N
 async def test_an_email_of_which_the_queue_tells_no_time_is_stored_under_that_of_the_clock() -> None:
     """It is not known how long it took, either."""
     stage = Stage()
-    stage.jobs.put_nowait(Job(stage.kit.in_hand(), Message("m", "r", EMAIL)))
+    stage.jobs.put_nowait(Job(stage.kit.in_flight(), Message("m", "r", EMAIL)))
     await stage.until_done()
     assert ["emails/2001/09/09/ann/m_014640.json"] == list(stage.bucket.objects)
     assert 0 == stage.kit.value("sent_to_stored_seconds_count")
@@ -369,7 +369,7 @@ async def test_work_whose_lease_has_run_out_is_not_started() -> None:
 async def test_a_message_archived_before_goes_straight_to_the_deleter() -> None:
     """No second PUT."""
     stage = Stage()
-    first = stage.kit.in_hand()
+    first = stage.kit.in_flight()
     stage.kit.common.ledger.archived(first)
     stage.kit.common.ledger.close(first)
     stage.job()

@@ -112,5 +112,5 @@ def test_both_queues_must_be_empty(left: int, dead: int, *, holds: bool) -> None
 
 @pytest.mark.parametrize(("code", "left", "holds"), [(0, 0, True), (1, 0, False), (0, 1, False), (-9, None, False)])
 def test_a_stop_must_be_clean(code: int, left: int | None, *, holds: bool) -> None:
-    """Exit code 0, and a last line that says that nothing is in hand."""
+    """Exit code 0, and a last line that says that nothing is in flight."""
     assert proof.stopped_cleanly(code, 0.5, left).is_good is holds
