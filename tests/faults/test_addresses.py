@@ -70,7 +70,7 @@ def test_a_name_of_sqs_that_does_not_resolve_is_waited_for(one_site: Site) -> No
 
 
 def test_a_name_of_s3_that_does_not_resolve_costs_one_receive(one_site: Site) -> None:
-    """The messages wait in hand, go back at the stop, and a service with the right address stores them."""
+    """The messages wait in flight, go back at the stop, and a service with the right address stores them."""
     messages = sent(one_site.queue, emails(3))
     with one_site.service(AWS_ENDPOINT_URL_S3=NOWHERE) as service:
         assert_nowhere(service, "storing")

@@ -67,7 +67,7 @@ def strike(site: Site, proxy: FaultProxy, operation: str, fault: WireFault) -> d
 
 
 def test_refused_connections_are_waited_out(one_site: Site) -> None:
-    """S3 is gone, then SQS as well, then only SQS: what was in hand is stored, then deleted, each once."""
+    """S3 is gone, then SQS as well, then only SQS: what was in flight is stored, then deleted, each once."""
     with (
         fault_proxy(one_site.emulator.url) as s3,
         fault_proxy(one_site.emulator.url) as sqs,

@@ -32,7 +32,7 @@ def test_a_put_whose_answer_is_lost_is_a_duplicate(site: Site) -> None:
 
 
 def test_a_delete_whose_answer_is_lost_changes_nothing(site: Site) -> None:
-    """It is tried again until there is an answer: the queue is empty, no second PUT is made, nothing stays in hand."""
+    """It is tried again until there is an answer: the queue is empty, nothing is put twice or stays in flight."""
     messages = sent(site.queue, emails(5))
     with fault_proxy(site.emulator.url) as proxy, site.service(AWS_ENDPOINT_URL=proxy.url) as service:
         proxy.rule = only("DeleteMessageBatch", CallFault.LOSE)
@@ -40,7 +40,7 @@ def test_a_delete_whose_answer_is_lost_changes_nothing(site: Site) -> None:
         site.queue.wait_until_empty()
         assert 0 == service.metric("deletes_total", outcome="deleted")
         proxy.rule = pass_all
-        eventually(lambda: service.metric("in_flight_messages") == 0, "nothing in hand")
+        eventually(lambda: service.metric("in_flight_messages") == 0, "nothing in flight")
         service.wait_until_ready()
         settled = {outcome: service.metric("deletes_total", outcome=outcome) for outcome in ("deleted", "gone")}
         print(

@@ -23,7 +23,7 @@ class Weather:
     """A rule of a proxy: some of the requests meet a fault, which one is drawn."""
 
     def __init__(self, proxy: FaultProxy) -> None:
-        """Strike at `proxy`; a receive only so that nobody has its messages in hand without knowing."""
+        """Strike at `proxy`; a receive only so that nobody has its messages in flight without knowing."""
         self._rules = {name: fault.rule(proxy) for name, fault in QUICK.items()}
         self._random = random.Random(SEED)
         self._drawing = threading.Lock()

@@ -44,7 +44,7 @@ def test_killed_again_and_again_it_loses_and_doubles_nothing(one_site: Site, see
 
 
 def test_a_stop_under_load_gives_back_what_it_cannot_finish(one_site: Site) -> None:
-    """With more in hand than the grace period allows: exit 0 in time, each message either stored or visible at once."""
+    """With more in flight than the grace period allows: exit 0 in time, each message stored or visible at once."""
     with fault_proxy(one_site.emulator.url) as s3:
         s3.rule = only("PUT", lambda _: time.sleep(0.5))
         messages = sent(one_site.queue, emails(200))
@@ -97,7 +97,7 @@ def test_a_frozen_process_wakes_up_to_lost_leases_and_does_no_harm(one_site: Sit
                 assert 0 == other.stop()
             woken.set()
             sleeper.send(signal.SIGCONT)
-            eventually(lambda: sleeper.metric("in_flight_messages") == 0, "the sleeper with nothing in hand")
+            eventually(lambda: sleeper.metric("in_flight_messages") == 0, "the sleeper with nothing in flight")
             lost = sleeper.metric("leases_lost_total")
             print(f"asleep for {time.monotonic() - began:.0f} s: {lost:.0f} leases of {len(messages)} lost")
             assert lost == len(messages)

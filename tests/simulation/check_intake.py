@@ -42,15 +42,15 @@ class IntakeChecks:
 
     def _check_receive(self, process: Process) -> None:
         scene, settings, who = self._scene, self._scene.story.settings, process.name
-        receives, in_hand = self._polling[who], process.in_hand()
-        bodies = [scene.queue.messages[it.message_id].body for it in in_hand if it.state is not State.ARCHIVED]
-        count = len(in_hand) + receives * settings.batch
+        receives, in_flight = self._polling[who], process.in_flight()
+        bodies = [scene.queue.messages[it.message_id].body for it in in_flight if it.state is not State.ARCHIVED]
+        count = len(in_flight) + receives * settings.batch
         size = sum(map(len, bodies)) + receives * settings.batch * MESSAGE_MAX_BYTES
         if count > settings.in_flight_messages:
             scene.violate(Rule.BUDGET, f"{who} may come to have {count} of {settings.in_flight_messages} messages")
         if size > settings.in_flight_bytes:
             scene.violate(Rule.BUDGET, f"{who} may come to have {size} of {settings.in_flight_bytes} bytes")
-        if who in self._failing and bodies:  # with nothing in hand, only a receive can bring news of S3
+        if who in self._failing and bodies:  # with nothing in flight, only a receive can bring news of S3
             scene.violate(Rule.NO_RECEIVE_IN_OUTAGE, f"{who} receives, though its last PUT failed")
         if process.health.is_draining:
             scene.violate(Rule.NO_RECEIVE_AFTER_STOP, f"{who} receives")

@@ -71,7 +71,7 @@ class LeaseChecks:
             self._stored.add((fact.who, message_id_of(fact.subject)))
 
     def taken(self, fact: Fact) -> None:
-        """A process has it in hand, or leaves it to the queue because it is corrupt."""
+        """A process has it in flight, or leaves it to the queue because it is corrupt."""
         if fact.detail:
             return
         self._taken[fact.who, fact.subject] = fact.tick

@@ -19,7 +19,7 @@ class LifeChecks:
         self._taken: dict[tuple[str, str], int] = {}  # by process and handle: when
         self._trouble: dict[str, int] = {}  # by process: when a delete or a release last went wrong
         self._unread: set[str] = set()  # processes that may have let go of what they could not read
-        self._in_hand_at_stop: dict[str, set[str]] = {}
+        self._in_flight_at_stop: dict[str, set[str]] = {}
         listeners = scene.facts.listeners
         listeners[What.TAKEN].append(self.taken)
         listeners[What.HEARD].append(self.heard)
@@ -28,7 +28,7 @@ class LifeChecks:
         listeners[What.ENDED].append(self.ended)
 
     def taken(self, fact: Fact) -> None:
-        """A process has it in hand."""
+        """A process has it in flight."""
         if not fact.detail:
             self._taken[fact.who, fact.subject] = fact.tick
 
@@ -49,7 +49,7 @@ class LifeChecks:
 
     def stopping(self, fact: Fact) -> None:
         """From here on it must let go of all that it has."""
-        self._in_hand_at_stop[fact.who] = {it.message_id for it in self._scene.processes[fact.who].in_hand()}
+        self._in_flight_at_stop[fact.who] = {it.message_id for it in self._scene.processes[fact.who].in_flight()}
 
     def ended(self, fact: Fact) -> None:
         """It has ended: was it asked to, was it quick, and did it leave anything?"""
@@ -77,14 +77,14 @@ class LifeChecks:
                 scene.violate(Rule.GIVEN_BACK, f"{process.name} kept {message.handle}")
 
     def _was_kept(self, process: Process, asked_at: int, message: SimMessage) -> bool:
-        """Whether a process that has ended still hides a message that it had in hand when it was stopped."""
+        """Whether a process that has ended still hides a message that it had in flight when it was stopped."""
         sent = self._scene.mails[message.message_id]
         if not sent.is_healthy or (sent.payload is not None and process.name in self._unread):
             return False  # it may have let go of it before
         is_hidden = message.holder == process.name and message.visible_at > self._scene.driver.now
         taken_at = self._taken.get((process.name, message.handle), -1)
-        was_in_hand = message.message_id in self._in_hand_at_stop[process.name] or taken_at >= asked_at
-        return is_hidden and taken_at >= 0 and was_in_hand
+        was_in_flight = message.message_id in self._in_flight_at_stop[process.name] or taken_at >= asked_at
+        return is_hidden and taken_at >= 0 and was_in_flight
 
     def check_alive(self, process: Process) -> None:
         """A look at /healthz, now and then."""
@@ -92,14 +92,14 @@ class LifeChecks:
             self._scene.violate(Rule.ALIVE, f"{process.name}: {report.parts}")
 
     def check_well(self, process: Process) -> None:
-        """In good weather, with nothing to do: ready, and nothing in hand."""
+        """In good weather, with nothing to do: ready, and nothing in flight."""
         if not process.is_running or process.stop_asked_at is not None:
             return
         if not (report := process.health.ready()).ok:
             self._scene.violate(Rule.READY, f"{process.name}: {report.parts}")
-        if process.in_hand():
-            handles = ", ".join(it.receipt_handle for it in process.in_hand())
-            self._scene.violate(Rule.DRAINED, f"{process.name} still has {handles} in hand")
+        if process.in_flight():
+            handles = ", ".join(it.receipt_handle for it in process.in_flight())
+            self._scene.violate(Rule.DRAINED, f"{process.name} still has {handles} in flight")
 
     def at_the_end(self) -> None:
         """No error may be unheard."""

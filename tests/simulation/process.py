@@ -76,8 +76,8 @@ class Process:
         """What its stages share."""
         return _commons[self.loop]
 
-    def in_hand(self) -> list[Delivery]:
-        """What it has in hand."""
+    def in_flight(self) -> list[Delivery]:
+        """What it has in flight."""
         return list(self.common.ledger) if self.loop in _commons else []
 
     def unheard(self) -> list[str]:
@@ -85,7 +85,7 @@ class Process:
         return [repr(task.exception()) for task in self.loop.tasks if task.done() and task._log_traceback]
 
     def holding(self, message_id: str) -> Delivery | None:
-        """Its delivery of a message, if it has it in hand."""
+        """Its delivery of a message, if it has it in flight."""
         return next((it for it in self.common.ledger if it.message_id == message_id), None)
 
     def ask_to_stop(self) -> None:

@@ -19,7 +19,7 @@ class Rule(Enum):
     NOTHING_LOST = "every message is in the bucket or on the queue"
     ONE_OBJECT = "a message has one key and one content, for ever"
     NO_GOOD_MAIL_ASIDE = "no message of a healthy sender is quarantined or dead-lettered"
-    BUDGET = "what is in hand stays within the budget, room for receives included"
+    BUDGET = "what is in flight stays within the budget, room for receives included"
     LEASE = "no lease is lost while its owner is alive and permitted to renew it"
     NO_RACE = "no renewal is on the wire together with a delete"
     NO_RECEIVE_IN_OUTAGE = "nothing is received while S3 is known to fail"

@@ -21,7 +21,7 @@ class Seen(StrEnum):
     DEAD_LETTERED = "a message was dead-lettered, as it had to be"
     QUARANTINED = "a message was quarantined"
     PAYLOAD_FETCHED = "a payload was fetched"
-    DUPLICATE_IN_HAND = "a message came again while in hand"
+    DUPLICATE_IN_FLIGHT = "a message came again while in flight"
     DUPLICATE_REMEMBERED = "a message came again after it was archived and before it was deleted"
     STALE_DELETE = "a delete with an old receipt handle did nothing"
     LEASE_LOST = "a lease was lost"
@@ -29,7 +29,7 @@ class Seen(StrEnum):
     CORRUPT = "a corrupt message was left alone"
     THROTTLED = "an upload was throttled"
     CUT_SHORT = "a poll was cut short by a stop"
-    KILLED_HOLDING = "a process was killed with messages in hand"
+    KILLED_HOLDING = "a process was killed with messages in flight"
     KILLED_STORED = "a process was killed between PUT and delete"
     PAUSED_BEYOND_LEASE = "a process slept through its leases"
     LANDED_LATE = "a PUT landed after its process was dead"
@@ -42,7 +42,7 @@ class Seen(StrEnum):
 
 
 _COUNTERS = {
-    ("duplicates", "in_flight"): Seen.DUPLICATE_IN_HAND,
+    ("duplicates", "in_flight"): Seen.DUPLICATE_IN_FLIGHT,
     ("duplicates", "remembered"): Seen.DUPLICATE_REMEMBERED,
     ("leases_lost",): Seen.LEASE_LOST,
     ("released", "lease_expired"): Seen.LEASE_EXPIRED,
@@ -139,7 +139,7 @@ class Situations:
     def killed(self, fact: Fact) -> None:
         """A SIGKILL."""
         process = self._scene.processes[fact.who]
-        states = {delivery.state for delivery in process.in_hand()}
+        states = {delivery.state for delivery in process.in_flight()}
         if states:
             self.seen.add(Seen.KILLED_HOLDING)
         if State.ARCHIVED in states:

@@ -14,7 +14,7 @@ def sent(queue: Queue, bodies: list[str]) -> dict[str, str]:
 
 
 def leave_to_the_queue(queue: Queue, proxy: FaultProxy) -> None:
-    """Let what a dead process had in hand be received again, as the queue does when the leases run out."""
+    """Let what a dead process had in flight be received again, as the queue does when the leases run out."""
     proxy.wait_until_answered()
     queue.release_all(proxy.receipt_handles().values())
 

@@ -33,6 +33,13 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 # Where a document's short paths begin.
 PLACES = (ROOT, ROOT / "src" / "email_processor", ROOT / "tests")
 
+# Said in two ways before: what finds the old word, and what is said now. The gate of the coverage is another thing.
+WORDS_THAT_ARE_OUT = {
+    "in hand": (r"(?i)in[ _-]hand(?![a-z-])", "in flight"),
+    "doctor": (r"(?i)doctor", "check"),
+    "gate": (r"(?i)(?<!coverage )(?<![a-z])gate(?![a-z])", "fault proxy"),
+}
+WRITTEN = {".json", ".md", ".py", ".tf", ".toml", ".tpl", ".txt", ".yaml", ".yml"}
 # What the names of our settings begin with, those included that are gone.
 FAMILIES = (
     *("DELETE", "DELETES", "HTTP", "IN_FLIGHT", "LOG", "MAX_MESSAGES", "PAYLOAD", "POD", "POLL", "QUARANTINE"),
@@ -206,3 +213,22 @@ def imported(path: Path) -> Iterator[str]:
 def name(requirement: str) -> str:
     """The normalised name of a distribution, from a requirement."""
     return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-")
+
+
+@pytest.mark.parametrize("word", WORDS_THAT_ARE_OUT)
+def test_words_that_are_out_stay_out(word: str) -> None:
+    """A second word for a thing makes the reader look for a second thing."""
+    pattern, instead = WORDS_THAT_ARE_OUT[word]
+    files = [path for path in prose() if re.search(pattern, re.sub(r"\s+(?:# )?", " ", path.read_text()))]
+    assert [] == [str(path.relative_to(ROOT)) for path in files], f"say {instead}"
+
+
+def prose() -> Iterator[Path]:
+    """Everything that people read and write here, but for the results of measurements and this file."""
+    yield from (path for path in ROOT.glob("*.*") if path.suffix in WRITTEN)
+    yield from (ROOT / name for name in ("Makefile", "Dockerfile", ".ci/run"))
+    for folder in ("bench", "docs", "helm", "infra", "scripts", "src", "tests"):
+        for path in (ROOT / folder).rglob("*"):
+            is_result = (ROOT / "bench" / "results") in path.parents or "node_modules" in path.parts
+            if path.suffix in WRITTEN and not is_result and path != Path(__file__):
+                yield path

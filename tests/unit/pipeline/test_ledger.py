@@ -74,7 +74,7 @@ async def test_a_body_counts_until_its_object_is_durable_and_its_message_until_i
     assert_in_flight(0, 0)
 
 
-async def test_a_message_that_comes_again_while_in_hand_brings_only_its_newest_handle() -> None:
+async def test_a_message_that_comes_again_while_in_flight_brings_only_its_newest_handle() -> None:
     """Twice in one batch or redelivered: one delivery, the newest handle and count, a fresh lease."""
     kit = Kit.new()
     delivery = kit.in_flight(handle="old")

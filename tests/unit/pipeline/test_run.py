@@ -154,7 +154,7 @@ async def test_an_outage_at_the_stop_gives_everything_back() -> None:
     assert len(pipeline.given_back) >= 10
 
 
-async def test_what_cannot_be_deleted_in_time_is_still_in_hand_at_the_end() -> None:
+async def test_what_cannot_be_deleted_in_time_is_still_in_flight_at_the_end() -> None:
     """It is durable; its message comes back, and finds its object there."""
     pipeline = Pipeline()
     pipeline.script.always(DELETE, refused())
