@@ -49,7 +49,7 @@ def reading(old: str, new: str) -> Change:
     """Let one part of the line read otherwise."""
 
     def change(line: str) -> str:
-        assert line.count(old) == 1, f"{old} is not once in {line}"
+        assert 1 == line.count(old), f"{old} is not once in {line}"
         return line.replace(old, new)
 
     return change
@@ -72,7 +72,7 @@ class Mutant:
         """The module's source with the bug in it."""
         lines = source.split("\n")
         marked = [index for index, line in enumerate(lines) if MARKER.findall(line) == [self.marker]]
-        assert len(marked) == 1, f"{self.module} has the marker {self.marker} {len(marked)} times"
+        assert 1 == len(marked), f"{self.module} has the marker {self.marker} {len(marked)} times"
         index = marked[0]
         if lines[index].lstrip().startswith("#"):
             index += 1
