@@ -19,7 +19,7 @@ STRUCK = {"PUT", "ReceiveMessage", "DeleteMessageBatch"}
 QUICK = {name: fault for name, fault in FAULTS.items() if name not in {"no answer", "answer byte by byte"}}
 
 
-class Weather:
+class RandomFaults:
     """A rule of a proxy: some of the requests meet a fault, which one is drawn."""
 
     def __init__(self, proxy: FaultProxy) -> None:
@@ -44,8 +44,8 @@ def test_two_services_in_bad_weather_share_the_work_and_one_survives_the_other(o
     """Both archive, one is killed, the other finishes: every message once, whatever became of one request in five."""
     messages: dict[str, str] = {}
     with fault_proxy(one_site.emulator.url) as proxy:
-        weather = Weather(proxy)
-        proxy.rule = weather
+        faults = RandomFaults(proxy)
+        proxy.rule = faults
         with one_site.service(AWS_ENDPOINT_URL=proxy.url) as one, one_site.service(AWS_ENDPOINT_URL=proxy.url) as other:
 
             def both_have_worked() -> bool:
@@ -61,7 +61,7 @@ def test_two_services_in_bad_weather_share_the_work_and_one_survives_the_other(o
             assert 0 == other.stop()
             assert not any("Traceback" in line for line in (*one.lines, *other.lines))
         print(
-            f"{len(messages)} emails, {shares} archived by each before one was killed, {weather.struck} requests struck"
+            f"{len(messages)} emails, {shares} archived by each before one was killed, {faults.struck} requests struck"
         )
     assert stored(one_site.bucket) == expected(messages)
     assert one_site.queue.is_empty()

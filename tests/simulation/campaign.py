@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 
 from tests.simulation.invent import invent
-from tests.simulation.play import Outcome, play
+from tests.simulation.play import Played, play
 from tests.simulation.shrink import shrink
 from tests.simulation.story import Story
 
@@ -44,7 +44,7 @@ def runs(seeds: range, jobs: int) -> Iterator[tuple[int, bool, frozenset[str]]]:
         yield from pool.map(run, seeds, chunksize=CHUNK)
 
 
-def shortest(outcome: Outcome) -> Outcome:
+def shortest(outcome: Played) -> Played:
     """The shortest story that breaks the same rule as this one."""
     rule = outcome.violations[0].rule
 

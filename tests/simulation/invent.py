@@ -5,7 +5,7 @@ from random import Random
 
 from email_processor.domain.errors import Cause
 from tests.simulation.mails import BROKEN, HEALTHY, HOPELESS, STUBBORN
-from tests.simulation.story import Fault, Kind, Life, Mail, Settings, Story
+from tests.simulation.story import Fault, Kind, Life, Mail, Story, StorySettings
 from tests.simulation.weather import S3, SQS
 
 MIB = 1024 * 1024
@@ -19,8 +19,8 @@ BURNING = {
     Kind.LOSE,
     Kind.MUTE,
     Kind.HANG,
-    Kind.LATE,
-    Kind.SLOW,
+    Kind.DELAY_REQUEST,
+    Kind.DELAY_ANSWER,
     Kind.CORRUPT,
     Kind.KILL,
     Kind.KILL_SENT,
@@ -129,7 +129,7 @@ class _Inventor:
         faults = []
         for _ in self.some(3):
             operation = self.chance.choice(CALLS)
-            kind = self.chance.choice((Kind.LATE, Kind.SLOW))
+            kind = self.chance.choice((Kind.DELAY_REQUEST, Kind.DELAY_ANSWER))
             seconds = self.chance.choice((0.5, 2.0, 3.5, 6.0, 20.0, 40.0))
             faults.append(Fault(kind, seconds=seconds, operation=operation, nth=self.nth(operation)))
         return faults
@@ -266,7 +266,7 @@ class _Inventor:
             for index in range(self.mail_count)
         )
 
-    def settings(self, faults: tuple[Fault, ...], mails: tuple[Mail, ...]) -> Settings:
+    def settings(self, faults: tuple[Fault, ...], mails: tuple[Mail, ...]) -> StorySettings:
         chance = self.chance
         visibility_timeout = chance.choice((30, 30, 45, 60, 120))
         batch = chance.choice((1, 3, 10, 10, 10))
@@ -280,7 +280,7 @@ class _Inventor:
         max_receive_count = None
         if needs_end or chance.random() < 0.5:
             max_receive_count = 3 + 2 * burns + chance.randrange(3)
-        return Settings(
+        return StorySettings(
             receivers=chance.choice((1, 2, 4)),
             batch=batch,
             wait=chance.choice((1, 5, 20, 20)),

@@ -28,7 +28,7 @@ STEPS_MAX = 400_000
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Played:
     """What came of a story."""
 
     story: Story
@@ -49,7 +49,7 @@ class Outcome:
         return "\n".join([str(self.story), *(f"{violation}" for violation in self.violations[:5])])
 
 
-def play(story: Story) -> Outcome:
+def play(story: Story) -> Played:
     """Play a story to its end."""
     with watched(), _silent_logs():
         return Simulation(story).play()
@@ -92,7 +92,7 @@ class Simulation:
             (f"p{fault.who + 1}", fault.nth): fault for fault in story.faults if fault.kind is Kind.KILL_AT_STEP
         }
 
-    def play(self) -> Outcome:
+    def play(self) -> Played:
         """Play it to its end."""
         story, driver = self.story, self.driver
         for index, mail in enumerate(story.mails):
@@ -122,7 +122,7 @@ class Simulation:
                 self.scene.violate(Rule.CLEAN, f"{process.name} has tasks that cannot be cancelled")
         digest = blake2b(digest_size=8)
         digest.update(repr((steps, self.facts.log)).encode())
-        return Outcome(
+        return Played(
             story,
             tuple(self.scene.violations),
             digest.hexdigest(),

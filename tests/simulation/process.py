@@ -22,8 +22,8 @@ from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
 from tests.simulation.loop import Driver, Loop
 from tests.simulation.mails import VERSION
-from tests.simulation.story import Settings, Story
-from tests.simulation.wire import Facts, Weather, What
+from tests.simulation.story import Story, StorySettings
+from tests.simulation.wire import Facts, Fates, What
 from tests.simulation.world import SimBucket, SimClock, SimQueue
 
 
@@ -31,7 +31,7 @@ class Process:
     """One life of the service: made, started, perhaps paused, and stopped or killed."""
 
     def __init__(
-        self, name: str, story: Story, driver: Driver, queue: SimQueue, bucket: SimBucket, weather: Weather
+        self, name: str, story: Story, driver: Driver, queue: SimQueue, bucket: SimBucket, weather: Fates
     ) -> None:
         """Make it; nothing is shared with other processes but queue and bucket."""
         self.name = name
@@ -141,7 +141,7 @@ def watched() -> Iterator[None]:
         _commons.clear()
 
 
-def plan_of(settings: Settings) -> Plan:
+def plan_of(settings: StorySettings) -> Plan:
     """The pipeline's plan."""
     return Plan(
         receive=ReceiveRules(

@@ -6,7 +6,7 @@ from typing import Any
 
 from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES
 from tests.simulation.mails import BROKEN, HOPELESS, STUBBORN
-from tests.simulation.story import Kind, Life, Mail, Settings, Story
+from tests.simulation.story import Kind, Life, Mail, Story, StorySettings
 
 OTHER_SEEDS = 3  # that are tried when there are fewer mails: every latency hangs on the seed
 
@@ -86,9 +86,9 @@ def _plainer_order(story: Story) -> Iterator[Story]:
 
 
 def _plainer_settings(story: Story) -> Iterator[Story]:
-    if story.settings != Settings():
-        yield replace(story, settings=Settings())
-    defaults: dict[str, Any] = asdict(Settings())
+    if story.settings != StorySettings():
+        yield replace(story, settings=StorySettings())
+    defaults: dict[str, Any] = asdict(StorySettings())
     for name, default in defaults.items():
         if getattr(story.settings, name) != default:
             yield replace(story, settings=replace(story.settings, **{name: default}))

@@ -7,6 +7,8 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any
 
+from tests.support.aws_answers import CallFault
+
 
 class Kind(StrEnum):
     """What goes wrong. Times are seconds since the start; `who` is the nth of the processes that are alive then.
@@ -16,12 +18,12 @@ class Kind(StrEnum):
     """
 
     # one call
-    REFUSE = "refuse"  # answered with `cause`, no effect
-    LOSE = "lose"  # takes effect, answered with `cause`
-    HANG = "hang"  # no effect, no answer
-    MUTE = "mute"  # takes effect, no answer
-    LATE = "late"  # takes effect `seconds` late
-    SLOW = "slow"  # answered `seconds` late
+    REFUSE = CallFault.REFUSE.value  # answered with `cause`, no effect
+    LOSE = CallFault.LOSE.value  # takes effect, answered with `cause`
+    HANG = CallFault.HANG.value  # no effect, no answer
+    MUTE = CallFault.MUTE.value  # takes effect, no answer
+    DELAY_REQUEST = CallFault.DELAY_REQUEST.value  # takes effect `seconds` late
+    DELAY_ANSWER = CallFault.DELAY_ANSWER.value  # answered `seconds` late
     PARTLY = "partly"  # some entries are refused, or left out of the answer
     CORRUPT = "corrupt"  # what is received is not what was sent
     KILL_UNSENT = "kill unsent"  # SIGKILL before the request leaves; a new process starts `seconds` later
@@ -83,7 +85,7 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class StorySettings:
     """The service's settings and the world's habits. Times in seconds."""
 
     receivers: int = 2
@@ -119,13 +121,13 @@ class Story:
     seed: int = 0
     shuffled: bool = True
     weather: float = 60.0
-    settings: Settings = Settings()
+    settings: StorySettings = StorySettings()
     lives: tuple[Life, ...] = (Life(),)
     mails: tuple[Mail, ...] = (Mail(),) * 3
     faults: tuple[Fault, ...] = ()
 
     def __str__(self) -> str:
-        defaults = asdict(Settings())
+        defaults = asdict(StorySettings())
         knobs = {name: value for name, value in asdict(self.settings).items() if value != defaults[name]}
         kinds = [mail.kind for mail in self.mails]
         order = "any order" if self.shuffled else "first come first served"
@@ -162,7 +164,7 @@ def load(text: str) -> Story:
         seed=value["seed"],
         shuffled=value["shuffled"],
         weather=value["weather"],
-        settings=Settings(**value["settings"]),
+        settings=StorySettings(**value["settings"]),
         lives=tuple(Life(**life) for life in value["lives"]),
         mails=tuple(Mail(**mail) for mail in value["mails"]),
         faults=tuple(Fault(**{**fault, "kind": Kind(fault["kind"])}) for fault in value["faults"]),

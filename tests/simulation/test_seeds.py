@@ -11,7 +11,7 @@ from tests.simulation.campaign import run
 from tests.simulation.invent import invent
 from tests.simulation.play import play
 from tests.simulation.situations import Seen
-from tests.simulation.story import Fault, Kind, Mail, Settings, Story, dump, load
+from tests.simulation.story import Fault, Kind, Mail, Story, StorySettings, dump, load
 
 # Bounded by seeds. A busy machine only makes it slow, and whoever waits in vain hears of a timeout, not of a verdict.
 pytestmark = pytest.mark.timeout(900)
@@ -83,7 +83,7 @@ ONE_CALL = (
     Kind.STOP_MEANWHILE,
     Kind.DUPLICATE_MEANWHILE,
 )
-SMALL = Settings(visibility_timeout=30, wait=2, poll_interval=0.0)
+SMALL = StorySettings(visibility_timeout=30, wait=2, poll_interval=0.0)
 
 
 def fault(kind: Kind, operation: str, nth: int) -> Fault:

@@ -22,8 +22,8 @@ AIMED = frozenset(
         Kind.LOSE,
         Kind.HANG,
         Kind.MUTE,
-        Kind.LATE,
-        Kind.SLOW,
+        Kind.DELAY_REQUEST,
+        Kind.DELAY_ANSWER,
         Kind.PARTLY,
         Kind.CORRUPT,
         Kind.KILL_UNSENT,
@@ -108,9 +108,9 @@ class StoryWeather:
                 fate = replace(fate, takes_effect=False, is_answered=False)
             case Kind.MUTE:
                 fate = replace(fate, is_answered=False)
-            case Kind.LATE:
+            case Kind.DELAY_REQUEST:
                 fate = replace(fate, before=fate.before + fault.seconds)
-            case Kind.SLOW:
+            case Kind.DELAY_ANSWER:
                 fate = replace(fate, after=fate.after + fault.seconds)
             case Kind.PARTLY | Kind.CORRUPT:
                 fate = replace(fate, entries=self._entries(operation, key))

@@ -148,7 +148,7 @@ class Facts:
                 self.driver.errors.append(f"{listener!r} raised {error!r}")
 
 
-class Weather(Protocol):
+class Fates(Protocol):
     """Decides what becomes of calls."""
 
     def fate(self, operation: Operation, who: str, subjects: tuple[str, ...]) -> Fate:
@@ -157,7 +157,7 @@ class Weather(Protocol):
 
 
 class Script:
-    """Weather for tests: the fates of the next calls of an operation, and one that stands for all others."""
+    """Fates for tests: the fates of the next calls of an operation, and one that stands for all others."""
 
     def __init__(self) -> None:
         self._next: defaultdict[Operation, deque[Fate]] = defaultdict(deque)
@@ -185,7 +185,7 @@ class Script:
         return standing if isinstance(standing, Fate) else standing(subjects)
 
 
-class Reply(Generic[T]):
+class PendingReply(Generic[T]):
     """How the service answers one call."""
 
     def __init__(self, wire: "Wire", operation: Operation, subject: str, fate: Fate) -> None:
@@ -231,18 +231,18 @@ class Wire:
 
     driver: Driver
     facts: Facts
-    weather: Weather
+    weather: Fates
     who: str
 
     async def call(
-        self, operation: Operation, subjects: tuple[str, ...], effect: Callable[[Reply[T]], T | Exception | None]
+        self, operation: Operation, subjects: tuple[str, ...], effect: Callable[[PendingReply[T]], T | Exception | None]
     ) -> T:
         """Make a call. `effect` runs when it reaches the service; None means that it replies later.
 
         A call that has been sent takes effect whatever becomes of the caller.
         """
         fate = self.weather.fate(operation, self.who, subjects)
-        reply: Reply[T] = Reply(self, operation, " ".join(subjects), fate)
+        reply: PendingReply[T] = PendingReply(self, operation, " ".join(subjects), fate)
 
         def arrive() -> None:
             if not fate.takes_effect:

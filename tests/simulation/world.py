@@ -29,9 +29,9 @@ from tests.simulation.wire import (
     RECEIVE,
     Entry,
     Facts,
-    Reply,
+    Fates,
+    PendingReply,
     Script,
-    Weather,
     What,
     Wire,
 )
@@ -83,7 +83,7 @@ class _Poll:
 
     who: str
     limit: int
-    reply: Reply[Sequence[Message]]
+    reply: PendingReply[Sequence[Message]]
 
 
 class SimQueue:
@@ -121,7 +121,7 @@ class SimQueue:
         self._notices_hang_up = notices_hang_up
         self._rank = rank
 
-    def client(self, who: str = "main", weather: Weather | None = None) -> "QueueClient":
+    def client(self, who: str = "main", weather: Fates | None = None) -> "QueueClient":
         """The queue as a process sees it."""
         return QueueClient(self, Wire(self.driver, self.facts, weather or self.script, who))
 
@@ -190,7 +190,9 @@ class SimQueue:
         self.facts.add(What.CAME_BACK, message.holder, message.handle)
         self._serve()
 
-    def poll(self, who: str, limit: int, wait: float, reply: Reply[Sequence[Message]]) -> Sequence[Message] | None:
+    def poll(
+        self, who: str, limit: int, wait: float, reply: PendingReply[Sequence[Message]]
+    ) -> Sequence[Message] | None:
         """Hand out messages now, or reply when some become visible within `wait` seconds."""
         taken = self._take(who, limit, reply.fate.entries)
         if taken or wait <= 0:
@@ -354,7 +356,7 @@ class QueueClient:
         if not 1 <= len(handles) <= BATCH:
             raise QueueFaultError(Cause.CONFIGURATION, f"{operation.name}: a batch of {len(handles)}")
 
-        def effect(reply: Reply[Sequence[Verdict]]) -> Sequence[Verdict] | Exception:
+        def effect(reply: PendingReply[Sequence[Verdict]]) -> Sequence[Verdict] | Exception:
             entries = reply.fate.entries[: len(handles)]
             entries += (Entry.DONE,) * (len(handles) - len(entries))
             if all(entry is Entry.REFUSED for entry in entries):  # not one went through: as the port has it
@@ -389,7 +391,7 @@ class SimBucket:
     denied: set[str] = field(default_factory=set)
     script: Script = field(default_factory=Script)
 
-    def client(self, who: str = "main", weather: Weather | None = None) -> "BucketClient":
+    def client(self, who: str = "main", weather: Fates | None = None) -> "BucketClient":
         """The bucket as a process sees it."""
         return BucketClient(self, Wire(self.driver, self.facts, weather or self.script, who))
 

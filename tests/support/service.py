@@ -39,7 +39,7 @@ QUICK = {
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpAnswer:
     """An answer of the HTTP port."""
 
     status: int
@@ -129,16 +129,16 @@ class Service:
         """Its HTTP port, as soon as it is open."""
         return int(self.wait_for("started")["port"])
 
-    def get(self, path: str, method: str = "GET") -> Answer:
+    def get(self, path: str, method: str = "GET") -> HttpAnswer:
         """Ask its HTTP port."""
         url = f"http://127.0.0.1:{self.port}{path}"
         request = urllib.request.Request(url, method=method)
         try:
             with urllib.request.urlopen(request, timeout=5) as reply:  # noqa: S310 - a URL of ours
-                answer = Answer(reply.status, dict(reply.headers), reply.read())
+                answer = HttpAnswer(reply.status, dict(reply.headers), reply.read())
         except urllib.error.HTTPError as error:
             with error:
-                answer = Answer(error.code, dict(error.headers), error.read())
+                answer = HttpAnswer(error.code, dict(error.headers), error.read())
         hear(f"the answer to {path}", f"{answer.headers}".encode() + answer.body)
         return answer
 

@@ -25,7 +25,7 @@ CLOSING = b"Connection: close\r\n"
 
 
 @dataclass
-class Site:
+class ServedSite:
     """A running port, and what it is to answer."""
 
     alive: Report = field(default_factory=lambda: Report(ok=True, parts={"receiving": {"status": "working"}}))
@@ -59,9 +59,9 @@ class Site:
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[Site]:
+async def site() -> AsyncIterator[ServedSite]:
     """A port of its own for each test."""
-    site = Site()
+    site = ServedSite()
     async with site.serving() as site.port:
         yield site
 
@@ -76,7 +76,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.mark.parametrize("path", HEALTH)
 @pytest.mark.parametrize(("ok", "status", "word"), [(True, 200, "ok"), (False, 503, "failing")])
 async def test_health_is_json_that_says_how_each_part_is(
-    site: Site, client: aiohttp.ClientSession, path: str, ok: bool, status: int, word: str
+    site: ServedSite, client: aiohttp.ClientSession, path: str, ok: bool, status: int, word: str
 ) -> None:
     """Green is 200, red is 503; the parts stand in the body, and no cache keeps either."""
     setattr(site, HEALTH[path], Report(ok, {"storing": {"status": word, "cause": "denied"}}))
@@ -89,7 +89,7 @@ async def test_health_is_json_that_says_how_each_part_is(
         assert {"status": word, "storing": {"status": word, "cause": "denied"}} == await answer.json()
 
 
-async def test_health_is_asked_anew_each_time(site: Site, client: aiohttp.ClientSession) -> None:
+async def test_health_is_asked_anew_each_time(site: ServedSite, client: aiohttp.ClientSession) -> None:
     """An answer is that of its moment, on one connection as on two."""
     async with client.get(site.url("/readyz")) as answer:
         before = answer.status
@@ -99,7 +99,7 @@ async def test_health_is_asked_anew_each_time(site: Site, client: aiohttp.Client
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-async def test_head_is_get_without_a_body(site: Site, client: aiohttp.ClientSession, path: str) -> None:
+async def test_head_is_get_without_a_body(site: ServedSite, client: aiohttp.ClientSession, path: str) -> None:
     """The same status and headers, as HTTP has it."""
     Counter("email_processor_example", "An example.", registry=site.registry)
     async with client.get(site.url(path)) as get, client.head(site.url(path)) as head:
@@ -111,7 +111,7 @@ async def test_head_is_get_without_a_body(site: Site, client: aiohttp.ClientSess
         assert b"" == await head.read()
 
 
-async def test_a_query_changes_nothing(site: Site, client: aiohttp.ClientSession) -> None:
+async def test_a_query_changes_nothing(site: ServedSite, client: aiohttp.ClientSession) -> None:
     """Probes may carry one."""
     async with client.get(site.url("/healthz?verbose=1")) as answer:
         assert 200 == answer.status
@@ -130,7 +130,7 @@ async def test_a_query_changes_nothing(site: Site, client: aiohttp.ClientSession
         "//healthz",
     ],
 )
-async def test_there_is_nothing_else(site: Site, path: str) -> None:
+async def test_there_is_nothing_else(site: ServedSite, path: str) -> None:
     """No other path is known, however it is written."""
     answer = await site.send(REQUEST % (path.encode(), CLOSING))
     assert answer.startswith(b"HTTP/1.1 404 Not Found\r\n")
@@ -139,13 +139,15 @@ async def test_there_is_nothing_else(site: Site, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-async def test_only_get_and_head_are_allowed(site: Site, client: aiohttp.ClientSession, method: str, path: str) -> None:
+async def test_only_get_and_head_are_allowed(
+    site: ServedSite, client: aiohttp.ClientSession, method: str, path: str
+) -> None:
     """Nothing can be changed through this port."""
     async with client.request(method, site.url(path)) as answer:
         assert (405, "GET,HEAD") == (answer.status, answer.headers["Allow"])
 
 
-async def test_metrics_come_as_prometheus_asks_for_them(site: Site, client: aiohttp.ClientSession) -> None:
+async def test_metrics_come_as_prometheus_asks_for_them(site: ServedSite, client: aiohttp.ClientSession) -> None:
     """OpenMetrics for a server that prefers it, the text format for everything else."""
     counter = Counter("email_processor_example", "An example.", registry=site.registry)
     counter.inc(3)
@@ -162,7 +164,7 @@ async def test_metrics_come_as_prometheus_asks_for_them(site: Site, client: aioh
 
 @pytest.mark.parametrize("accept", ["application/openmetrics-text;version=x", "a/b;version=1;q=x", ";;;,,,", "\xff"])
 async def test_an_accept_header_that_is_malformed_is_as_none(
-    site: Site, accept: str, caplog: pytest.LogCaptureFixture
+    site: ServedSite, accept: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The text format for whoever cannot say what they want, and no stack trace in the log."""
     head = f"Accept: {accept}\r\n".encode("latin-1")
@@ -176,7 +178,7 @@ async def test_a_port_that_is_taken_is_said_with_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StartError) as caught:
-            await Site().serving(port=port).__aenter__()
+            await ServedSite().serving(port=port).__aenter__()
     assert str(caught.value) == (
         f"email-processor could not start. Cannot listen on 127.0.0.1:{port}: Address already in use. "
         "Set HTTP_HOST to an address of this host and HTTP_PORT to a port that is free (0 takes any)."
@@ -195,13 +197,13 @@ async def test_a_port_that_is_taken_is_said_with_what_to_do() -> None:
 async def test_a_host_that_is_not_here_is_said(host: str, reason: str) -> None:
     """An address of another host, in the words of the Python version, or no address at all."""
     with pytest.raises(StartError) as caught:
-        await Site().serving(host).__aenter__()
+        await ServedSite().serving(host).__aenter__()
     assert re.fullmatch(rf"Cannot listen on {host}:0: ({reason})\.", caught.value.detail)
 
 
 async def test_the_port_is_closed_at_the_end() -> None:
     """With the context, at once, though a client keeps its connection open."""
-    site = Site()
+    site = ServedSite()
     async with asyncio.timeout(10), site.serving() as site.port:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
         writer.write(REQUEST % (b"/healthz", b""))
@@ -214,7 +216,7 @@ async def test_the_port_is_closed_at_the_end() -> None:
 
 @pytest.mark.parametrize("data", MALFORMED, ids=range(len(MALFORMED)))
 async def test_a_malformed_request_is_refused_in_silence(
-    site: Site, data: bytes, caplog: pytest.LogCaptureFixture
+    site: ServedSite, data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its sender gets a 400 or a closed connection; a port scan does not fill the log, and probes are answered."""
     caplog.set_level(logging.INFO)
@@ -224,7 +226,7 @@ async def test_a_malformed_request_is_refused_in_silence(
     assert [] == caplog.records
 
 
-async def test_a_mistake_of_ours_is_logged_and_not_told(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_mistake_of_ours_is_logged_and_not_told(site: ServedSite, caplog: pytest.LogCaptureFixture) -> None:
     """A health check that raises is a 500 without details, and a stack trace in the log."""
     site.ready = Report(ok=True, parts={"unwritable": object()})
     answer = await site.send(REQUEST % (b"/readyz", CLOSING))
@@ -248,7 +250,7 @@ async def test_a_slow_client_is_dropped(
 ) -> None:
     """A connection without a whole request is closed in time, and holds nobody up until then."""
     monkeypatch.setattr(web, "KEEP_ALIVE_SECONDS", 0.2)
-    site = Site()
+    site = ServedSite()
     async with site.serving() as site.port:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
         begin(writer)
@@ -257,7 +259,7 @@ async def test_a_slow_client_is_dropped(
         writer.close()
 
 
-async def test_many_idle_connections_hold_nobody_up(site: Site) -> None:
+async def test_many_idle_connections_hold_nobody_up(site: ServedSite) -> None:
     """Neither a flood of connections nor one of requests keeps a probe from its answer."""
     idle = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(200)]
     pipelined = await site.send(REQUEST % (b"/healthz", b"") * 99 + REQUEST % (b"/healthz", CLOSING))
@@ -267,7 +269,9 @@ async def test_many_idle_connections_hold_nobody_up(site: Site) -> None:
         writer.close()
 
 
-async def test_a_new_connection_takes_the_place_of_the_oldest(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_new_connection_takes_the_place_of_the_oldest(
+    site: ServedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So many are open and no more; whoever came last is heard, however many wait before."""
     monkeypatch.setattr(web, "CONNECTIONS_MAX", 8)
     idle = []
@@ -283,13 +287,13 @@ async def test_a_new_connection_takes_the_place_of_the_oldest(site: Site, monkey
         each.close()
 
 
-async def test_a_body_is_not_waited_for(site: Site) -> None:
+async def test_a_body_is_not_waited_for(site: ServedSite) -> None:
     """A request that brings megabytes is refused by its method."""
     head = b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\nConnection: close\r\n\r\n"
     assert (await site.send(head + b"a" * 3_000_000)).startswith(b"HTTP/1.1 405")
 
 
-async def test_health_is_readable_for_people(site: Site) -> None:
+async def test_health_is_readable_for_people(site: ServedSite) -> None:
     """Whoever asks with curl at 3 a.m. sees lines."""
     answer = await site.send(REQUEST % (b"/healthz", CLOSING))
     body = answer.partition(b"\r\n\r\n")[2].decode()

@@ -13,7 +13,7 @@ from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, later, now
 from tests.unit.pipeline.virtual_aws import VirtualAws
 
 
-class Stage(VirtualAws):
+class DeleterStage(VirtualAws):
     """A deleter at work."""
 
     def __init__(self, *, linger: float = 0.2, most_in_flight: int = 4) -> None:
@@ -60,7 +60,7 @@ class Stage(VirtualAws):
 
 async def test_full_batches_go_at_once_and_the_rest_after_the_linger() -> None:
     """Twenty-five receipts: ten, ten, and five when nothing more came."""
-    stage = Stage()
+    stage = DeleterStage()
     stage.archived(25)
     await stage.until_done()
     assert [10, 10, 5] == [len(batch) for batch in stage.batches]
@@ -69,7 +69,7 @@ async def test_full_batches_go_at_once_and_the_rest_after_the_linger() -> None:
 
 async def test_the_linger_is_of_the_batch_not_of_each_receipt() -> None:
     """A trickle of one receipt every 0.15 s does not hold up the first for ever."""
-    stage = Stage(linger=0.2)
+    stage = DeleterStage(linger=0.2)
     for number in range(8):
         later(0.15 * number, stage.archived)
     async with stage.deleting():
@@ -79,7 +79,7 @@ async def test_the_linger_is_of_the_batch_not_of_each_receipt() -> None:
 
 async def test_a_receipt_is_done_only_when_its_message_is_deleted() -> None:
     """Until SQS has answered, the delivery is in flight."""
-    stage = Stage(linger=0)
+    stage = DeleterStage(linger=0)
     stage.script.always(DELETE, slow(3))
     stage.archived()
     async with stage.deleting():
@@ -92,7 +92,7 @@ async def test_a_receipt_is_done_only_when_its_message_is_deleted() -> None:
 
 async def test_failed_entries_are_deleted_again_with_the_handles_that_are_theirs() -> None:
     """Verdicts are positional: the second and the fourth of four failed."""
-    stage = Stage(linger=0)
+    stage = DeleterStage(linger=0)
     stage.script.next(DELETE, partly(Entry.DONE, Entry.REFUSED, Entry.DONE, Entry.REFUSED))
     stage.archived(4)
     await stage.until_done()
@@ -104,7 +104,7 @@ async def test_failed_entries_are_deleted_again_with_the_handles_that_are_theirs
 
 async def test_a_queue_that_fails_is_asked_again_for_as_long_as_it_takes() -> None:
     """Backing off 0.1, 0.2, 0.4 s; health knows meanwhile, and that it is over."""
-    stage = Stage(linger=0)
+    stage = DeleterStage(linger=0)
     health = stage.kit.common.health
     stage.script.next(DELETE, *[refused(Cause.DENIED)] * 3)
     stage.archived()
@@ -117,7 +117,7 @@ async def test_a_queue_that_fails_is_asked_again_for_as_long_as_it_takes() -> No
 
 async def test_no_more_requests_are_in_flight_than_allowed() -> None:
     """A hundred receipts, two requests at once."""
-    stage = Stage(most_in_flight=2)
+    stage = DeleterStage(most_in_flight=2)
     stage.script.always(DELETE, slow(1))
     stage.archived(100)
     await stage.until_done()
@@ -126,7 +126,7 @@ async def test_no_more_requests_are_in_flight_than_allowed() -> None:
 
 async def test_one_batch_that_keeps_failing_does_not_hold_up_the_others() -> None:
     """It backs off without a slot."""
-    stage = Stage(linger=0, most_in_flight=1)
+    stage = DeleterStage(linger=0, most_in_flight=1)
 
     def fail_the_first(handles: tuple[str, ...]) -> Fate:
         return partly(*[Entry.REFUSED if handle == "m1#1" else Entry.DONE for handle in handles])
@@ -142,7 +142,7 @@ async def test_one_batch_that_keeps_failing_does_not_hold_up_the_others() -> Non
 
 async def test_a_lost_lease_is_one_count_and_no_second_delete() -> None:
     """The message is remembered: its redelivery needs no PUT, only a delete with the new handle."""
-    stage = Stage(linger=0)
+    stage = DeleterStage(linger=0)
     stage.script.next(DELETE, partly(Entry.GONE))
     stage.archived()
     await stage.until_done()
@@ -155,7 +155,7 @@ async def test_a_lost_lease_is_one_count_and_no_second_delete() -> None:
 
 async def test_a_lease_lost_before_the_delete_makes_no_request() -> None:
     """The handle is known to be no good."""
-    stage = Stage(linger=0)
+    stage = DeleterStage(linger=0)
     (delivery,) = stage.archived()
     stage.ledger.lose(delivery, "m1#1")
     await stage.until_done()
@@ -165,7 +165,7 @@ async def test_a_lease_lost_before_the_delete_makes_no_request() -> None:
 
 async def test_a_message_redelivered_during_its_delete_is_deleted_with_the_newest_handle() -> None:
     """A delete with an older handle may be answered well and delete nothing."""
-    stage = Stage(linger=0)
+    stage = DeleterStage(linger=0)
     stage.script.always(DELETE, slow(1))
     stage.archived()
     later(0.4, stage.queue.duplicate, "m1")
@@ -177,7 +177,7 @@ async def test_a_message_redelivered_during_its_delete_is_deleted_with_the_newes
 
 async def test_a_delete_waits_for_a_renewal_that_is_on_the_wire_and_lets_none_start() -> None:
     """Renewal and delete of one handle never cross."""
-    stage = Stage(linger=0)
+    stage = DeleterStage(linger=0)
     (delivery,) = stage.archived()
     async with stage.deleting():
         with stage.ledger.renewing([delivery]):
@@ -190,7 +190,7 @@ async def test_a_delete_waits_for_a_renewal_that_is_on_the_wire_and_lets_none_st
 
 async def test_a_hung_delete_is_given_up_and_tried_again() -> None:
     """No call waits for ever: eight seconds, then the next try."""
-    stage = Stage(linger=0)
+    stage = DeleterStage(linger=0)
     stage.script.next(DELETE, hung())
     stage.archived()
     await stage.until_done()
@@ -200,7 +200,7 @@ async def test_a_hung_delete_is_given_up_and_tried_again() -> None:
 
 async def test_between_two_deletes_that_hang_a_lease_that_is_due_is_renewed() -> None:
     """Else they would leave no moment for it: none is renewed while its delete is on the wire."""
-    stage = Stage(linger=0)
+    stage = DeleterStage(linger=0)
     stage.script.next(DELETE, hung(), hung())
     (delivery,) = stage.archived()
     delivery.lease_until = VISIBILITY_TIMEOUT / 2 + 12

@@ -12,7 +12,7 @@ from tests.unit.pipeline.virtual_aws import Call, VirtualAws
 HALF = VISIBILITY_TIMEOUT / 2
 
 
-class Stage(VirtualAws):
+class LeasesStage(VirtualAws):
     """A lease keeper at work."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Stage(VirtualAws):
 
 async def test_a_lease_is_renewed_at_half_its_life_again_and_again() -> None:
     """For as long as the message is in flight, whatever it waits for."""
-    stage = Stage()
+    stage = LeasesStage()
     stage.received()
     await stage.keep(3.5 * HALF)
     assert [(HALF * n, ("m1#1",)) for n in (1, 2, 3)] == stage.changes
@@ -50,7 +50,7 @@ async def test_a_lease_is_renewed_at_half_its_life_again_and_again() -> None:
 
 async def test_leases_are_renewed_ten_to_a_request() -> None:
     """Twenty-five messages: three requests."""
-    stage = Stage()
+    stage = LeasesStage()
     stage.received(25)
     await stage.keep(HALF + 1)
     assert [10, 10, 5] == [len(handles) for _, handles in stage.changes]
@@ -58,7 +58,7 @@ async def test_leases_are_renewed_ten_to_a_request() -> None:
 
 async def test_a_message_that_arrives_later_is_renewed_in_time() -> None:
     """Received while the keeper sleeps: its lease is extended before it runs out."""
-    stage = Stage()
+    stage = LeasesStage()
     later(HALF - 1, stage.received)
     await stage.keep(2 * VISIBILITY_TIMEOUT)
     assert HALF - 1 < stage.changes[0].at < VISIBILITY_TIMEOUT
@@ -66,7 +66,7 @@ async def test_a_message_that_arrives_later_is_renewed_in_time() -> None:
 
 async def test_a_renewed_lease_is_counted_from_before_the_request() -> None:
     """A slow answer never makes a lease look longer than the queue takes it to be."""
-    stage = Stage()
+    stage = LeasesStage()
     stage.script.always(CHANGE_VISIBILITY, slow(5))
     (delivery,) = stage.received()
     await stage.keep(HALF + 6)
@@ -77,7 +77,7 @@ async def test_a_renewed_lease_is_counted_from_before_the_request() -> None:
 
 async def test_a_failed_renewal_is_tried_again_long_before_the_lease_runs_out() -> None:
     """A fault of the queue, or of one entry."""
-    stage = Stage()
+    stage = LeasesStage()
     stage.script.next(CHANGE_VISIBILITY, refused(), partly(Entry.REFUSED))
     stage.received(2)
     await stage.keep(VISIBILITY_TIMEOUT - 1)
@@ -90,7 +90,7 @@ async def test_a_failed_renewal_is_tried_again_long_before_the_lease_runs_out() 
 
 async def test_a_lease_that_the_queue_no_longer_honours_is_lost_once() -> None:
     """One count; it is not renewed again."""
-    stage = Stage()
+    stage = LeasesStage()
     stage.script.next(CHANGE_VISIBILITY, partly(Entry.GONE))
     (delivery,) = stage.received()
     await stage.keep(2 * VISIBILITY_TIMEOUT)
@@ -101,7 +101,7 @@ async def test_a_lease_that_the_queue_no_longer_honours_is_lost_once() -> None:
 
 async def test_no_renewal_starts_while_a_delete_is_on_the_wire() -> None:
     """And it is made up for as soon as the delete has failed."""
-    stage = Stage()
+    stage = LeasesStage()
     (delivery,) = stage.received()
 
     async def delete() -> None:
@@ -118,7 +118,7 @@ async def test_no_renewal_starts_while_a_delete_is_on_the_wire() -> None:
 
 async def test_while_a_renewal_is_on_the_wire_its_deliveries_say_so() -> None:
     """That is what deletes and releases wait for, and it ends with the answer, whatever it is."""
-    stage = Stage()
+    stage = LeasesStage()
     stage.script.next(CHANGE_VISIBILITY, refused(after=4))
     (delivery,), seen = stage.received(), list[bool]()
     for when in (HALF - 1, HALF + 2, HALF + 4.01):
@@ -129,7 +129,7 @@ async def test_while_a_renewal_is_on_the_wire_its_deliveries_say_so() -> None:
 
 async def test_no_lease_is_asked_to_outlive_twelve_hours() -> None:
     """SQS hides no message for longer: the last renewal reaches just that far, and there is none after it."""
-    stage = Stage()
+    stage = LeasesStage()
     stage.received()
     await stage.keep(LEASE_MAX_SECONDS + 10 * VISIBILITY_TIMEOUT)
     assert LEASE_MAX_SECONDS == stage.hidden_until("m1")
@@ -138,7 +138,7 @@ async def test_no_lease_is_asked_to_outlive_twelve_hours() -> None:
 
 async def test_without_permission_it_says_so_once_goes_on_and_heals() -> None:
     """One warning; one request at a time finds out whether it is allowed again."""
-    stage = Stage()
+    stage = LeasesStage()
     stage.received(30)
     stage.script.always(CHANGE_VISIBILITY, refused(Cause.DENIED))
     await stage.keep(HALF + 60)
@@ -152,7 +152,7 @@ async def test_without_permission_it_says_so_once_goes_on_and_heals() -> None:
 
 async def test_what_is_given_back_is_visible_at_once_and_no_longer_in_flight() -> None:
     """Visibility 0, ten to a request, in the order of receiving."""
-    stage = Stage()
+    stage = LeasesStage()
     deliveries = stage.received(12)
     handles = tuple(delivery.receipt_handle for delivery in deliveries)
     await stage.leases.give_back(deliveries)
@@ -164,7 +164,7 @@ async def test_what_is_given_back_is_visible_at_once_and_no_longer_in_flight() -
 
 async def test_giving_back_waits_for_a_renewal_on_the_wire() -> None:
     """Landing after it, the renewal would hide the message again."""
-    stage = Stage()
+    stage = LeasesStage()
     (delivery,) = stage.received()
     async with asyncio.TaskGroup() as tasks:
         with stage.ledger.renewing([delivery]):
@@ -176,7 +176,7 @@ async def test_giving_back_waits_for_a_renewal_on_the_wire() -> None:
 
 async def test_what_fails_is_given_back_again_and_what_is_lost_is_let_go() -> None:
     """Three messages: one whose lease is lost, one that the queue no longer knows, one whose entry fails once."""
-    stage = Stage()
+    stage = LeasesStage()
     lost, gone, failed = stage.received(3)
     stage.ledger.lose(lost, "m1#1")
     stage.script.next(CHANGE_VISIBILITY, partly(Entry.GONE, Entry.REFUSED))
@@ -189,7 +189,7 @@ async def test_what_fails_is_given_back_again_and_what_is_lost_is_let_go() -> No
 
 async def test_a_fault_of_the_queue_is_no_reason_to_keep_the_rest() -> None:
     """Two requests fail, and are made again, further and further apart."""
-    stage = Stage()
+    stage = LeasesStage()
     stage.script.next(CHANGE_VISIBILITY, refused(Cause.SERVER), refused(Cause.NETWORK))
     await stage.leases.give_back(stage.received(12))
     assert ["m1#1", "m1#1", "m1#1", "m11#1"] == [handles[0] for _, handles in stage.changes]
@@ -200,7 +200,7 @@ async def test_a_fault_of_the_queue_is_no_reason_to_keep_the_rest() -> None:
 
 async def test_without_permission_nothing_is_given_back_and_the_stop_goes_on() -> None:
     """It would be denied again; the leases run out by themselves."""
-    stage = Stage()
+    stage = LeasesStage()
     stage.script.next(CHANGE_VISIBILITY, refused(Cause.DENIED))
     await stage.leases.give_back(stage.received(30))
     assert 1 == len(stage.changes)

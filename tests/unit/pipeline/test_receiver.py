@@ -13,7 +13,7 @@ from tests.unit.pipeline.kit import EMAIL, Kit, later, now, store_fault
 from tests.unit.pipeline.virtual_aws import VirtualAws
 
 
-class Stage(VirtualAws):
+class ReceiverStage(VirtualAws):
     """Receivers at work. On an empty queue a receive is a long poll of 20 s."""
 
     def __init__(self, *, most: int = 4, poll_interval: float = 30, max_messages: int = 1000) -> None:
@@ -45,7 +45,7 @@ class Stage(VirtualAws):
 
 async def test_an_empty_queue_is_watched_by_one_receiver_whose_receives_start_an_interval_apart() -> None:
     """Thirty seconds, of which the long poll takes twenty."""
-    stage = Stage()
+    stage = ReceiverStage()
     await stage.receive(100)
     assert [0, 30, 60, 90] == stage.polls
     assert 1 == stage.most_at_once(RECEIVE)
@@ -53,14 +53,14 @@ async def test_an_empty_queue_is_watched_by_one_receiver_whose_receives_start_an
 
 async def test_an_interval_of_nothing_polls_without_rest() -> None:
     """One long poll follows the other."""
-    stage = Stage(poll_interval=0)
+    stage = ReceiverStage(poll_interval=0)
     await stage.receive(70)
     assert [0, 20, 40, 60] == stage.polls
 
 
 async def test_while_messages_keep_coming_there_is_no_pause() -> None:
     """A batch that is not full is followed by the next receive at once."""
-    stage = Stage()
+    stage = ReceiverStage()
     for second in (1, 2, 3):
         later(second, stage.send, 3)
     await stage.receive(4)
@@ -69,7 +69,7 @@ async def test_while_messages_keep_coming_there_is_no_pause() -> None:
 
 async def test_a_receiver_that_waits_keeps_no_body() -> None:
     """Four of them would keep forty, up to 40 MiB, outside of the budget and for as long as the queue is quiet."""
-    stage = Stage(most=1)
+    stage = ReceiverStage(most=1)
     stage.send(10, body := EMAIL + b" ")
     before = sys.getrefcount(body)
     async with stage.receiving():
@@ -83,7 +83,7 @@ async def test_a_receiver_that_waits_keeps_no_body() -> None:
 
 async def test_full_batches_wake_more_receivers_up_to_the_limit() -> None:
     """And an empty receive lets them sleep again."""
-    stage = Stage(most=3)
+    stage = ReceiverStage(most=3)
     stage.script.always(RECEIVE, slow(1))
     stage.send(120)
     async with stage.receiving():
@@ -96,7 +96,7 @@ async def test_full_batches_wake_more_receivers_up_to_the_limit() -> None:
 
 async def test_no_receive_is_made_without_room_for_a_full_batch() -> None:
     """Twenty-five places: two batches, and no third until there is room."""
-    stage = Stage(max_messages=25)
+    stage = ReceiverStage(max_messages=25)
     stage.send(100)
     async with stage.receiving():
         await asyncio.sleep(50)
@@ -108,7 +108,7 @@ async def test_no_receive_is_made_without_room_for_a_full_batch() -> None:
 
 async def test_receives_under_way_count_against_the_room() -> None:
     """However many receivers are awake, what they may bring fits."""
-    stage = Stage(most=10, max_messages=40)
+    stage = ReceiverStage(most=10, max_messages=40)
     stage.script.always(RECEIVE, slow(1))
     stage.send(100)
     await stage.receive(30)
@@ -118,7 +118,7 @@ async def test_receives_under_way_count_against_the_room() -> None:
 
 async def test_nothing_is_received_while_s3_is_in_doubt() -> None:
     """The first failure is enough; the next success lets it go on."""
-    stage = Stage(poll_interval=0)
+    stage = ReceiverStage(poll_interval=0)
     circuit = stage.kit.common.circuit
     with circuit.trying():
         later(30, circuit.fail, store_fault())
@@ -129,7 +129,7 @@ async def test_nothing_is_received_while_s3_is_in_doubt() -> None:
 
 async def test_what_a_long_poll_brings_after_the_doubt_began_is_taken_all_the_same() -> None:
     """It was asked for before: it waits with its lease."""
-    stage = Stage()
+    stage = ReceiverStage()
     later(10, stage.send, 2)
     with stage.kit.common.circuit.trying():
         later(5, stage.kit.common.circuit.fail, store_fault())
@@ -140,7 +140,7 @@ async def test_what_a_long_poll_brings_after_the_doubt_began_is_taken_all_the_sa
 
 async def test_a_failing_queue_is_asked_again_further_and_further_apart() -> None:
     """And the process does not mind."""
-    stage = Stage()
+    stage = ReceiverStage()
     stage.script.next(RECEIVE, *[refused(Cause.MISSING)] * 4)
     await stage.receive(2)
     assert [0, 0.1, 0.3, 0.7, 1.5] == stage.polls
@@ -149,7 +149,7 @@ async def test_a_failing_queue_is_asked_again_further_and_further_apart() -> Non
 
 async def test_a_failed_receive_is_no_retry_if_a_stop_comes_before_the_next() -> None:
     """Two fail; the stop ends the wait after the second."""
-    stage = Stage()
+    stage = ReceiverStage()
     stage.script.next(RECEIVE, *[refused(Cause.MISSING)] * 4)
     later(0.2, stage.receiver.stop, 2)
     await stage.receive(2)
@@ -159,7 +159,7 @@ async def test_a_failed_receive_is_no_retry_if_a_stop_comes_before_the_next() ->
 
 async def test_a_hung_receive_is_given_up_after_the_long_poll_and_its_timeout() -> None:
     """Twenty seconds and eight."""
-    stage = Stage()
+    stage = ReceiverStage()
     stage.script.next(RECEIVE, hung())
     await stage.receive(40)
     assert [0, 28.1] == stage.polls
@@ -167,7 +167,7 @@ async def test_a_hung_receive_is_given_up_after_the_long_poll_and_its_timeout() 
 
 async def test_a_body_that_is_not_what_the_queue_hashed_is_left_for_redelivery() -> None:
     """Counted, and not taken into the ledger."""
-    stage = Stage()
+    stage = ReceiverStage()
     stage.send(2)
     stage.script.next(RECEIVE, partly(Entry.CORRUPT))
     await stage.receive(1)
@@ -179,7 +179,7 @@ async def test_a_body_that_is_not_what_the_queue_hashed_is_left_for_redelivery()
 
 async def test_the_same_message_received_twice_is_one_job() -> None:
     """With the handle that came last."""
-    stage = Stage()
+    stage = ReceiverStage()
     stage.send()
     later(0.5, stage.queue.duplicate, "m1")
     await stage.receive(1)
@@ -189,7 +189,7 @@ async def test_the_same_message_received_twice_is_one_job() -> None:
 
 async def test_a_stop_gives_the_receive_under_way_a_moment_and_keeps_what_it_brings() -> None:
     """One that comes back in time is kept."""
-    stage = Stage(most=1)
+    stage = ReceiverStage(most=1)
     later(11, stage.send, 2)
     await stage.receive(10, grace=2)
     assert 2 == stage.jobs.qsize()
@@ -198,7 +198,7 @@ async def test_a_stop_gives_the_receive_under_way_a_moment_and_keeps_what_it_bri
 
 async def test_a_stop_waits_no_longer_than_the_moment_and_not_at_all_for_who_only_waits() -> None:
     """A receive of twenty seconds is cut short; a receiver that waits for its turn ends at once."""
-    stage = Stage(most=2)
+    stage = ReceiverStage(most=2)
     ends: list[float] = []
 
     async def receive(index: int) -> None:
@@ -215,7 +215,7 @@ async def test_a_stop_waits_no_longer_than_the_moment_and_not_at_all_for_who_onl
 
 async def test_a_stop_before_the_first_receive_makes_none() -> None:
     """Stopped is stopped."""
-    stage = Stage()
+    stage = ReceiverStage()
     stage.receiver.stop(2)
     await stage.receive(1)
     assert [] == stage.polls

@@ -14,7 +14,7 @@ from tests.unit.pipeline.virtual_aws import VirtualAws
 TO_BLAME = Evidence(failures=5, others_stored=20, others_failed=2)
 
 
-class Stage(VirtualAws):
+class StoringStage(VirtualAws):
     """A bucket that fails one of its objects every time."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ def test_a_failed_put_is_tried_again_unless_its_object_alone_is_to_blame(
 
 async def test_the_failure_after_which_an_object_is_given_up_is_no_retry() -> None:
     """It fails five times, and is tried again four times."""
-    stage = Stage()
+    stage = StoringStage()
     async with asyncio.TaskGroup() as tasks:
         others = tasks.create_task(stage.others())
         with pytest.raises(ObjectRefusedError, match="5 tries failed while others succeeded: PutObject bad: simulated"):
@@ -74,7 +74,7 @@ async def test_the_failure_after_which_an_object_is_given_up_is_no_retry() -> No
 
 async def test_every_failure_that_another_try_follows_is_a_retry() -> None:
     """Two failures, and the third try succeeds."""
-    stage = Stage()
+    stage = StoringStage()
     stage.script.next(PUT, refused(), refused())
     assert Stored.CREATED == await stage.storing.store("good", lambda: b"{}", 2)
     assert 3 == len(stage.calls(PUT))
@@ -83,7 +83,7 @@ async def test_every_failure_that_another_try_follows_is_a_retry() -> None:
 
 async def test_an_object_that_s3_refuses_is_not_tried_again() -> None:
     """S3 says itself that it is the object."""
-    stage = Stage()
+    stage = StoringStage()
     stage.bucket.refuses.add("too long")
     with pytest.raises(ObjectRefusedError, match="PutObject too long: simulated"):
         await stage.storing.store("too long", lambda: b"{}", 2)

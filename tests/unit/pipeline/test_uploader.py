@@ -26,7 +26,7 @@ QUARANTINED = "quarantine/2024/12/10/m.json"
 POINTER = b'["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"big","s3Key":"k"}]'
 
 
-class Stage(VirtualAws):
+class UploaderStage(VirtualAws):
     """Uploaders at work."""
 
     def __init__(self, *, workers: int = 4, quarantine: bool = True, max_receive_count: int | None = None) -> None:
@@ -92,7 +92,7 @@ class Stage(VirtualAws):
 
 async def test_an_email_is_stored_under_its_key_and_goes_on_to_be_deleted() -> None:
     """The document holds the body byte for byte."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.job()
     await stage.until_done()
     document = (
@@ -107,7 +107,7 @@ async def test_an_email_is_stored_under_its_key_and_goes_on_to_be_deleted() -> N
 
 async def test_an_email_of_which_the_queue_tells_no_time_is_stored_under_that_of_the_clock() -> None:
     """It is not known how long it took, either."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.jobs.put_nowait(Job(stage.kit.in_flight(), Message("m", "r", EMAIL)))
     await stage.until_done()
     assert ["emails/2001/09/09/ann/m_014640.json"] == list(stage.bucket.objects)
@@ -116,7 +116,7 @@ async def test_an_email_of_which_the_queue_tells_no_time_is_stored_under_that_of
 
 async def test_an_idle_worker_keeps_no_body() -> None:
     """A hundred and more of them would keep a hundred and more: nobody holds the message when its work is done."""
-    stage = Stage(workers=1)
+    stage = UploaderStage(workers=1)
     message = Message("m", "r", EMAIL, attributes=FIRST_RECEIVED)
     delivery = stage.kit.common.ledger.admit(message)
     assert delivery is not None
@@ -130,7 +130,7 @@ async def test_an_idle_worker_keeps_no_body() -> None:
 
 async def test_attributes_count_against_the_bytes_under_way() -> None:
     """A message's 1 MiB may be all attributes, of emails and of broken ones; at most 8 MiB are uploaded at once."""
-    stage = Stage(workers=16)
+    stage = UploaderStage(workers=16)
     stage.script.always(PUT, slow(1))
     for number in range(20):
         body = EMAIL if number % 2 else b"broken"
@@ -142,7 +142,7 @@ async def test_attributes_count_against_the_bytes_under_way() -> None:
 
 async def test_nothing_goes_on_to_be_deleted_before_the_store_has_answered() -> None:
     """A PUT of three seconds, looked at after two."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.script.always(PUT, slow(3))
     stage.job()
     async with stage.working():
@@ -155,7 +155,7 @@ async def test_nothing_goes_on_to_be_deleted_before_the_store_has_answered() -> 
 @pytest.mark.parametrize(("key", "body"), [(KEY, EMAIL), (QUARANTINED, b"oops")])
 async def test_an_object_that_is_there_already_is_a_duplicate_and_a_success(key: str, body: bytes) -> None:
     """Its bytes stay as they are, those of a document in quarantine as well."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.bucket.objects[key] = b"first"
     stage.job(body=body)
     await stage.until_done()
@@ -168,7 +168,7 @@ async def test_an_object_that_is_there_already_is_a_duplicate_and_a_success(key:
 
 async def test_what_is_not_an_email_is_quarantined_and_deleted() -> None:
     """With the reason, and the raw body."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.job(body=b"oops", receives=2)
     await stage.until_done()
     document = json.loads(stage.bucket.objects[QUARANTINED])
@@ -181,7 +181,7 @@ async def test_what_is_not_an_email_is_quarantined_and_deleted() -> None:
 
 async def test_with_quarantine_off_what_is_not_an_email_is_left_to_the_queue() -> None:
     """Neither stored nor deleted: its lease runs out."""
-    stage = Stage(quarantine=False)
+    stage = UploaderStage(quarantine=False)
     stage.job(body=b"oops")
     await stage.until_done()
     assert {} == stage.bucket.objects
@@ -192,7 +192,7 @@ async def test_with_quarantine_off_what_is_not_an_email_is_left_to_the_queue() -
 
 async def test_a_passing_fault_is_tried_again_with_growing_distance() -> None:
     """The message is not to blame."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.script.next(PUT, *[refused()] * 3)
     stage.job()
     await stage.until_done()
@@ -203,7 +203,7 @@ async def test_a_passing_fault_is_tried_again_with_growing_distance() -> None:
 @pytest.mark.parametrize("cause", [Cause.DENIED, Cause.MISSING, Cause.CREDENTIALS, Cause.ENCRYPTION, Cause.SERVER])
 async def test_an_outage_of_any_length_fails_no_message(cause: Cause) -> None:
     """Six hours: the circuit opens, few probes are made, and all is stored when it is over."""
-    stage = Stage(workers=30, max_receive_count=1)
+    stage = UploaderStage(workers=30, max_receive_count=1)
     circuit, hours = stage.kit.common.circuit, 6 * 3600
     stage.script.always(PUT, refused(cause))
     stage.emails(30)
@@ -219,7 +219,7 @@ async def test_an_outage_of_any_length_fails_no_message(cause: Cause) -> None:
 
 async def test_throttling_lowers_the_number_of_uploads_and_fails_nothing() -> None:
     """`503 SlowDown` is no failure of S3: the circuit stays closed and trusted."""
-    stage = Stage(workers=16)
+    stage = UploaderStage(workers=16)
     circuit = stage.kit.common.circuit
     stage.script.always(PUT, slow(1))
     stage.script.next(PUT, *[refused(Cause.THROTTLED, after=1)] * 16)
@@ -235,7 +235,7 @@ async def test_throttling_lowers_the_number_of_uploads_and_fails_nothing() -> No
 
 async def test_what_an_outage_takes_is_no_latency() -> None:
     """An hour of failures and waits for the circuit, then a PUT of two seconds: the limiter hears of those two."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.script.always(PUT, refused(Cause.DENIED, after=2))
     time, heard = asyncio.get_running_loop().time, list[float]()
 
@@ -251,7 +251,7 @@ async def test_what_an_outage_takes_is_no_latency() -> None:
 
 async def test_a_throttled_probe_waits_before_it_tries_again() -> None:
     """Open, and the probe is told to slow down: no storm of requests."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.script.next(PUT, refused(Cause.DENIED))
     stage.script.always(PUT, refused(Cause.THROTTLED))
     stage.job()
@@ -263,7 +263,7 @@ async def test_a_throttled_probe_waits_before_it_tries_again() -> None:
 
 async def test_a_hung_put_is_given_up_and_tried_again() -> None:
     """Fifteen seconds; that it may have been stored meanwhile does no harm."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.script.next(PUT, hung())
     stage.job()
     await stage.until_done()
@@ -274,7 +274,7 @@ async def test_a_hung_put_is_given_up_and_tried_again() -> None:
 
 async def test_a_lost_answer_meets_its_own_object_and_is_a_success() -> None:
     """The retry is answered 412."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.script.next(PUT, lost())
     stage.job()
     await stage.until_done()
@@ -287,7 +287,7 @@ async def test_an_object_that_s3_refuses_is_left_and_on_its_last_receive_quarant
     receives: int, is_last: bool
 ) -> None:
     """Before the dead-letter queue, which nobody reads, has it."""
-    stage = Stage(max_receive_count=3)
+    stage = UploaderStage(max_receive_count=3)
     stage.bucket.refuses.add("emails/")
     stage.job(receives=receives)
     await stage.until_done()
@@ -298,7 +298,7 @@ async def test_an_object_that_s3_refuses_is_left_and_on_its_last_receive_quarant
 
 async def test_an_object_that_fails_alone_while_others_are_stored_is_refused() -> None:
     """Five failures of one, none of many others: it cannot be S3. The circuit is closed and trusted afterwards."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.script.always(PUT, lambda key: refused(after=0.1) if "/bad_" in key[0] else slow(0.1))
     stage.job("bad")
     stage.emails(200)
@@ -311,7 +311,7 @@ async def test_an_object_that_fails_alone_while_others_are_stored_is_refused() -
 
 async def test_an_outage_is_not_blamed_on_the_upload_that_was_slow_before_it() -> None:
     """Many others were stored while it was under way, and then it is the one that probes: it is stored in the end."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.script.next(PUT, refused(after=1))
     stage.job("slow")
     stage.emails(200)
@@ -328,7 +328,7 @@ async def test_an_outage_is_not_blamed_on_the_upload_that_was_slow_before_it() -
 
 async def test_an_outage_is_not_blamed_on_an_upload_that_probes_and_was_unlucky_before() -> None:
     """It failed once, hundreds were stored while it backed off, and now it takes turns to ask a store that is down."""
-    stage = Stage(workers=8)
+    stage = UploaderStage(workers=8)
     stage.script.next(PUT, refused())
     stage.job("unlucky")
     stage.emails(400)
@@ -346,7 +346,7 @@ async def test_an_outage_is_not_blamed_on_an_upload_that_probes_and_was_unlucky_
 
 async def test_a_flaky_store_is_never_blamed_on_a_message() -> None:
     """Two thirds of all PUTs fail: all is stored, nothing is refused."""
-    stage = Stage(workers=8, max_receive_count=1)
+    stage = UploaderStage(workers=8, max_receive_count=1)
     fates = cycle([refused(), refused(), Fate()])
     stage.script.always(PUT, lambda _: next(fates))
     stage.emails(100)
@@ -357,7 +357,7 @@ async def test_a_flaky_store_is_never_blamed_on_a_message() -> None:
 
 async def test_work_whose_lease_has_run_out_is_not_started() -> None:
     """Somebody else has the message by now."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.job()
     await asyncio.sleep(301)
     await stage.until_done()
@@ -368,7 +368,7 @@ async def test_work_whose_lease_has_run_out_is_not_started() -> None:
 
 async def test_a_message_archived_before_goes_straight_to_the_deleter() -> None:
     """No second PUT."""
-    stage = Stage()
+    stage = UploaderStage()
     first = stage.kit.in_flight()
     stage.kit.common.ledger.archived(first)
     stage.kit.common.ledger.close(first)
@@ -380,7 +380,7 @@ async def test_a_message_archived_before_goes_straight_to_the_deleter() -> None:
 
 async def test_an_offloaded_body_is_fetched_and_archived_as_if_it_had_been_the_body() -> None:
     """One at a time, beside the emails."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.bucket.payloads["big", "k"] = EMAIL
     stage.script.always(FETCH, slow(1))
     for number in range(3):
@@ -393,7 +393,7 @@ async def test_an_offloaded_body_is_fetched_and_archived_as_if_it_had_been_the_b
 
 async def test_an_offloaded_body_that_does_not_exist_is_quarantined() -> None:
     """Nothing will bring it back."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.job(body=POINTER)
     await stage.until_done()
     assert [QUARANTINED] == list(stage.bucket.objects)
@@ -403,7 +403,7 @@ async def test_an_offloaded_body_that_does_not_exist_is_quarantined() -> None:
 
 async def test_an_offloaded_body_in_an_outage_waits_for_its_end() -> None:
     """An hour of failing reads: it goes to the back of the line again and again, and is archived in the end."""
-    stage = Stage(max_receive_count=1)
+    stage = UploaderStage(max_receive_count=1)
     stage.bucket.payloads["big", "k"] = EMAIL
     stage.script.always(FETCH, refused(Cause.NETWORK))
     stage.job(body=POINTER)
@@ -419,7 +419,7 @@ async def test_an_offloaded_body_in_an_outage_waits_for_its_end() -> None:
 )
 async def test_a_failed_read_is_a_retry_only_if_another_follows(cause: Cause, expected: int) -> None:
     """Five reads that are denied are the last of this body; with credentials it is read again after the others."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.bucket.payloads["big", "k"] = EMAIL
     stage.script.next(FETCH, *[refused(cause)] * 5)
     stage.job(body=POINTER)
@@ -438,7 +438,7 @@ async def test_an_offloaded_body_that_cannot_be_read_is_left_and_at_last_quarant
     fate: Fate | Callable[[tuple[str, ...]], Fate], receives: int, keys: list[str]
 ) -> None:
     """It is the message's own bucket, or its own size: it must not hold up the others."""
-    stage = Stage(max_receive_count=3)
+    stage = UploaderStage(max_receive_count=3)
     stage.script.always(FETCH, fate)
     stage.job(body=POINTER, receives=receives)
     await stage.until_done()
@@ -447,7 +447,7 @@ async def test_an_offloaded_body_that_cannot_be_read_is_left_and_at_last_quarant
 
 async def test_a_pointer_in_an_offloaded_body_is_not_followed() -> None:
     """It would be a chain without an end."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.bucket.payloads["big", "k"] = POINTER
     stage.job(body=POINTER)
     await stage.until_done()
@@ -471,7 +471,7 @@ async def test_an_offloaded_body_that_is_no_email_is_in_quarantine_beside_its_po
     payload: bytes, reason: str
 ) -> None:
     """The message is deleted, and the payload's own bucket may not keep it: so every byte of it is kept here."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.bucket.payloads["big", "k"] = payload
     stage.job(body=POINTER)
     await stage.until_done()
@@ -485,7 +485,7 @@ async def test_an_offloaded_body_that_is_no_email_is_in_quarantine_beside_its_po
 
 async def test_an_offloaded_email_whose_object_is_refused_is_at_last_in_quarantine_beside_its_pointer() -> None:
     """On its last receive; until then it is left to the queue."""
-    stage = Stage(max_receive_count=3)
+    stage = UploaderStage(max_receive_count=3)
     stage.bucket.payloads["big", "k"] = EMAIL
     stage.bucket.refuses.add("emails/")
     stage.job(body=POINTER, receives=3)
@@ -497,7 +497,7 @@ async def test_an_offloaded_email_whose_object_is_refused_is_at_last_in_quaranti
 
 async def test_an_offloaded_email_that_meets_a_bug_is_at_last_in_quarantine_beside_its_pointer() -> None:
     """Whatever goes wrong after the fetch, the payload is kept."""
-    stage = Stage(max_receive_count=3)
+    stage = UploaderStage(max_receive_count=3)
 
     def bug(key: tuple[str, ...]) -> Fate:
         if key[0].startswith("emails/"):
@@ -513,7 +513,7 @@ async def test_an_offloaded_email_that_meets_a_bug_is_at_last_in_quarantine_besi
 
 async def test_a_payload_in_quarantine_counts_against_the_bytes_under_way() -> None:
     """It is most of its document."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.bucket.payloads["big", "k"] = b"x" * 8 * 1024 * 1024
     stage.script.always(PUT, slow(1))
     stage.job(body=POINTER)
@@ -527,7 +527,7 @@ async def test_a_payload_in_quarantine_counts_against_the_bytes_under_way() -> N
 
 async def test_an_idle_worker_keeps_no_offloaded_body() -> None:
     """What is stored is let go of: the next one may be as large."""
-    stage = Stage()
+    stage = UploaderStage()
     payload = b"x" * 1024
     stage.bucket.payloads["big", "k"] = payload
     before = sys.getrefcount(payload)
@@ -540,7 +540,7 @@ async def test_an_idle_worker_keeps_no_offloaded_body() -> None:
 
 async def test_unreadable_offloaded_bodies_hold_up_no_email() -> None:
     """A hundred of them, and four workers: the email is stored at once."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.script.always(FETCH, refused(Cause.TIMEOUT))
     for number in range(100):
         stage.job(f"p{number}", body=POINTER)
@@ -552,7 +552,7 @@ async def test_unreadable_offloaded_bodies_hold_up_no_email() -> None:
 
 async def test_a_bug_that_one_message_meets_does_not_stop_the_others() -> None:
     """It is said with its traceback, and the message is left to the queue."""
-    stage = Stage()
+    stage = UploaderStage()
 
     def bug(key: tuple[str, ...]) -> Fate:
         if "/unlucky_" in key[0]:
@@ -570,7 +570,7 @@ async def test_a_bug_that_one_message_meets_does_not_stop_the_others() -> None:
 
 async def test_a_quarantine_that_is_refused_leaves_the_message_to_the_queue() -> None:
     """Nothing is deleted that is not kept somewhere."""
-    stage = Stage()
+    stage = UploaderStage()
     stage.bucket.refuses.add("quarantine/")
     stage.job(body=b"oops")
     await stage.until_done()
