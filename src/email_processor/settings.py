@@ -23,6 +23,9 @@ SHOWN_CHARACTERS = 80  # of a wrong value
 
 _OURS = "setting"  # the type of an error whose message is our own
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
+_PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS")
+_KMS_KEY = re.compile(r"(?:arn:[a-z-]+:kms:(?=\S)|(?!arn:))[\w/:.-]{1,2048}", re.ASCII)
 _BUCKET = re.compile(r"(?!xn--|sthree-|amzn-s3-demo-)(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # AWS and most emulators: /<account>/<name>; some have more in front. The suffix counts among the 80 characters.
 _QUEUE_PATH = re.compile(r"(?:/[\w-]+)+/(?=[\w.-]{1,80}$)[\w-]+(?:\.fifo)?", re.ASCII)
@@ -54,14 +57,25 @@ def _queue_url(value: str) -> str:
 def _bucket(value: str) -> str:
     if value.startswith(("s3://", "arn:")):
         raise _wrong("must be the bucket's name alone, not a URL or an ARN")
+    if value.endswith("--x-s3"):
+        raise _wrong(
+            "must not be a directory bucket (S3 Express One Zone), which needs sessions that are not made here"
+        )
     if not _BUCKET.fullmatch(value):
         raise _wrong("must be a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens")
     return value
 
 
 def _region(value: str) -> str:
-    if not _REGION.fullmatch(value):
+    has_endpoint = any(os.environ.get(name) for name in _ENDPOINTS)  # then it can be another maker's: `fr-par`, `nyc3`
+    if not (_REGION.fullmatch(value) or (has_endpoint and _PLAIN_NAME.fullmatch(value))):
         raise _wrong("must be an AWS region")
+    return value
+
+
+def _kms_key(value: str | None) -> str | None:
+    if value is not None and not _KMS_KEY.fullmatch(value):
+        raise _wrong("must be the id, ARN or alias (alias/...) of a KMS key")
     return value
 
 
@@ -188,7 +202,7 @@ class Settings(BaseSettings):
         "`aws:kms`.",
         examples=["aws:kms"],
     )
-    s3_kms_key_id: str | None = Field(
+    s3_kms_key_id: Annotated[str | None, AfterValidator(_kms_key)] = Field(
         None,
         description="KMS key (id, ARN or alias) for `S3_SSE=aws:kms`; the bucket's or account's default if not given.",
         examples=["arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-0000-0000-0000-000000000000"],
@@ -358,8 +372,9 @@ def examine(dotenv: Path = Path(".env")) -> tuple[Settings, list[Problem]]:
 
 def _export(dotenv: Path) -> None:
     try:
+        given = {name.lower() for name, value in os.environ.items() if value} & Settings.model_fields.keys()
         for name, value in dotenv_values(dotenv, encoding="utf-8-sig").items():
-            if value and not os.environ.get(name):
+            if value and not os.environ.get(name) and name.lower() not in given:  # settings are read in any case
                 os.environ[name] = value
     except (OSError, ValueError) as error:  # not to be read, not UTF-8, a null byte
         raise SettingsError(

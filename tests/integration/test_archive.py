@@ -88,6 +88,18 @@ async def test_a_put_carries_the_checksum_that_a_locked_bucket_asks_for(aws: Aws
     assert expected == fake.requests[0].headers["x-amz-checksum-sha256"]
 
 
+async def test_a_store_that_refuses_checksums_is_sent_none(
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK's own variable for that is obeyed."""
+    point_at(fake.url, monkeypatch)
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    fake.rule = STORED
+    async with opened(client=client) as aws:
+        await aws.archive.put(KEY, b"{}")
+    assert [] == [name for name in fake.requests[0].headers if "checksum" in name]
+
+
 async def test_without_conditional_writes_there_is_no_condition(
     fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

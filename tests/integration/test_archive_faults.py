@@ -99,6 +99,13 @@ async def test_an_object_that_s3_will_never_take_is_refused_alone(
         await aws.archive.put(KEY, b"{}")
 
 
+async def test_the_region_that_s3_names_is_in_the_fix(fake: FakeAws, aws: Aws) -> None:
+    """In a header of a redirect, without another request."""
+    fake.rule = Reply(301, headers={"x-amz-bucket-region": "eu-west-1"})
+    assert (await fault_of_a_put(aws)).fix.startswith("Set AWS_REGION=eu-west-1,")
+    assert 1 == len(fake.requests)
+
+
 async def test_a_put_is_made_once(fake: FakeAws, aws: Aws) -> None:
     """Trying again is the pipeline's business."""
     fake.rule = s3_error("InternalError", 500)

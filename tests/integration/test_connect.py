@@ -197,6 +197,19 @@ async def test_the_region_of_the_settings_is_signed_for(
     assert [["eu-west-1", "sqs"], ["eu-west-1", "s3"]] == [scope.split("/")[1:3] for scope in scopes]
 
 
+async def test_a_fips_region_is_signed_for_by_its_own_name(
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`fips-us-east-1` is a way to ask for other endpoints, and no region."""
+    point_at(fake.url, monkeypatch)
+    fake.rule = an_aws
+    async with opened(client=client, region="fips-us-east-1") as aws:
+        await aws.inbox.receive(1, 0)
+        await aws.archive.put(KEY, b"{}")
+    scopes = [asked.headers["authorization"].partition("/")[2].partition(",")[0] for asked in fake.requests]
+    assert ["us-east-1", "us-east-1"] == [scope.split("/")[1] for scope in scopes]
+
+
 async def test_no_proxy_is_honoured_by_both_halves(fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What NO_PROXY names is asked directly."""
     async with scripted_server() as proxy:

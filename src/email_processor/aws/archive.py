@@ -12,7 +12,7 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 from botocore.handlers import add_expect_header
 
-from email_processor.aws.faults import OBJECT_REFUSED, explain, explain_refusal
+from email_processor.aws.faults import OBJECT_REFUSED, Refusal, explain, explain_refusal
 from email_processor.aws.http_client import Answer
 from email_processor.aws.signed import REFUSALS, Endpoint
 from email_processor.domain.email import Pointer
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 _CODE = re.compile(rb"<Code>\s*([A-Za-z0-9._:-]{1,128})\s*</Code>")
+_REGION = re.compile(rb"<Region>\s*([a-z0-9-]+)\s*</Region>")
 _MESSAGE = re.compile(rb"<Message>\s*([^<]*)")
 
 
@@ -70,8 +71,12 @@ def put_headers(options: StoreOptions) -> dict[str, str]:
 class SignedArchive:
     """An S3 bucket as `Archive`, by requests that are signed and sent without the SDK's machinery."""
 
-    def __init__(self, options: StoreOptions, endpoint: Endpoint, path: str) -> None:
-        """`path` is what stands before the key in the path of a request, `/` at its end."""
+    def __init__(self, options: StoreOptions, endpoint: Endpoint, path: str, *, with_checksum: bool = True) -> None:
+        """`path` is what stands before the key in the path of a request, `/` at its end.
+
+        Without a checksum S3 still compares what arrives with the signed digest, but keeps none with the object.
+        """
+        self._with_checksum = with_checksum
         self._bucket = options.bucket
         self._endpoint = endpoint
         self._path = path
@@ -83,8 +88,9 @@ class SignedArchive:
         headers = {
             **self._headers,
             "x-amz-content-sha256": digest.hexdigest(),  # S3 stores only what has this digest ...
-            "x-amz-checksum-sha256": b64encode(digest.digest()).decode(),  # ... and keeps it; locked buckets insist
         }
+        if self._with_checksum:  # ... and keeps it; locked buckets insist
+            headers["x-amz-checksum-sha256"] = b64encode(digest.digest()).decode()
         if overwrite:
             headers.pop("if-none-match", None)
         target = f"{self._path}{quote(key, safe='/~')}"
@@ -105,7 +111,9 @@ class SignedArchive:
         code, message = _first(_CODE, answer.body), unescape(_first(_MESSAGE, answer.body))
         if code in OBJECT_REFUSED:
             return ObjectRefusedError(f"{self._what(key)} {code}")
-        cause, detail, fix = explain_refusal((code,) if code else (), answer.status, message)
+        region = _first(_REGION, answer.body) or answer.headers.get("x-amz-bucket-region", "")
+        refusal = Refusal((code,) if code else (), answer.status, message, region)
+        cause, detail, fix = explain_refusal(refusal)
         return StoreFaultError(cause, f"{self._what(key)} {detail}", fix=fix, code=code or str(answer.status))
 
     def _what(self, key: str) -> str:
@@ -115,8 +123,9 @@ class SignedArchive:
 class SdkArchive:
     """An S3 bucket as `Archive`, by the SDK's client: it costs more CPU, but knows proxies."""
 
-    def __init__(self, options: StoreOptions, client: "S3Client") -> None:
+    def __init__(self, options: StoreOptions, client: "S3Client", *, with_checksum: bool = True) -> None:
         """The same headers as `SignedArchive` sends, in the SDK's terms."""
+        self._with_checksum = with_checksum
         self._client = client
         self._bucket = options.bucket
         # Objects are small: to wait for the server's word before each body would double the time of a PUT.
@@ -134,12 +143,12 @@ class SdkArchive:
         what = f"PutObject s3://{self._bucket}/{key}:"
         # Given as a value, the checksum is sent as a header. Left to the SDK, it would follow the body when the
         # connection is encrypted, in an encoding that not every store can read.
-        checksum = b64encode(hashlib.sha256(document).digest()).decode()
         condition = {} if overwrite else self._condition
+        options = {**self._options, **condition}
+        if self._with_checksum:
+            options["ChecksumSHA256"] = b64encode(hashlib.sha256(document).digest()).decode()
         try:
-            answer = await self._client.put_object(
-                **self._options, **condition, Key=key, Body=document, ChecksumSHA256=checksum
-            )
+            answer = await self._client.put_object(**options, Key=key, Body=document)
         except Exception as error:
             facts: Any = error.response if isinstance(error, ClientError) else {}
             status = facts.get("ResponseMetadata", {}).get("HTTPStatusCode")

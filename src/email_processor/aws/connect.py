@@ -167,11 +167,13 @@ async def _open(
     if client == "signed" and not is_behind_proxy(queue_url):
         calls = SignedSqs(endpoint(queue_url, "sqs", queue_region, timeout), urlsplit(queue_url).path or "/")
 
-    archive: SdkArchive | SignedArchive = SdkArchive(store, s3)
-    base, is_virtual_hosted = await bucket_address(s3, store.bucket)
+    calculation: str = s3.meta.config.request_checksum_calculation  # type: ignore[attr-defined]  # not in the stubs
+    with_checksum = calculation != "when_required"  # some stores refuse the header
+    archive: SdkArchive | SignedArchive = SdkArchive(store, s3, with_checksum=with_checksum)
+    base, is_virtual_hosted, region = await bucket_address(s3, store.bucket)
     if client == "signed" and not is_behind_proxy(base):
         path = urlsplit(base).path + ("/" if is_virtual_hosted else f"/{store.bucket}/")
-        archive = SignedArchive(store, endpoint(base, "s3", store.region, store.timeout), path)
+        archive = SignedArchive(store, endpoint(base, "s3", region, store.timeout), path, with_checksum=with_checksum)
     return Aws(
         SqsInbox(calls, queue.url, queue.visibility_timeout),
         CheckedArchive(archive, s3, store.bucket),

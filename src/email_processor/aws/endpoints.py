@@ -25,14 +25,17 @@ async def queue_address(client: "SQSClient", queue_url: str) -> tuple[str, str]:
     return await _address(client, "sqs.GetQueueAttributes", client.get_queue_attributes(QueueUrl=queue_url))
 
 
-async def bucket_address(client: "S3Client", bucket: str) -> tuple[str, bool]:
-    """The URL to which a PUT to `bucket` goes, without bucket and key, and whether the bucket is in its host name."""
-    found, _ = await _address(client, "s3.PutObject", client.put_object(Bucket=bucket, Key="k", Body=b""))
+async def bucket_address(client: "S3Client", bucket: str) -> tuple[str, bool, str]:
+    """Where a PUT to `bucket` goes: the URL without bucket and key, whether its host has the bucket's name, the region.
+
+    The region is the one that requests are signed for: `us-east-1` where `fips-us-east-1` was set.
+    """
+    found, region = await _address(client, "s3.PutObject", client.put_object(Bucket=bucket, Key="k", Body=b""))
     url = urlsplit(found)
     base = url.path.removesuffix("/k")
     if url.netloc.startswith(f"{bucket}."):
-        return f"{url.scheme}://{url.netloc}{base}".rstrip("/"), True
-    return f"{url.scheme}://{url.netloc}{base.removesuffix(bucket)}".rstrip("/"), False
+        return f"{url.scheme}://{url.netloc}{base}".rstrip("/"), True, region
+    return f"{url.scheme}://{url.netloc}{base.removesuffix(bucket)}".rstrip("/"), False, region
 
 
 async def _address(client: Any, operation: str, call: Awaitable[object]) -> tuple[str, str]:  # noqa: ANN401 - a client of any service

@@ -4,6 +4,9 @@ import errno
 import os
 import re
 import ssl
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import (
@@ -25,6 +28,9 @@ from botocore.exceptions import HTTPClientError as BotoHttpError
 
 from email_processor.domain.errors import Cause
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 SERVER_ERRORS = 500  # HTTP statuses from here on are the server's fault
 DETAIL_MAX = 500  # characters of an AWS message that are logged
 
@@ -34,6 +40,13 @@ DETAIL_MAX = 500  # characters of an AWS message that are logged
 _CODES: dict[Cause, tuple[str, ...]] = {
     Cause.THROTTLED: (
         "SlowDown",
+        "SlowDownRead",
+        "SlowDownWrite",
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "TooManyRequests",
         "Throttling",
         "ThrottlingException",
         "ThrottledException",
@@ -93,10 +106,30 @@ _CODES: dict[Cause, tuple[str, ...]] = {
         "ServiceUnavailable",
         "OperationAborted",
         "ConditionalRequestConflict",
+        "PriorRequestNotComplete",
+        "BadDigest",  # these three: what arrived was not what was sent
+        "IncompleteBody",
+        "XAmzContentSHA256Mismatch",
         "409",
     ),
     Cause.CONFIGURATION: ("NotImplemented",),  # a header, by a store that is not quite S3
 }
+_CODE_FIXES = {
+    "OverLimit": "Too many messages of this queue are in flight (120,000, or 20,000 of a FIFO queue): see which "
+    "consumers receive and do not delete, and lower IN_FLIGHT_MAX_MESSAGES if it is this one.",
+}
+PROTOCOL_FIX = (
+    "This server does not understand SQS's JSON protocol, which the SDKs speak since 2023: use a newer release of it, "
+    "or correct AWS_ENDPOINT_URL_SQS."
+)
+QUEUE_OPERATIONS = frozenset(
+    {"ChangeMessageVisibilityBatch", "DeleteMessageBatch", "GetQueueAttributes", "ReceiveMessage", "SendMessageBatch"}
+)
+KEY_OPERATIONS = frozenset({"Decrypt", "DescribeKey", "GenerateDataKey"})
+WRONG_REGION = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect"})
+REDIRECTS = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.TEMPORARY_REDIRECT})
+_REGION = re.compile(r"[a-z0-9-]{1,63}")
+_EXPECTED_REGION = re.compile(r"expecting '([a-z0-9-]+)'")
 _KEY_ID = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b")
 _CAUSE_OF = {code: cause for cause, codes in _CODES.items() for code in codes}
 
@@ -149,6 +182,8 @@ def cause_of(codes: tuple[str, ...], status: int | None, message: str = "") -> C
             return cause
     if status is None or status >= SERVER_ERRORS:
         return Cause.SERVER
+    if status == HTTPStatus.NOT_FOUND and codes:  # of a gateway, say: it is not our queue or bucket that is missing
+        return Cause.CONFIGURATION
     return _CAUSE_OF.get(str(status), Cause.CONFIGURATION)
 
 
@@ -170,21 +205,52 @@ def _is_out_of_files() -> bool:
 def explain(error: Exception) -> tuple[Cause, str, str]:
     """Cause, detail and fix of whatever a botocore client raised."""
     if isinstance(error, ClientError):
-        facts = error.response.get("Error", {})
+        facts: Mapping[str, Any] = error.response.get("Error", {})
+        about: Mapping[str, Any] = error.response.get("ResponseMetadata", {})
         codes = tuple(str(code) for code in (facts.get("Code"), facts.get("QueryErrorCode")) if code)
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        return explain_refusal(codes, status, str(facts.get("Message", "")))
+        region = facts.get("Region") or about.get("HTTPHeaders", {}).get("x-amz-bucket-region", "")
+        refusal = Refusal(codes, about.get("HTTPStatusCode"), str(facts.get("Message", "")), str(region))
+        cause, detail, fix = explain_refusal(refusal)
+        if error.operation_name in QUEUE_OPERATIONS and codes[:1] in {("400",), ("415",)}:  # by its status alone
+            return cause, detail, PROTOCOL_FIX
+        if error.operation_name in KEY_OPERATIONS and cause is Cause.ENCRYPTION and _CAUSE_OF.get(codes[0]):
+            cause = _CAUSE_OF[codes[0]]  # the key was asked for itself: that its name is in the answer says nothing
+            return cause, detail, fix_for(cause)
+        return cause, detail, fix
     cause = _cause_of_local(error)
     fix = TLS_FIX if _is_tls(error) else SSO_FIX if isinstance(error, SSO_ERRORS) else fix_for(cause)
     return cause, f"{type(error).__name__}: {str(error)[:DETAIL_MAX]}", fix
 
 
-def explain_refusal(codes: tuple[str, ...], status: int | None, message: str) -> tuple[Cause, str, str]:
-    """Cause, detail and fix of an answer that is an error: its code in every spelling, its status, what it says."""
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that is an error: its code in every spelling, HTTP status, what it says, and the region it names."""
+
+    codes: tuple[str, ...]
+    status: int | None
+    message: str
+    region: str = ""
+
+
+def explain_refusal(refusal: Refusal) -> tuple[Cause, str, str]:
+    """Cause, detail and fix of an answer that is an error."""
     # one line of it: to a wrong signature SQS adds the request that it expected, security token included
-    said = _KEY_ID.sub("(a key id)", message.split("\n", 1)[0])[:DETAIL_MAX]
-    cause = cause_of(codes, status, said)
-    return cause, f"{codes[0] if codes else status}: {said}".removesuffix(": "), fix_for(cause)
+    said = _KEY_ID.sub("(a key id)", refusal.message.strip().split("\n", 1)[0])[:DETAIL_MAX]
+    codes = refusal.codes
+    cause = cause_of(codes, refusal.status, said)
+    if cause is Cause.DENIED and "kms:" in said:
+        cause = Cause.ENCRYPTION
+    detail = f"{codes[0] if codes else refusal.status}: {said}".removesuffix(": ")
+    return cause, detail, _region_fix(refusal, said) or _CODE_FIXES.get("".join(codes[:1])) or fix_for(cause)
+
+
+def _region_fix(refusal: Refusal, said: str) -> str:
+    """What to set if the answer says that it is another region, and which."""
+    if not (WRONG_REGION.intersection(refusal.codes) or refusal.status in REDIRECTS):
+        return ""
+    expected = _EXPECTED_REGION.search(said)
+    region = refusal.region or (expected[1] if expected else "")
+    return f"Set AWS_REGION={region}, which is the region that S3 names." if _REGION.fullmatch(region) else ""
 
 
 def _is_tls(error: Exception) -> bool:

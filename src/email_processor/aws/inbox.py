@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from email_processor.aws.answers import batch_of, messages_of, state_of
-from email_processor.aws.faults import explain, explain_refusal
+from email_processor.aws.faults import Refusal, explain, explain_refusal
 from email_processor.domain.errors import QueueFaultError
 from email_processor.domain.message import Message
 from email_processor.ports import QueueState, Verdict
@@ -110,7 +110,7 @@ class SqsInbox:
         batch = batch_of(answer, count)
         if len(batch.refusals) == count:  # not one entry went through: it is the queue, and it may need a person
             code, message = batch.refusals[0]
-            cause, detail, fix = explain_refusal((code,), None, message)
+            cause, detail, fix = explain_refusal(Refusal((code,), None, message))
             raise QueueFaultError(cause, f"{operation} {self._queue_url}: {detail}", fix=fix, code=code)
         return batch.verdicts
 

@@ -81,6 +81,13 @@ def test_the_env_file_fills_what_the_environment_leaves_open(tmp_path: Path) -> 
     )
 
 
+def test_a_lower_case_variable_beats_the_env_file_too(tmp_path: Path) -> None:
+    """Settings are read in any case, and the environment wins in any case."""
+    (tmp_path / ".env").write_text("RECEIVERS_MAX=7\n")
+    os.environ["receivers_max"] = "3"  # noqa: SIM112 - that is the point
+    assert 3 == load().receivers_max
+
+
 def test_the_env_files_aws_variables_reach_the_sdk(tmp_path: Path) -> None:
     """Credentials and endpoints of the file are put into the environment, where every AWS SDK looks; empty ones not."""
     file = tmp_path / "local.env"

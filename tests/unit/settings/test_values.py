@@ -323,3 +323,40 @@ def test_what_is_missing_is_named() -> None:
 
 def _lower(variables: dict[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in variables.items()}
+
+
+def test_a_directory_bucket_is_refused_by_name() -> None:
+    """It needs sessions of its own, which no PUT of ours has."""
+    assert "directory bucket" in problem("S3_BUCKET_NAME", "archive--use1-az4--x-s3")
+
+
+@pytest.mark.parametrize("region", ["fr-par", "nyc3", "us-west-004", "auto"])
+def test_any_plain_name_is_a_region_where_there_is_an_endpoint(region: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other makers of S3 name theirs as they like."""
+    assert "must be an AWS region" in problem("AWS_REGION", region)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://s3.example.com")
+    assert region == Settings(**{**_lower(REQUIRED), "aws_region": region}).aws_region  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "0a1b2c3d-0000-0000-0000-000000000000",
+        "mrk-0a1b2c3d000000000000000000000000",
+        "alias/mail",
+        "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-0000-0000-0000-000000000000",
+        "arn:aws-us-gov:kms:us-gov-west-1:123456789012:alias/mail",
+        "arn:aws:kms:my-minio-key",
+    ],
+)
+def test_a_kms_key_has_many_forms(key: str) -> None:
+    """Id, alias or ARN, and what other stores call theirs."""
+    chosen = Settings(**{**_lower(REQUIRED), "s3_sse": "aws:kms", "s3_kms_key_id": key})  # type: ignore[arg-type]
+    assert key == chosen.s3_kms_key_id
+
+
+@pytest.mark.parametrize("key", ["my key", "key\r\nx-evil: 1", "clé", "arn:aws:s3:::bucket", "arn:aws:kms:"])
+def test_what_is_no_kms_key_is_refused(key: str) -> None:
+    """It would spoil the head of every PUT, or never be found."""
+    text = report(S3_SSE="aws:kms", S3_KMS_KEY_ID=key)
+    assert ["S3_KMS_KEY_ID"] == named(text)

@@ -176,7 +176,7 @@ async def test_wrong_settings(permitted: PermittedAws, monkeypatch: pytest.Monke
 
 async def test_wrong_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a region there is nowhere to ask."""
-    monkeypatch.setenv("AWS_REGION", "here")
+    monkeypatch.setenv("AWS_REGION", "over there")
 
     report = await look()
 

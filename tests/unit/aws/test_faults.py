@@ -1,0 +1,88 @@
+"""From what AWS and its likes say of a refusal to a cause, a detail and a fix."""
+
+import pytest
+from botocore.exceptions import ClientError
+
+from email_processor.aws.faults import DETAIL_MAX, PROTOCOL_FIX, Refusal, explain, explain_refusal
+from email_processor.domain.errors import Cause
+
+CAUSES = [
+    (("SlowDownWrite",), 503, Cause.THROTTLED),
+    (("SlowDownRead",), 503, Cause.THROTTLED),
+    (("BandwidthLimitExceeded",), 503, Cause.THROTTLED),
+    (("LimitExceededException",), 400, Cause.THROTTLED),
+    (("XAmzContentSHA256Mismatch",), 400, Cause.SERVER),
+    (("BadDigest",), 400, Cause.SERVER),
+    (("IncompleteBody",), 400, Cause.SERVER),
+    (("PriorRequestNotComplete",), 503, Cause.SERVER),
+    (("NoSuchBucket",), 404, Cause.MISSING),
+    (("QueueDoesNotExist",), 404, Cause.MISSING),
+    ((), 404, Cause.MISSING),
+    (("404",), 404, Cause.MISSING),
+    (("XAdminUserNotFound",), 404, Cause.CONFIGURATION),
+    (("NoSuchUpload",), 404, Cause.CONFIGURATION),
+]
+
+
+@pytest.mark.parametrize(("codes", "status", "cause"), CAUSES)
+def test_a_refusal_has_a_cause(codes: tuple[str, ...], status: int, cause: Cause) -> None:
+    """What passes is tried again; a throttled request is no outage; only what is known to be missing is to be made."""
+    assert cause is explain_refusal(Refusal(codes, status, ""))[0]
+
+
+def test_a_refusal_that_names_the_key_is_about_encryption() -> None:
+    """S3 calls it AccessDenied like any other, and says in its message that it is the key."""
+    said = "User: arn:aws:sts::1:assumed-role/pod/1 is not authorized to perform: kms:GenerateDataKey on resource: k"
+    cause, detail, fix = explain_refusal(Refusal(("AccessDenied",), 403, said))
+    assert Cause.ENCRYPTION is cause
+    assert f"AccessDenied: {said}" == detail
+    assert "kms:GenerateDataKey" in fix
+
+
+def test_a_key_that_was_asked_for_itself_is_denied() -> None:
+    """Its name is in every answer of KMS: there it says nothing."""
+    said = "not authorized to perform: kms:GenerateDataKey"
+    error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": said}}, "GenerateDataKey")
+    assert Cause.DENIED is explain(error)[0]
+
+
+def test_a_detail_is_one_short_line_without_a_key_id() -> None:
+    """Some stores add what they were sent, or where to read more."""
+    said = f"\n  The key AKIAIOSFODNN7EXAMPLE is unknown. {'x' * 600}\nThe request was: secret"
+    detail = explain_refusal(Refusal(("InvalidAccessKeyId",), 403, said))[1]
+    assert detail.startswith("InvalidAccessKeyId: The key (a key id) is unknown. xxx")
+    assert len("InvalidAccessKeyId: ") + DETAIL_MAX == len(detail)
+    assert "secret" not in detail
+
+
+REGIONS = [
+    Refusal(("PermanentRedirect",), 301, "Use the endpoint.", "eu-west-1"),
+    Refusal((), 301, "", "eu-west-1"),
+    Refusal((), 307, "", "eu-west-1"),
+    Refusal(("AuthorizationHeaderMalformed",), 400, "the region 'us-east-1' is wrong; expecting 'eu-west-1'"),
+]
+
+
+@pytest.mark.parametrize("refusal", REGIONS, ids=str)
+def test_the_region_that_s3_names_stands_in_the_fix(refusal: Refusal) -> None:
+    """Nobody has to look for it."""
+    assert explain_refusal(refusal)[2].startswith("Set AWS_REGION=eu-west-1,")
+
+
+def test_a_region_that_has_nothing_to_do_with_it_does_not() -> None:
+    """S3 names the bucket's region in many answers."""
+    assert "AWS_REGION=" not in explain_refusal(Refusal(("AccessDenied",), 403, "No.", "eu-west-1"))[2]
+
+
+def test_too_many_messages_in_flight_have_a_fix() -> None:
+    """It is throttling, but time alone does not mend it."""
+    cause, _, fix = explain_refusal(Refusal(("OverLimit",), 403, ""))
+    assert Cause.THROTTLED is cause
+    assert "in flight" in fix
+
+
+@pytest.mark.parametrize("status", [400, 415])
+def test_a_queue_server_of_the_older_protocol_is_named(status: int) -> None:
+    """The advice is not about the bucket."""
+    response = {"Error": {"Code": str(status)}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    assert PROTOCOL_FIX == explain(ClientError(response, "ReceiveMessage"))[2]  # type: ignore[arg-type]
