@@ -242,13 +242,10 @@ class Ledger:
             for delivery in batch:
                 if delivery.renewal is not None:  # mutant: renewal-awaited
                     await delivery.renewal.wait()
-            ours = []
             for delivery in batch:
                 if delivery.lost:
                     self.close(delivery)
-                else:
-                    ours.append(delivery)
-            yield ours
+            yield [delivery for delivery in batch if not delivery.lost]
         finally:
             for delivery in batch:
                 delivery.is_closing = False
