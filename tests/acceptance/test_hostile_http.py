@@ -3,6 +3,9 @@
 import re
 import resource
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -162,6 +165,40 @@ def test_a_flood_is_answered_and_nothing_waits_for_it(one_site: Site, service: S
     assert has_said_nothing(service)
     eventually(lambda: service.http_connections() == 0, "the connections to be closed")
     assert service.resident_bytes() < resident + 32 * 2**20
+
+
+# So many connections a second for so many seconds, of which none says anything.
+FLOOD = """
+import socket, sys, time
+port, rate, seconds = map(int, sys.argv[1:])
+clients, begun = [], time.monotonic()
+for number in range(rate * seconds):
+    time.sleep(max(0.0, begun + number / rate - time.monotonic()))
+    client = socket.socket()
+    client.setblocking(False)
+    client.connect_ex(("127.0.0.1", port))
+    clients.append(client)
+    if len(clients) > 500:
+        clients.pop(0).close()
+    if number == 0:
+        print("begun", flush=True)
+"""
+
+
+def test_probes_are_answered_in_a_flood_of_connections(one_site: Site, service: Service) -> None:
+    """The kubelet gives up after a second: each of its probes has its answer by then, and everything is archived."""
+    command = [sys.executable, "-c", FLOOD, str(service.port), "1000", "6"]
+    answers = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as flood:
+        assert flood.stdout is not None
+        flood.stdout.readline()
+        while flood.poll() is None:
+            answers.append(exchange(service.port, REQUEST % (b"/healthz", b"Connection: close\r\n"), timeout=1.0)[9:12])
+            time.sleep(0.02)
+    assert len(answers) > 20
+    assert set(answers) == {b"200"}
+    archives(one_site, service)
+    assert has_said_nothing(service)
 
 
 def test_without_a_descriptor_left_it_waits(one_site: Site) -> None:

@@ -6,7 +6,7 @@ import logging
 import re
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -285,6 +285,17 @@ async def test_a_new_connection_takes_the_place_of_the_oldest(
     assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
     for _, each in idle:
         each.close()
+
+
+async def test_a_probe_is_answered_though_a_flood_came_right_behind_it(site: ServedSite) -> None:
+    """All of it while the event loop was busy: the probe is read before it has to make room for anybody."""
+    with ExitStack() as strangers:
+        probe = strangers.enter_context(socket.create_connection(("127.0.0.1", site.port), timeout=5))
+        probe.sendall(REQUEST % (b"/healthz", CLOSING))
+        for _ in range(100):  # no turn of the loop in between
+            strangers.enter_context(socket.create_connection(("127.0.0.1", site.port), timeout=5))
+        answer = await asyncio.to_thread(probe.recv, 100)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 async def test_a_body_is_not_waited_for(site: ServedSite) -> None:
