@@ -10,17 +10,32 @@ BROKEN = Reply(500, b"{}", {"Content-Type": "application/x-amz-json-1.0"})
 
 
 def test_an_object_that_is_there_is_never_written_again(site: Site) -> None:
-    """A message whose object exists is deleted as a duplicate, and the object keeps its bytes."""
+    """A message whose object exists is deleted as a duplicate, and the object keeps its bytes, whoever wrote them."""
     message_id = site.queue.send(email())
     moment = site.queue.hand_out_once()
     key = f"emails/{moment:%Y/%m/%d}/john.doe/{message_id}_{moment:%H%M%S}.json"
-    site.bucket.write(key, b"as it was")
+    as_it_was = f'{{"message_id":"{message_id}","written":"by an earlier version"}}'.encode()
+    site.bucket.write(key, as_it_was)
     with site.service() as service:
         service.wait_until("messages_duplicate_total", 1, kind="stored")
         site.queue.wait_until_empty()
         assert 0 == service.metric("messages_archived_total")
-    assert site.bucket.listing() == [key]
-    assert b"as it was" == site.bucket.read(key)
+    assert [key] == site.bucket.listing()
+    assert as_it_was == site.bucket.read(key)
+
+
+def test_half_an_object_is_written_again(site: Site) -> None:
+    """What a store has left of a PUT that ended halfway is no copy of the email; one warning says so."""
+    message_id = site.queue.send(email())
+    moment = site.queue.hand_out_once()
+    key = f"emails/{moment:%Y/%m/%d}/john.doe/{message_id}_{moment:%H%M%S}.json"
+    site.bucket.write(key, b'{"message_id":"half of an upl')
+    with site.service() as service:
+        service.wait_until("messages_archived_total", 1)
+        site.queue.wait_until_empty()
+        assert 1 == len(service.logged("object_stored_again", key=key))
+    assert [key] == site.bucket.listing()
+    assert message_id == site.bucket.document(key)["message_id"]
 
 
 def test_without_conditional_writes_the_same_key_is_written_again(site: Site) -> None:
