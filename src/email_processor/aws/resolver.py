@@ -21,8 +21,7 @@ LookUp = Callable[[str], Sequence[AddressInfo]]  # blocks
 
 FRESH_SECONDS = 5.0  # S3 changes its addresses every few seconds, and spreads load by it
 LATE_SECONDS = 1.0  # after which an answer from before is better than none
-LOST_SECONDS = 60.0  # after which a lookup is given up, and a second one may be tried
-LOOKUPS_PER_NAME = 2
+LOST_SECONDS = 60.0  # after which a lookup is given up; another one may be tried, and after that in twice the time
 LOOKUPS_MAX = 32  # threads
 NAMES_MAX = 128  # payloads can be in any bucket, and each may have a name of its own
 
@@ -76,11 +75,13 @@ class Resolver(AbstractResolver):
 
     async def _renew(self, host: str, name: _Name, now: float) -> None:
         lookup = name.lookup
-        if lookup is None or (now >= name.begun_at + LOST_SECONDS and name.threads < LOOKUPS_PER_NAME):
+        if lookup is None or now >= name.begun_at + LOST_SECONDS * 2 ** (name.threads - 1):  # each may hold its thread
             lookup = self._begin(host, name, now)
-        patience = max(0.0, name.begun_at + LATE_SECONDS - now) if name.answer else None
-        await asyncio.wait({lookup}, timeout=patience)  # it goes on when who waits for it is cancelled
-        outcome = lookup.result() if lookup.done() else ()
+        given_up_at = name.begun_at + (LATE_SECONDS if name.answer else LOST_SECONDS)
+        await asyncio.wait({lookup}, timeout=max(0.0, given_up_at - now))  # it goes on when who waits is cancelled
+        outcome = (
+            lookup.result() if lookup.done() else OSError(f"nobody says within {LOST_SECONDS:g} s where {host} is")
+        )
         if isinstance(outcome, OSError) and not name.answer:
             raise outcome.with_traceback(None)
 

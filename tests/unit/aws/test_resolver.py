@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -121,21 +121,42 @@ async def test_the_last_answer_is_kept_when_there_is_no_better_one(monkeypatch: 
                 pass
 
 
-async def test_a_lookup_that_never_ends_is_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no more than once: each holds a thread."""
-    monkeypatch.setattr(module, "LOST_SECONDS", 0.0)
+async def test_a_lookup_that_never_ends_is_given_up_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds a thread, so the time until the next one doubles; who waited is told."""
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
     with system() as dns:
-        dns.hanging.add("s3.test")
+        dns.hanging.add("hung.test")
         resolver = Resolver(dns)
-        stuck = []
+        lookups = []
         for _ in range(10):
-            stuck.append(asyncio.ensure_future(resolver.addresses("s3.test", 443)))
+            waiting = asyncio.ensure_future(resolver.addresses("hung.test", 443))
             await asyncio.sleep(0)
-        while len(dns.asked) < 2:  # noqa: ASYNC110 - turns of the loop, until the threads have begun
-            await asyncio.sleep(0)
-        assert ["s3.test"] * 2 == dns.asked
-        for each in stuck:
-            each.cancel()
+            lookups.append(sum(thread.name == "look up hung.test" for thread in threading.enumerate()))
+            waiting.cancel()
+            now += module.LOST_SECONDS
+        assert [1, 2, 2, 3, 3, 3, 3, 4, 4, 4] == lookups
+
+
+async def test_who_waits_for_a_lookup_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise aiohttp, which waits for it in a task of its own, would never ask for this name again."""
+    monkeypatch.setattr(module, "LOST_SECONDS", 0.01)
+    with system() as dns:
+        dns.hanging.add("sts.test")
+        resolver = Resolver(dns)
+        with pytest.raises(OSError, match=r"nobody says within 0\.01 s where sts\.test is"):
+            await where(resolver, "sts.test")
+        dns.hanging.clear()
+        dns.known["sts.test"] = "192.0.2.3"
+        assert "192.0.2.3" == await found(resolver, "sts.test")
+
+
+async def found(resolver: Resolver, host: str) -> str:
+    """The first address of a name that can be found from now on."""
+    while True:
+        with suppress(OSError):
+            return await where(resolver, host)
 
 
 async def test_a_name_that_is_not_there_is_told_each_time() -> None:
