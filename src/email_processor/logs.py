@@ -13,7 +13,7 @@ from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import orjson
 
@@ -58,11 +58,11 @@ def set_up(*, level: str, style: str, file: Path | None, stream: TextIO | None =
 def write_aside() -> None:
     """From now on, each place that logs are sent to is written by a thread of its own."""
     root = logging.getLogger()
-    root.handlers[:] = [_Aside(handler) for handler in root.handlers]
+    root.handlers[:] = map(_Aside, cast("list[_Stream | _File]", root.handlers))  # of `set_up`
 
 
 def dropped() -> int:
-    """How many lines were not written, since the start."""
+    """How many lines were not written, since the start; one that two places did not get counts twice."""
     return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, _Aside))
 
 
@@ -75,7 +75,7 @@ def finish() -> None:
 class _Aside(logging.Handler):
     """Hands finished lines to a thread, which hands them to another handler."""
 
-    def __init__(self, inner: logging.Handler) -> None:
+    def __init__(self, inner: "_Stream | _File") -> None:
         super().__init__()
         self.setFormatter(inner.formatter)
         inner.setFormatter(None)
@@ -91,7 +91,7 @@ class _Aside(logging.Handler):
     @property
     def dropped(self) -> int:
         """How many lines were not written."""
-        return self._too_many + (self._inner.failures if isinstance(self._inner, _Stream) else 0)
+        return self._too_many + self._inner.failures
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the line until the thread has written those before it, if there is room."""
@@ -153,10 +153,12 @@ class _Stream(logging.StreamHandler[TextIO]):
 class _File(RotatingFileHandler):
     """A log file that may fail (a full disk, a lost volume) without taking anything else with it."""
 
+    failures = 0
     is_failing = False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
-        """Say once that the file cannot be written; the same record is on stderr."""
+        """Count the line, and say once that the file cannot be written; the same record is on stderr."""
+        self.failures += 1
         if self.is_failing or record.name == __name__:
             return
         self.is_failing = True

@@ -97,7 +97,9 @@ class Metrics:
         self.receivers = gauge("receivers_wanted", "Receive tasks that may poll at once.")
         self.ready = gauge("ready", "1 while /readyz is green.")
         self.log_lines_dropped = ReadCounter(
-            f"{PREFIX}_log_lines_dropped_total", "Lines of the log that were not written: nobody read them.", registry
+            f"{PREFIX}_log_lines_dropped_total",
+            "Lines of the log that were not written, to stderr or to the file: nobody read them, or writing failed.",
+            registry,
         )
         self.credentials_expiry = gauge(
             "credentials_expiry_timestamp_seconds",

@@ -372,6 +372,15 @@ def test_a_reader_that_is_gone_is_counted() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
 
 
+def test_lines_that_a_full_disk_does_not_take_are_counted() -> None:
+    """The one that says so is one of them."""
+    set_up(io.StringIO(), file=Path("/dev/full"))
+    logs.write_aside()
+    for _ in range(3):
+        log.info("event")
+    eventually(lambda: logs.dropped() == 4, "every line counted")
+
+
 def test_a_mistake_in_a_line_is_a_line(pipe: Unread) -> None:
     """Whoever logs goes on."""
     pipe.is_read.set()

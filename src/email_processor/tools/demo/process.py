@@ -108,7 +108,7 @@ class ServiceProcess:
         return DemoError(f"The service ended by itself; its last words: {json.dumps(last, ensure_ascii=False)}")
 
     async def follow(self) -> None:
-        """Read its log until it ends. It must be read: a service that cannot log would wait for ever."""
+        """Read its log until it ends. It must be read: a service drops the lines that nobody reads."""
         stream = self._process.stderr
         if stream is not None:
             async for line in stream:
