@@ -16,17 +16,22 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def stop_on_signal(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` at the first signal; restore what was there before at the end."""
+    """Set `stop` at the first signal; restore what was there before at the end, unless there was one.
+
+    After a signal the next one ends the process to the last, as one that was interrupted: what was there before may
+    end it as one that has nothing left to do.
+    """
     loop = asyncio.get_running_loop()
+    after = {number: signal.getsignal(number) for number in SIGNALS}
 
     def ask(number: int) -> None:
         for each in SIGNALS:
+            after[each] = end_now
             loop.remove_signal_handler(each)
             signal.signal(each, end_now)
         log.info("signal", extra={"signal": signal.Signals(number).name})
         stop.set()
 
-    before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:
         loop.add_signal_handler(number, ask, number)
     try:
@@ -34,7 +39,7 @@ def stop_on_signal(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
-            signal.signal(number, before[number])
+            signal.signal(number, after[number])
 
 
 def end_now(number: int, _frame: FrameType | None) -> NoReturn:

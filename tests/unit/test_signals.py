@@ -10,10 +10,10 @@ from types import FrameType
 
 import pytest
 
-from email_processor.signals import SIGNALS, stop_on_signal
+from email_processor.signals import SIGNALS, end_now, stop_on_signal
 
 SCRIPT = """
-import asyncio, sys, uvloop
+import asyncio, os, signal, sys, uvloop
 from email_processor.signals import stop_on_signal
 
 async def main():
@@ -22,8 +22,16 @@ async def main():
         print("ready", flush=True)
         await stop.wait()
         print("stopping", flush=True)
-        await asyncio.Event().wait()
+        if sys.argv[2] == "draining":
+            await asyncio.Event().wait()
+    print("stopped", flush=True)
+    await asyncio.Event().wait()
 
+def end_before_start(number, frame):
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, end_before_start)
+signal.signal(signal.SIGINT, end_before_start)
 loops = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 with asyncio.Runner(loop_factory=loops[sys.argv[1]]) as runner:
     runner.run(main())
@@ -56,14 +64,14 @@ async def fail_at_a_stop(is_signalled: bool) -> None:
         raise ZeroDivisionError
 
 
-@pytest.mark.parametrize("is_signalled", [False, True])
-async def test_what_was_there_before_is_restored(is_signalled: bool) -> None:
-    """Whether or not a signal came, and if the block fails."""
+@pytest.mark.parametrize(("is_signalled", "after"), [(False, handle), (True, end_now)])
+async def test_what_was_there_before_is_restored_unless_a_signal_came(is_signalled: bool, after: object) -> None:
+    """If the block fails as well. A second signal that comes late still ends the process as an interrupted one."""
     before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         with pytest.raises(ZeroDivisionError):
             await fail_at_a_stop(is_signalled)
-        assert [handle, handle] == [signal.getsignal(number) for number in SIGNALS]
+        assert [after, after] == [signal.getsignal(number) for number in SIGNALS]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -85,12 +93,16 @@ async def test_the_second_signal_asks_for_nothing(second: signal.Signals, monkey
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("first", SIGNALS)
 @pytest.mark.parametrize("second", SIGNALS)
-def test_a_second_signal_ends_the_process_at_once(loop: str, first: signal.Signals, second: signal.Signals) -> None:
-    """With the exit code that a shell gives for it, though the loop sleeps, whichever loop it is."""
-    with subprocess.Popen([sys.executable, "-c", SCRIPT, loop], stdout=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize("when", ["draining", "stopped"])
+def test_a_second_signal_ends_the_process_at_once(
+    loop: str, first: signal.Signals, second: signal.Signals, when: str
+) -> None:
+    """With the exit code that a shell gives for it, though the loop sleeps, whichever it is, and after the drain."""
+    with subprocess.Popen([sys.executable, "-c", SCRIPT, loop, when], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "ready\n" == process.stdout.readline()
         process.send_signal(first)
         assert "stopping\n" == process.stdout.readline()
+        assert when == "draining" or process.stdout.readline() == "stopped\n"
         process.send_signal(second)
         assert process.wait(10) == 128 + second
