@@ -31,6 +31,7 @@ EXIT_SETTINGS = 2
 @click.version_option(__version__, prog_name="email-processor")
 def main() -> None:
     """Archive every email from an SQS queue into an S3 bucket, exactly once."""
+    _open_streams()
 
 
 @main.command(short_help="Run the service until SIGTERM or SIGINT.")
@@ -41,7 +42,6 @@ def run() -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_before_start)  # as the first process of a container we would not get it otherwise
-    _open_streams()
     gc.disable()  # until all is loaded: to look through it again and again would be a tenth of a start
     import asyncio
 
@@ -209,6 +209,12 @@ def _leave(code: int) -> NoReturn:
     from email_processor import logs
 
     logs.finish()  # not logging's own end, nor stderr's, which would wait for whoever does not read
-    with suppress(OSError):
+    try:
         sys.stdout.flush()
+    except BrokenPipeError:  # its reader has seen enough
+        pass
+    except OSError as error:
+        code = code or EXIT_FAILED
+        with suppress(OSError):
+            click.echo(f"error: What there was to say could not be written: {error.strerror}.", err=True)
     os._exit(code)

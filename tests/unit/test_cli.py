@@ -121,6 +121,36 @@ def test_a_signal_before_the_start_is_zero(number: signal.Signals, tmp_path: Pat
         assert 0 == process.wait(30)
 
 
+@pytest.mark.parametrize("arguments", ["check --offline", "send --dry-run 1"])
+def test_a_command_works_though_its_output_is_closed(arguments: str, tmp_path: Path) -> None:
+    """Otherwise a socket would get its number, or there would be nothing to write to."""
+    ended = run_in_shell(f'"{COMMAND}" {arguments} >&-', tmp_path)
+    assert (0, "") == (ended.returncode, ended.stderr.partition("Nothing was sent.")[0])
+
+
+def test_a_report_that_cannot_be_written_is_one(tmp_path: Path) -> None:
+    """Nobody takes it for a good one; who has read enough of it, as `head` has, changes nothing."""
+    ended = run_in_shell(f'"{COMMAND}" check --offline >/dev/full', tmp_path)
+    assert 1 == ended.returncode
+    assert "error: What there was to say could not be written: No space left on device.\n" == ended.stderr
+    ended = run_in_shell(f'("{COMMAND}" check --offline; echo $? >&2) | true', tmp_path)
+    assert "0\n" == ended.stderr
+
+
+def run_in_shell(script: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """A shell's script with the settings, to its end; what is printed is written at the end of a command."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        ["/bin/sh", "-c", script],
+        cwd=directory,
+        env={**environment, **SETTINGS},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
 @pytest.fixture
 def _this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Make `run` end with SystemExit, and take back what it does to the process."""
