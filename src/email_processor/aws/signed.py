@@ -44,7 +44,6 @@ class Endpoint:
         credentials = await self._credentials.get_frozen_credentials()
         signed = self._signer.sign(method, target, {"host": self._host, **headers}, body_hash, credentials, time.time())
         signed["user-agent"] = self._user_agent  # not under the signature: proxies change it
-        signed["accept-encoding"] = "identity"  # nor this: answers are read as they come
         answer = await self._http.send(method, target, signed, body)
         if answer.status in REFUSING and _KEYS_REFUSED.search(answer.body):
             self._credentials.refused(credentials)
