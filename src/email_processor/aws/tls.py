@@ -9,6 +9,8 @@ trusted and the file is another one than was read.
 
 import copy
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,10 +31,17 @@ class _BundleFile:
         self._path = Path(path)
         self._read = self._state()
 
-    def has_changed(self) -> bool:
-        """Whether it is another one than at the beginning, or than the last time that it was."""
-        before, self._read = self._read, self._state()
-        return self._read not in {None, before}
+    def renew(self, read: Callable[[], object]) -> bool:
+        """Call `read` if it is another one than was read last, and say whether it is.
+
+        What `read` raises is passed on; the file counts as not read then.
+        """
+        state = self._state()
+        if state in {None, self._read}:
+            return False
+        read()
+        self._read = state
+        return True
 
     def _state(self) -> tuple[int, ...] | None:
         try:
@@ -53,25 +62,23 @@ class Trust:
         """
         self._path = authorities
         self._file = _BundleFile(authorities)
-        self.context = self._read()
+        self._read()
 
     def is_other_than(self, used: ssl.SSLContext) -> bool:
         """Whether there is something else than what was `used` for a certificate that was not trusted."""
-        if self.context is used and self._file.has_changed():
-            try:
-                self.context = self._read()
-            except OSError:  # it is just being written, or gone: what was read before is better than nothing
-                return False
+        if self.context is used:
+            with suppress(OSError):  # it is just being written, or gone: what was read before is better than nothing
+                self._file.renew(self._read)
         return self.context is not used
 
-    def _read(self) -> ssl.SSLContext:
+    def _read(self) -> None:
         try:
             context = ssl.create_default_context(cafile=self._path)
         except OSError as error:  # which does not say what file it is about
             raise OSError(error.errno, error.strerror, self._path) from error
         # On by default from Python 3.13 on, off in the SDK: a company's authority need not be all that RFC 5280 wants.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        return context
+        self.context = context
 
 
 class VerifyingHttp(AIOHTTPSession):
@@ -88,9 +95,8 @@ class VerifyingHttp(AIOHTTPSession):
         try:
             return await super().send(request)
         except SSLError:
-            if not self._authorities.has_changed():
+            if not self._authorities.renew(self._sessions.clear):  # type: ignore[attr-defined]  # each has read them
                 raise
-        self._sessions.clear()  # type: ignore[attr-defined]  # each has read them when it was made
         return await super().send(request)
 
     def _get_ssl_context(self) -> ssl.SSLContext:
