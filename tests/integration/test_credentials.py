@@ -15,6 +15,7 @@ from email_processor.domain.errors import Cause, QueueFaultError, ServiceFaultEr
 from tests.integration.opening import opened
 from tests.support.aws_answers import STORED, Act, CallFault, Reply, Request, Rule, act, s3_error, sqs, sqs_error
 from tests.support.scripted_server import FakeAws
+from tests.support.waiting import eventually
 
 KEY = "emails/k.json"
 SOON = timedelta(seconds=30)
@@ -325,6 +326,20 @@ async def test_a_credential_process_has_a_limit_of_its_own(
     assert "no answer within 1 s" in told[0].detail
     assert 6 == len(pids(children))
     assert not any(map(is_running, pids(children)))
+
+
+async def test_what_a_credential_process_leaves_behind_is_ended(
+    home: Path, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has ended itself, but what it has started holds its output open: there is no answer, and none is left."""
+    monkeypatch.setattr(credentials, "LOOK_SECONDS", 1.0)
+    children = home / "children"
+    use_process(home, f"/bin/sh -c 'sleep 1000 & echo $! >> {children}'")
+    async with opened(client=client, timeout=20) as aws:
+        told = await faults(aws)
+    assert [Cause.CREDENTIALS] * 3 == [fault.cause for fault in told]
+    assert 3 == len(pids(children))
+    eventually(lambda: not any(map(is_running, pids(children))), "the end of what was killed")
 
 
 def pids(file: Path) -> list[int]:

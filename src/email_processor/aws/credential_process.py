@@ -18,7 +18,11 @@ from email_processor.aws.credentials import Source
 
 
 class _Child:
-    """A program, as botocore's provider wants it; with those that it has started itself."""
+    """A program, as botocore's provider wants it; with those that it has started itself.
+
+    They get a session of their own, so that all of them can be ended. It has no terminal: none can ask for a password
+    or for the code of an MFA device there.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -34,11 +38,11 @@ class _Child:
     async def communicate(self) -> tuple[bytes, bytes]:
         try:
             return await self._process.communicate()
-        finally:
-            if self._process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-                await self._process.wait()
+        except BaseException:
+            with suppress(ProcessLookupError):  # that it has ended itself says nothing of what it has started
+                os.killpg(self._process.pid, signal.SIGKILL)
+            await self._process.wait()
+            raise
 
 
 class _Builder(AioProfileProviderBuilder):
