@@ -17,14 +17,12 @@ import click
 
 from email_processor import __version__
 from email_processor.domain.errors import EmailProcessorError, SettingsError
+from email_processor.exit_codes import EXIT_FAILED, EXIT_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
-
-EXIT_FAILED = 1
-EXIT_SETTINGS = 2
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -15,12 +15,10 @@ from aiobotocore.config import AioConfig
 from email_processor.aws.connect import open_session, usable_configuration
 from email_processor.domain.errors import EmailProcessorError, SettingsError
 from email_processor.event_loop import loop_factory
+from email_processor.exit_codes import EXIT_FAILED, EXIT_SETTINGS
 from email_processor.settings import Settings, load
 
 T = TypeVar("T")
-
-EXIT_FAILED = 1
-EXIT_SETTINGS = 2
 
 
 def run_command(

@@ -8,7 +8,8 @@ from http.client import HTTPConnection, HTTPException
 
 import click
 
-EXIT_FAILED = 1
+from email_processor.exit_codes import EXIT_FAILED
+
 TIMEOUT_SECONDS = 3.0
 # An address that means all of this host's own, and the one of them that can be asked.
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listening everywhere includes here

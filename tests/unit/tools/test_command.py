@@ -11,8 +11,9 @@ import pytest
 from aiobotocore.config import AioConfig
 
 from email_processor.domain.errors import EmailProcessorError
+from email_processor.exit_codes import EXIT_FAILED, EXIT_SETTINGS
 from email_processor.settings import Settings
-from email_processor.tools.command import EXIT_FAILED, EXIT_SETTINGS, open_client, run_command
+from email_processor.tools.command import open_client, run_command
 from tests.support.logging_state import restored_logging
 
 QUEUE_URL = "http://127.0.0.1:1/123456789012/emails"

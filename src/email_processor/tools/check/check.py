@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from email_processor.domain.errors import SettingsError
+from email_processor.exit_codes import EXIT_FAILED, EXIT_SETTINGS
 from email_processor.settings import examine as examine_settings
 from email_processor.tools.check.examine import AwsFacts, examine
 from email_processor.tools.check.findings import Finding, Status
@@ -15,7 +16,7 @@ from email_processor.tools.check.judge.key import judge_key
 from email_processor.tools.check.judge.queue import judge_queue
 from email_processor.tools.check.judge.settings import judge_settings
 from email_processor.tools.check.report import CheckReport, print_report, report_of, unreadable
-from email_processor.tools.command import EXIT_FAILED, EXIT_SETTINGS, run_coroutine
+from email_processor.tools.command import run_coroutine
 
 
 def run_check(*, write: bool, offline: bool, strict: bool, as_json: bool) -> int:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from email_processor import __version__
 from email_processor.domain.errors import EmailProcessorError
-from email_processor.tools.command import EXIT_FAILED
+from email_processor.exit_codes import EXIT_FAILED
 from email_processor.tools.demo import proof
 from email_processor.tools.demo.cloud import BUCKET, QUEUE, opened_account, running_cloud
 from email_processor.tools.demo.figures import watching
