@@ -1,16 +1,18 @@
 """The composition root: what the settings become, and the summary."""
 
+import ast
 import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from email_processor import __version__, service
+from email_processor import __version__, cli, service
 from email_processor.metrics import Metrics
 from email_processor.pipeline.calls import Timeouts
 from email_processor.pipeline.deleter import DeleteRules
@@ -56,6 +58,15 @@ def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
         grace=24,
     )
     assert expected == plan_of(settings)
+
+
+def test_every_setting_is_handed_on() -> None:
+    """A part whose rules have a default would work without it, and whoever set it would be told nothing."""
+    edges = [Path(module.__file__) for module in (cli, service)]
+    nodes = [node for path in edges for node in ast.walk(ast.parse(path.read_text()))]
+    read = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    only_compared_with_others = {"pod_termination_grace_seconds"}
+    assert only_compared_with_others == Settings.model_fields.keys() - read
 
 
 async def served(monkeypatch: pytest.MonkeyPatch, run: Callable[..., Awaitable[int]]) -> int:
