@@ -178,7 +178,7 @@ def test_a_role_that_is_refused_is_told_once_and_heals(one_site: Site, tmp_path:
         ) as service:
             record = service.wait_for("failing", part="receiving")
             assert ("error", "credentials") == (record["level"], record["cause"])
-            sts.wait_for("POST", count=5)
+            sts.wait_for("POST", count=3, within=30)  # credentials are looked for every five seconds
             sts.rule = pass_all
             service.wait_until("messages_archived_total", 1)
             assert 1 == len(service.logged("failing", part="receiving"))
