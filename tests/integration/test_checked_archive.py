@@ -71,6 +71,7 @@ THERE = {
     "not ours to see": (Reply(403), Reply(500), ["PUT", "HEAD"]),
     "not ours to read": (of(DOCUMENT), DENIED, ["PUT", "HEAD", "GET"]),
     "of a store without this question": (Reply(405), Reply(500), ["PUT", "HEAD"]),
+    "of a store that has not implemented it": (Reply(501), Reply(500), ["PUT", "HEAD"]),
 }
 
 
@@ -91,6 +92,25 @@ async def test_while_nobody_can_say_nothing_is_known(aws: Aws, fake: FakeAws, ge
     with pytest.raises(StoreFaultError) as caught:
         await aws.archive.put(KEY, DOCUMENT)
     assert caught.value.cause in {Cause.SERVER, Cause.THROTTLED}
+
+
+UNSEEN = {
+    "throttled": (429, Cause.THROTTLED),
+    "too late": (408, Cause.TIMEOUT),
+    "not signed": (401, Cause.CREDENTIALS),
+    "with an expired token, perhaps": (400, Cause.CONFIGURATION),
+}
+
+
+@pytest.mark.parametrize(("status", "cause"), UNSEEN.values(), ids=UNSEEN)
+async def test_a_look_that_failed_is_not_one_that_is_not_permitted(
+    aws: Aws, fake: FakeAws, status: int, cause: Cause
+) -> None:
+    """It says nothing of the object, so the store is not believed: the message would be deleted for it."""
+    fake.rule = AStore(Reply(status), Reply(500))
+    with pytest.raises(StoreFaultError) as caught:
+        await aws.archive.put(KEY, DOCUMENT)
+    assert cause is caught.value.cause
 
 
 async def test_an_object_that_is_stored_is_not_looked_at(aws: Aws, fake: FakeAws) -> None:

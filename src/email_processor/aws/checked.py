@@ -9,12 +9,13 @@ every such answer is looked at. There are few: one for each duplicate that has i
 import hashlib
 import logging
 from base64 import b64encode
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from email_processor.aws.archive import SdkArchive, SignedArchive
-from email_processor.aws.faults import SERVER_ERRORS, explain
+from email_processor.aws.faults import explain
 from email_processor.domain.document import are_of_one_message
 from email_processor.domain.errors import StoreFaultError
 from email_processor.ports import Stored
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 LONGER_MAX_BYTES = 1024 * 1024  # than ours is what another version, or a later receive, writes of the same message
 ABSENT = frozenset({"404", "NoSuchKey"})
+# Not permitted to look, or no such question here: only then is the store believed. 400 is not among them: an answer to
+# HEAD has no body that would tell an expired token from an object that cannot be read.
+BELIEVED = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 
 
 class CheckedArchive:
@@ -49,7 +53,7 @@ class CheckedArchive:
                 code, status = _code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
                 if code in ABSENT:
                     return await self._put_again(key, document, "it is not there")
-                if status < SERVER_ERRORS:  # not permitted to look, or no such question here: the store is believed
+                if status in BELIEVED:
                     return stored
             cause, detail, fix = explain(error)
             raise StoreFaultError(cause, f"HeadObject s3://{self._bucket}/{key}: {detail}", fix=fix) from error
