@@ -113,6 +113,22 @@ async def test_a_look_that_failed_is_not_one_that_is_not_permitted(
     assert cause is caught.value.cause
 
 
+async def test_a_head_that_is_told_to_slow_down_is_throttled(aws: Aws, fake: FakeAws) -> None:
+    """S3 says SlowDown with 503, and an answer to HEAD has no body: five of them would pass for an outage."""
+    fake.rule = AStore(s3_error("SlowDown", 503), Reply(500))
+    with pytest.raises(StoreFaultError) as caught:
+        await aws.archive.put(KEY, DOCUMENT)
+    assert Cause.THROTTLED is caught.value.cause
+
+
+async def test_a_server_that_fails_at_head_is_a_fault_of_the_store(aws: Aws, fake: FakeAws) -> None:
+    """Any other error of its own is no throttle."""
+    fake.rule = AStore(Reply(500), Reply(500))
+    with pytest.raises(StoreFaultError) as caught:
+        await aws.archive.put(KEY, DOCUMENT)
+    assert Cause.SERVER is caught.value.cause
+
+
 async def test_an_object_that_is_stored_is_not_looked_at(aws: Aws, fake: FakeAws) -> None:
     """Ordinary work costs one request."""
     fake.rule = STORED

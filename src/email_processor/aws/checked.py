@@ -10,14 +10,14 @@ import hashlib
 import logging
 from base64 import b64encode
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from email_processor.aws.archive import SdkArchive, SignedArchive
 from email_processor.aws.faults import explain
 from email_processor.domain.document import are_of_one_message
-from email_processor.domain.errors import StoreFaultError
+from email_processor.domain.errors import Cause, StoreFaultError
 from email_processor.ports import Stored
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ ABSENT = frozenset({"404", "NoSuchKey"})
 # Not permitted to look, or no such question here: only then is the store believed. 400 is not among them: an answer to
 # HEAD has no body that would tell an expired token from an object that cannot be read.
 BELIEVED = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+SLOW_DOWN = "503"  # all that an answer to HEAD, which has no body, can say of it
 
 
 class CheckedArchive:
@@ -49,13 +50,15 @@ class CheckedArchive:
         try:
             flaw = await self._flaw(key, document)
         except Exception as error:
-            if isinstance(error, ClientError):
-                code, status = _code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-                if code in ABSENT:
-                    return await self._put_again(key, document, "it is not there")
-                if status in BELIEVED:
-                    return stored
+            facts: Any = error.response if isinstance(error, ClientError) else {}
+            code = facts.get("Error", {}).get("Code")
+            if code in ABSENT:
+                return await self._put_again(key, document, "it is not there")
+            if facts.get("ResponseMetadata", {}).get("HTTPStatusCode") in BELIEVED:
+                return stored
             cause, detail, fix = explain(error)
+            if code == SLOW_DOWN:
+                cause = Cause.THROTTLED
             raise StoreFaultError(cause, f"HeadObject s3://{self._bucket}/{key}: {detail}", fix=fix) from error
         return stored if flaw is None else await self._put_again(key, document, flaw)
 
@@ -83,7 +86,3 @@ class CheckedArchive:
         if found == document or are_of_one_message(found, document):
             return None
         return f"it has {len(found)} bytes that are not of this message"
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
