@@ -188,3 +188,54 @@ def test_times_are_utc_to_the_second(moment: datetime, text: str) -> None:
 def test_a_whole_document_of_the_same_message_is_told_from_anything_else(stored: bytes, *, expected: bool) -> None:
     """Whatever version wrote it, and however often the message had been received; half of one is none."""
     assert expected is are_of_one_message(stored, archived(Message("m", "h", RAW)))
+
+
+ODD_EMAILS = {
+    "a number of very many digits": b'{"n":' + b"9" * 5000 + b"}",
+    "many levels": b'{"n":' + b"[" * 990 + b"]" * 990 + b"}",
+    "more levels than any parser takes": b'{"n":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "braces in strings": rb'{"n":"}}{{[","m":"\\","o":"\"}"}',
+}
+
+
+@pytest.mark.parametrize("raw", ODD_EMAILS.values(), ids=ODD_EMAILS)
+def test_the_documents_of_an_odd_email_are_of_one_message(raw: bytes) -> None:
+    """What has been archived once is not parsed again: it may be more than a parser takes."""
+    stored, document = (
+        email_document(Message("m", "h", raw), Email(raw, "sender@example.com"), MOMENT, version)
+        for version in ("1.0.0", "2")
+    )
+    assert are_of_one_message(stored, document)
+
+
+@given(ATTRIBUTES, st.data())
+def test_a_document_that_is_cut_off_anywhere_is_not_whole(attributes: Attributes, data: st.DataObject) -> None:
+    """Even where it ends as a whole one can: its attributes have braces of their own."""
+    document = archived(Message("m", "h", RAW, message_attributes=attributes))
+    end = data.draw(st.integers(0, len(document) - 1))
+    assert are_of_one_message(document, document)
+    assert not are_of_one_message(document[:end], document)
+
+
+def test_a_document_with_attributes_that_lacks_its_last_byte_is_not_whole() -> None:
+    """It ends as one without attributes does."""
+    document = archived(Message("m", "h", RAW, message_attributes={"tenant": Attribute("String", "blue")}))
+    assert document.endswith(b'"}}}')
+    assert not are_of_one_message(document[:-1], document)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("end", [b"", b"\\"])
+def test_a_long_string_that_is_cut_off_is_seen_in_one_pass(end: bytes) -> None:
+    """Half of an email that quotes a great deal: no quote of it is taken for a beginning again."""
+    document = archived(Message("m", "h", RAW))
+    assert not are_of_one_message(b'{"message_id":"m","x":"' + rb"\"" * 500_000 + end, document)
+
+
+@pytest.mark.parametrize("stored_id", ["m2", "", "m\\", 'm"', 'm","message_id":"m'])
+def test_an_id_that_begins_alike_is_of_another_message(stored_id: str) -> None:
+    """Ids are compared whole, as they are written."""
+    stored, document = archived(Message(stored_id, "h", RAW)), archived(Message("m", "h", RAW))
+    assert not are_of_one_message(stored, document)
+    assert not are_of_one_message(document, stored)
+    assert are_of_one_message(stored, stored)
