@@ -79,7 +79,11 @@ class Metrics:
             "Delete entries by outcome: deleted, gone = the receipt handle was no longer good, failed = tried again.",
             outcome=("deleted", "gone", "failed"),
         )
-        self.upload_seconds = histogram("upload_seconds", "Seconds for one PUT, successful or not.", _FAST)
+        self.upload_seconds = histogram(
+            "upload_seconds",
+            "Seconds for one PUT, successful or not; if the object was there, for the look at it too.",
+            _FAST,
+        )
         self.sent_to_stored = histogram(
             "sent_to_stored_seconds", "Seconds from sent to the queue to stored in the bucket.", _SLOW
         )

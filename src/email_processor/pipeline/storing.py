@@ -155,7 +155,7 @@ class Storing:
                     await backoff.wait()
 
     async def _try(self, key: str, make_document: Callable[[], bytes], expected_bytes: int) -> Stored | _Failure:
-        """One PUT, when its turn has come; the limiter and the circuit hear how it went."""
+        """One PUT, and a look at an object that is there already; the limiter and the circuit hear how it went."""
         circuit, limiter = self._common.circuit, self._limiter
         async with limiter.slot(expected_bytes), circuit.admitted():
             is_probe = circuit.is_open
@@ -168,7 +168,8 @@ class Storing:
                 return _Failure(fault, is_probe)
             finally:
                 self._common.metrics.upload_seconds.observe(self._common.clock.monotonic() - started_at)
-            limiter.succeed(started_at, expected_bytes)
+            if stored is Stored.CREATED:  # that an object is there takes more requests than one: its time says nothing
+                limiter.succeed(started_at, expected_bytes)
             circuit.succeed()
             self._tally.stored += 1
             return stored

@@ -1,6 +1,7 @@
 """Storing: what follows a failed PUT, and which object is given up."""
 
 import asyncio
+from unittest import mock
 
 import pytest
 
@@ -89,3 +90,14 @@ async def test_an_object_that_s3_refuses_is_not_tried_again() -> None:
         await stage.storing.store("too long", lambda: b"{}", 2)
     assert 1 == len(stage.calls(PUT))
     assert 0 == stage.kit.common.metrics.retries.total
+
+
+async def test_the_time_that_a_duplicate_takes_is_no_sign_of_crowding() -> None:
+    """The object is looked at, which takes requests of its own: no round of the limiter is made of them."""
+    stage = StoringStage()
+    stage.bucket.objects["there"] = b"{}"
+    with mock.patch.object(stage.storing._limiter, "succeed") as succeed:
+        assert Stored.ALREADY_THERE is await stage.storing.store("there", lambda: b"{}", 2)
+        assert not succeed.called
+        assert Stored.CREATED is await stage.storing.store("new", lambda: b"{}", 2)
+        assert succeed.called
