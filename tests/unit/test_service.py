@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import gc
+import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -62,7 +63,7 @@ def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
 
 def test_every_setting_is_handed_on() -> None:
     """A part whose rules have a default would work without it, and whoever set it would be told nothing."""
-    edges = [Path(module.__file__) for module in (cli, service)]
+    edges = [Path(inspect.getfile(module)) for module in (cli, service)]
     nodes = [node for path in edges for node in ast.walk(ast.parse(path.read_text()))]
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     only_compared_with_others = {"pod_termination_grace_seconds"}
