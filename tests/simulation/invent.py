@@ -1,20 +1,24 @@
-"""Stories from seeds: which sections of bad luck a story has is drawn first, then how bad each is (swarm testing)."""
+"""Stories from seeds: which sections of bad luck a story has is drawn first, then how bad each is (swarm testing).
 
-from collections.abc import Callable
+Everything is drawn from a random source of its own, named after what is drawn: a section, a kind of mail, a setting. So
+what is added later moves nothing of what today's seeds are made of: a seed that does not draw it is the story that it
+was, and one that does has it beside all that it had. Only within a section the draws follow each other: a new kind of
+fault is a new section, not one more entry in the choices of an old one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
+from typing import TypeVar
 
-from email_processor.domain.errors import Cause
-from tests.simulation.mails import BROKEN, HEALTHY, HOPELESS, STUBBORN
-from tests.simulation.story import Fault, Kind, Life, Mail, Story, StorySettings
-from tests.simulation.weather import S3, SQS
+from tests.simulation.mails import BROKEN, HEALTHY
+from tests.simulation.sections import SECTIONS, Section
+from tests.simulation.story import Fault, Kind, Life, Mail, Story, StorySettings, draw
+
+T = TypeVar("T")
 
 MIB = 1024 * 1024
 
-CALLS = ("RECEIVE", "PUT", "DELETE", "CHANGE_VISIBILITY", "RECEIVE", "PUT", "DELETE", "FETCH", "QUEUE_STATE")
-BATCHES = ("DELETE", "CHANGE_VISIBILITY")
-CAUSES = tuple(cause.value for cause in Cause)
-PERSON = tuple(cause.value for cause in Cause if cause.needs_a_person)
-MODES = (Kind.REFUSE, Kind.REFUSE, Kind.REFUSE, Kind.HANG, Kind.LOSE, Kind.MUTE)
 BURNING = {
     Kind.LOSE,
     Kind.MUTE,
@@ -51,186 +55,77 @@ THEMES: tuple[tuple[tuple[str, ...], float], ...] = (
     (("stops", "calls"), 0.1),
 )
 
+# The kinds of mail beside plain emails: how likely a story has a kind, which then is that of a third of its mails.
+MAIL_KINDS: Mapping[str, float] = {
+    "envelope": 0.3,
+    "offloaded": 0.3,
+    "not json": 0.12,
+    "no object": 0.12,
+    "field missing": 0.12,
+    "wrong type": 0.12,
+    "payload missing": 0.12,
+    "refused": 0.06,
+    "payload denied": 0.06,
+    "refused twice": 0.06,
+}
+MAIL_KIND_SHARE = 1 / 3
+
 
 def invent(seed: int) -> Story:
     """The story of a seed."""
-    return _Inventor(seed).story()
+    return Inventor(seed).story()
 
 
-class _Inventor:
+class Inventor:
+    """Draws the parts of one story."""
+
     def __init__(self, seed: int) -> None:
+        """Draw what the other parts depend on."""
         self.seed = seed
-        self.chance = chance = Random(f"story {seed}")
-        self.weather = chance.choice((20.0, 60.0, 60.0, 120.0, 240.0))
-        if chance.random() < 0.02:
-            self.weather = chance.choice((3600.0, 4 * 3600.0))
-        self.mail_count = chance.choice((1, 3, 3, 6, 6, 10, 15, 30))
-        self.is_fifo = chance.random() < 0.15
+        self.weather = self.pick("weather", (20.0, 60.0, 60.0, 120.0, 240.0))
+        if self.happens("long weather", 0.02):
+            self.weather = self.pick("length of long weather", (3600.0, 4 * 3600.0))
+        self.mail_count = self.pick("mail count", (1, 3, 3, 6, 6, 10, 15, 30))
+        self.is_fifo = self.happens("fifo", 0.15)
+
+    def pick(self, name: str, choices: Sequence[T]) -> T:
+        """One of these, for what has this name; each draws a lot, so one that is added takes only what it wins."""
+        return choices[max(range(len(choices)), key=lambda index: draw("story", self.seed, name, index))]
+
+    def happens(self, name: str, likelihood: float) -> bool:
+        """Whether what has this name happens."""
+        return draw("story", self.seed, name) < likelihood
+
+    def source(self, name: str) -> Random:
+        """A random source for what has this name, and needs many draws."""
+        return Random(f"story {self.seed} {name}")
 
     def story(self) -> Story:
-        sections: dict[str, Callable[[], list[Fault]]] = {
-            "calls": self.one_call_failures,
-            "corruption": self.corruption,
-            "delays": self.delays,
-            "partial": self.partial_failures,
-            "store": self.store_outage,
-            "queue": self.queue_outage,
-            "renewals": self.no_renewals,
-            "denied": self.denied,
-            "throttling": self.throttling,
-            "kills": self.kills,
-            "stops": self.stops,
-            "pauses": self.pauses,
-            "clocks": self.clocks,
-            "duplicates": self.duplicates,
-        }
-        theme, others = self.chance.choice(THEMES)
-        armed = [name for name in sections if name in theme or self.chance.random() < others]
-        faults = tuple(fault for name in armed for fault in sections[name]())
-        mails = self.mails()
+        """All parts together."""
+        faults, mails = self.faults(), self.mails()
         return Story(
             seed=self.seed,
-            shuffled=self.chance.random() < 0.8,
+            shuffled=self.happens("shuffled", 0.8),
             weather=self.weather,
             settings=self.settings(faults, mails),
-            lives=self.lives(),
+            lives=self.lives(self.source("lives")),
             mails=mails,
             faults=faults,
         )
 
-    def some(self, most: int) -> range:
-        return range(self.chance.randint(1, most))
+    def faults(self) -> tuple[Fault, ...]:
+        """What goes wrong: a theme's sections, and others by chance."""
+        theme, others = self.pick("theme", THEMES)
+        armed = [name for name in SECTIONS if name in theme or self.happens(f"section {name}", others)]
+        return tuple(
+            fault
+            for name in armed
+            for fault in SECTIONS[name](Section(self.source(f"faults {name}"), self.weather, self.mail_count))
+        )
 
-    def moment(self) -> float:
-        """A time in the bad weather: often early, when most happens."""
-        early = self.chance.random() < 0.7
-        return round(self.chance.uniform(0, min(2.0, self.weather) if early else self.weather), 2)
-
-    def nth(self, operation: str) -> int:
-        likely = {"RECEIVE": 4, "QUEUE_STATE": 2, "FETCH": 3, "CHANGE_VISIBILITY": 4}
-        return self.chance.randint(1, likely.get(operation, max(3, self.mail_count)))
-
-    def length(self, longest: float) -> float:
-        """A duration: from milliseconds on, each order of magnitude as likely as the others."""
-        return round(float(10 ** self.chance.uniform(-2, 0) * longest ** self.chance.random()), 3)
-
-    def one_call_failures(self) -> list[Fault]:
-        faults = []
-        for _ in self.some(4):
-            operation = self.chance.choice(CALLS)
-            kind, cause = self.chance.choice(MODES), self.chance.choice(CAUSES)
-            faults.append(Fault(kind, operation=operation, nth=self.nth(operation), cause=cause))
-        return faults
-
-    def corruption(self) -> list[Fault]:
-        return [Fault(Kind.CORRUPT, operation="RECEIVE", nth=nth) for nth in self.some(3)]
-
-    def delays(self) -> list[Fault]:
-        faults = []
-        for _ in self.some(3):
-            operation = self.chance.choice(CALLS)
-            kind = self.chance.choice((Kind.DELAY_REQUEST, Kind.DELAY_ANSWER))
-            seconds = self.chance.choice((0.5, 2.0, 3.5, 6.0, 20.0, 40.0))
-            faults.append(Fault(kind, seconds=seconds, operation=operation, nth=self.nth(operation)))
-        return faults
-
-    def partial_failures(self) -> list[Fault]:
-        operations = [self.chance.choice(BATCHES) for _ in self.some(3)]
-        faults = [Fault(Kind.PARTLY, operation=operation, nth=self.nth(operation)) for operation in operations]
-        if self.chance.random() < 0.7:
-            faults.append(self.spell(self.chance.choice(BATCHES), Kind.PARTLY, "", self.chance.uniform(0.3, 1.0)))
-        return faults
-
-    def store_outage(self) -> list[Fault]:
-        operations = self.chance.choice(("s3", "s3", *S3))
-        return [
-            self.spell(operations, self.chance.choice(MODES), self.chance.choice(CAUSES), self.share())
-            for _ in self.some(2)
-        ]
-
-    def queue_outage(self) -> list[Fault]:
-        operations = self.chance.choice(("sqs", "sqs", "all", *SQS))
-        return [self.spell(operations, self.chance.choice(MODES), self.chance.choice(CAUSES), self.share())]
-
-    def no_renewals(self) -> list[Fault]:
-        mode = self.chance.choice((*MODES, Kind.PARTLY))
-        cause = self.chance.choice((Cause.DENIED.value, *CAUSES))
-        return [self.spell("CHANGE_VISIBILITY", mode, cause, self.share()) for _ in self.some(2)]
-
-    def denied(self) -> list[Fault]:
-        operation = self.chance.choice(("RECEIVE", "DELETE", "DELETE", "QUEUE_STATE"))
-        return [self.spell(operation, Kind.REFUSE, Cause.DENIED, 1.0) for _ in self.some(2)]
-
-    def throttling(self) -> list[Fault]:
-        operation = self.chance.choice(("PUT", "PUT", "s3", "sqs"))
-        return [self.spell(operation, Kind.REFUSE, Cause.THROTTLED, self.chance.choice((0.3, 0.7, 1.0)))]
-
-    def spell(self, operation: str, mode: Kind, cause: str, share: float) -> Fault:
-        at = self.chance.choice((0.0, self.moment()))
-        length = self.chance.choice((self.length(self.weather), self.chance.uniform(0, self.weather), self.weather))
-        seconds = round(min(length, self.weather - at), 3)
-        return Fault(Kind.SPELL, at, seconds, operation, cause=cause, mode=mode.value, share=round(share, 2))
-
-    def share(self) -> float:
-        return self.chance.choice((1.0, 1.0, 0.5, 0.1))
-
-    def kills(self) -> list[Fault]:
-        faults = []
-        for _ in self.some(3):
-            seconds = self.chance.choice((0.0, 1.0, 10.0))
-            roll = self.chance.random()
-            if roll < 0.4:
-                kind, operation = self.chance.choice((Kind.KILL_SENT, Kind.KILL_UNSENT)), self.chance.choice(CALLS)
-                faults.append(Fault(kind, seconds=seconds, operation=operation, nth=self.nth(operation)))
-            elif roll < 0.7:
-                step = self.chance.randint(1, 40 + 12 * self.mail_count)
-                faults.append(Fault(Kind.KILL_AT_STEP, seconds=seconds, who=self.chance.randint(0, 1), nth=step))
-            else:
-                faults.append(Fault(Kind.KILL, self.moment(), seconds, who=self.chance.randint(0, 2)))
-        return faults
-
-    def stops(self) -> list[Fault]:
-        faults = []
-        for _ in self.some(2):
-            if self.chance.random() < 0.6:
-                operation = self.chance.choice(CALLS)
-                faults.append(Fault(Kind.STOP_MEANWHILE, operation=operation, nth=self.nth(operation)))
-            else:
-                at = round(self.chance.uniform(0, min(60.0, self.weather)), 2)
-                faults.append(Fault(Kind.STOP, at, who=self.chance.randint(0, 2)))
-        return faults
-
-    def pauses(self) -> list[Fault]:
-        faults = []
-        for _ in self.some(2):
-            seconds = self.chance.choice((0.1, 3.0, 10.0, 40.0, 100.0))
-            if self.chance.random() < 0.6:
-                operation = self.chance.choice(CALLS)
-                nth = self.nth(operation)
-                faults.append(Fault(Kind.PAUSE_MEANWHILE, seconds=seconds, operation=operation, nth=nth))
-            else:
-                faults.append(Fault(Kind.PAUSE, self.moment(), seconds, who=self.chance.randint(0, 2)))
-        return faults
-
-    def clocks(self) -> list[Fault]:
-        steps = (-86_400.0, -3600.0, -1.0, 1.0, 3600.0, 86_400.0)
-        return [
-            Fault(Kind.CLOCK, self.moment(), self.chance.choice(steps), who=self.chance.randint(0, 2))
-            for _ in self.some(2)
-        ]
-
-    def duplicates(self) -> list[Fault]:
-        faults = []
-        for _ in self.some(3):
-            if self.chance.random() < 0.6:
-                operation = self.chance.choice(("PUT", "DELETE", "DELETE", "CHANGE_VISIBILITY"))
-                faults.append(Fault(Kind.DUPLICATE_MEANWHILE, operation=operation, nth=self.nth(operation)))
-            else:
-                faults.append(Fault(Kind.DUPLICATE, self.moment(), nth=self.chance.randrange(self.mail_count)))
-        return faults
-
-    def lives(self) -> tuple[Life, ...]:
-        chance, late = self.chance, self.weather
+    def lives(self, chance: Random) -> tuple[Life, ...]:
+        """When processes start and stop: one, several, a rolling update, or scaling up or down."""
+        late = self.weather
         match chance.choice(("one", "one", "several", "rolling", "up", "down")):
             case "several":
                 return (Life(),) * chance.randint(2, 3)
@@ -247,30 +142,27 @@ class _Inventor:
                 return (Life(),)
 
     def mails(self) -> tuple[Mail, ...]:
-        chance = self.chance
-        kinds = ["email"]
-        if chance.random() < 0.3:
-            kinds += [chance.choice(HEALTHY) for _ in range(3)]
-        if chance.random() < 0.3:
-            kinds += [chance.choice(BROKEN) for _ in range(2)]
-        if chance.random() < 0.15:
-            kinds += [chance.choice((*STUBBORN, *HOPELESS))]
+        """What is sent, and when."""
+        chance = self.source("mails")
         spread = 0.0 if chance.random() < 0.5 else min(self.weather, 120.0)
-        return tuple(
-            Mail(
-                round(chance.uniform(0, spread), 1),
-                chance.choice(kinds) if index else chance.choice(HEALTHY),
-                chance.randrange(5),
-                chance.choice((0, 10, 2000)),
-            )
-            for index in range(self.mail_count)
-        )
+        mails = [
+            Mail(round(chance.uniform(0, spread), 1), sender=chance.randrange(5), size=chance.choice((0, 10, 2000)))
+            for _ in range(self.mail_count)
+        ]
+        for kind, likelihood in MAIL_KINDS.items():
+            if self.happens(f"mails of kind {kind}", likelihood):
+                chance = self.source(f"mails of kind {kind}")
+                for index, mail in enumerate(mails):
+                    if chance.random() < MAIL_KIND_SHARE and (index or kind in HEALTHY):  # one is always healthy
+                        mails[index] = replace(mail, kind=kind)
+        return tuple(mails)
 
     def settings(self, faults: tuple[Fault, ...], mails: tuple[Mail, ...]) -> StorySettings:
-        chance = self.chance
-        visibility_timeout = chance.choice((30, 30, 45, 60, 120))
-        batch = chance.choice((1, 3, 10, 10, 10))
-        quarantine = chance.random() < 0.9
+        """The settings, with as many receives as the faults may burn before a message would be dead-lettered."""
+        pick, happens = self.pick, self.happens
+        visibility_timeout = pick("visibility_timeout", (30, 30, 45, 60, 120))
+        batch = pick("batch", (1, 3, 10, 10, 10))
+        quarantine = happens("quarantine", 0.9)
         needs_end = any(mail.kind not in (*HEALTHY, *(BROKEN if quarantine else ())) for mail in mails)
         burns = sum(
             1 + int(fault.seconds / visibility_timeout)
@@ -278,30 +170,30 @@ class _Inventor:
             if fault.kind in BURNING or fault.kind is Kind.SPELL
         )
         max_receive_count = None
-        if needs_end or chance.random() < 0.5:
-            max_receive_count = 3 + 2 * burns + chance.randrange(3)
+        if needs_end or happens("max_receive_count", 0.5):
+            max_receive_count = 3 + 2 * burns + pick("spare receives", range(3))
         return StorySettings(
-            receivers=chance.choice((1, 2, 4)),
+            receivers=pick("receivers", (1, 2, 4)),
             batch=batch,
-            wait=chance.choice((1, 5, 20, 20)),
-            poll_interval=chance.choice((1.0, 5.0, 30.0)),
-            uploads=chance.choice((1, 2, 8, 8, 16)),
-            deletes=chance.choice((1, 2, 4)),
-            delete_linger=chance.choice((0.0, 0.2, 0.2, 1.0)),
+            wait=pick("wait", (1, 5, 20, 20)),
+            poll_interval=pick("poll_interval", (1.0, 5.0, 30.0)),
+            uploads=pick("uploads", (1, 2, 8, 8, 16)),
+            deletes=pick("deletes", (1, 2, 4)),
+            delete_linger=pick("delete_linger", (0.0, 0.2, 0.2, 1.0)),
             visibility_timeout=visibility_timeout,
-            queue_timeout=chance.choice((2.0, 4.0, 8.0)),
-            upload_timeout=chance.choice((3.0, 5.0, 15.0)),
-            in_flight_messages=chance.choice((10, 11, 20, 25, 60)),
-            in_flight_bytes=chance.choice((batch * MIB, batch * MIB + 3000, 2 * batch * MIB + 1, 64 * MIB)),
-            grace=chance.choice((5.0, 25.0, 25.0)),
+            queue_timeout=pick("queue_timeout", (2.0, 4.0, 8.0)),
+            upload_timeout=pick("upload_timeout", (3.0, 5.0, 15.0)),
+            in_flight_messages=pick("in_flight_messages", (10, 11, 20, 25, 60)),
+            in_flight_bytes=pick("in_flight_bytes", (batch * MIB, batch * MIB + 3000, 2 * batch * MIB + 1, 64 * MIB)),
+            grace=pick("grace", (5.0, 25.0, 25.0)),
             quarantine=quarantine,
-            conditional=chance.random() < 0.9,
+            conditional=happens("conditional", 0.9),
             max_receive_count=max_receive_count,
             fifo=self.is_fifo,
-            queue_in_flight_max=chance.choice((120_000, 120_000, 120_000, 12)),
-            deletes_stale=chance.random() < 0.2,
-            notices_hang_up=chance.random() < 0.7,
-            latency=chance.choice((0.0, 0.01, 0.02, 0.1)),
-            tail=chance.choice((0.0, 0.0, 0.02, 0.2)),
-            ranked=chance.random() < 0.5,
+            queue_in_flight_max=pick("queue_in_flight_max", (120_000, 120_000, 120_000, 12)),
+            deletes_stale=happens("deletes_stale", 0.2),
+            notices_hang_up=happens("notices_hang_up", 0.7),
+            latency=pick("latency", (0.0, 0.01, 0.02, 0.1)),
+            tail=pick("tail", (0.0, 0.0, 0.02, 0.2)),
+            ranked=happens("ranked", 0.5),
         )
