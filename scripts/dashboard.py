@@ -228,7 +228,7 @@ ROWS = [
             ),
             Panel(
                 "One upload",
-                "Seconds for one PUT, successful or not.",
+                "Seconds for one PUT, successful or not; if the object was there, for the look at it too.",
                 "s",
                 {f"p{percent}": quantile(percent / 100, "upload_seconds") for percent in (50, 99)},
             ),

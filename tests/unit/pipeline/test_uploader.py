@@ -114,6 +114,20 @@ async def test_an_email_of_which_the_queue_tells_no_time_is_stored_under_that_of
     assert 0 == stage.kit.value("sent_to_stored_seconds_count")
 
 
+async def test_it_is_measured_how_long_an_email_waited_and_how_long_its_puts_took() -> None:
+    """A failed try counts as one that is stored does; the wait is from the receive to the first try."""
+    stage = UploaderStage()
+    stage.job()
+    await asyncio.sleep(7)
+    stage.script.always(PUT, slow(2))
+    stage.script.next(PUT, refused(Cause.SERVER))
+    await stage.until_done()
+    assert 1 == stage.kit.value("queued_seconds_count")
+    assert 7 == stage.kit.value("queued_seconds_sum")
+    assert 2 == stage.kit.value("upload_seconds_count")
+    assert 2 == stage.kit.value("upload_seconds_sum")
+
+
 async def test_an_idle_worker_keeps_no_body() -> None:
     """A hundred and more of them would keep a hundred and more: nobody holds the message when its work is done."""
     stage = UploaderStage(workers=1)
