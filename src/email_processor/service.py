@@ -15,7 +15,7 @@ from email_processor.metrics import PREFIX, Metrics
 from email_processor.pipeline.calls import Timeouts
 from email_processor.pipeline.deleter import DeleteRules
 from email_processor.pipeline.health import Health
-from email_processor.pipeline.leases import LeaseRules
+from email_processor.pipeline.leases import MOST_REQUESTS, LeaseRules
 from email_processor.pipeline.ledger import Budget
 from email_processor.pipeline.receiver import ReceiveRules
 from email_processor.pipeline.run import Plan, Ports, run
@@ -125,7 +125,7 @@ def queue_options(settings: Settings) -> QueueOptions:
         visibility_timeout=settings.visibility_timeout_seconds,
         wait=settings.sqs_wait_time_seconds,
         timeout=settings.sqs_timeout_seconds,
-        connections=settings.receivers_max + settings.deletes_max,
+        connections=settings.receivers_max + settings.deletes_max + MOST_REQUESTS,
     )
 
 

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.metrics import Operation
 from email_processor.pipeline.common import Common
 from email_processor.pipeline.health import Part
 from email_processor.pipeline.ledger import LEASE_MAX_SECONDS, Delivery
+from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import BATCH, Inbox, Verdict
 
-REQUESTS_IN_FLIGHT = 4
+MOST_REQUESTS = 64  # so many renewals at once are enough for 100,000 leases of 30 s, at 100 ms a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,11 @@ class LeaseRules:
 
 
 class LeaseKeeper:
-    """Renews every lease at half its life, in batches of ten."""
+    """Renews every lease at half its life, in batches of ten: as many requests at once as what is due takes.
+
+    Whatever fails waits by itself: an entry for its own backoff, a request that failed as a whole in its own slot.
+    So a few leases that cannot be renewed slow no other, and a queue that is down is not asked by all of them at once.
+    """
 
     def __init__(self, common: Common, inbox: Inbox, rules: LeaseRules) -> None:
         """`rules` say how long a lease runs anew."""
@@ -31,60 +37,78 @@ class LeaseKeeper:
         self._visibility_timeout = rules.visibility_timeout
         self._half_life = rules.visibility_timeout / 2
         self._backoff = common.new_backoff()
-        self._slots = asyncio.Semaphore(REQUESTS_IN_FLIGHT)
+        self._slots = asyncio.Semaphore(MOST_REQUESTS)
 
     async def keep(self) -> None:
-        """Renew until cancelled. What arrives meanwhile is due no sooner than half a lease from now."""
-        while True:
-            now = self._common.clock.monotonic()
-            next_due = min((self._due_at(it) for it in self._common.ledger), default=now + self._half_life)
-            pause = min(max(next_due - now, self._half_life / 10), self._half_life)
-            await asyncio.sleep(pause)  # noqa: TID251 - until the next is due, and nothing else is waited for
-            due = self._due(self._common.ledger)  # mutant: only-renewed
-            if not self._common.ledger.may_renew:
-                due = due[:BATCH]  # enough to find out whether it is allowed again
-            if await self._renew(due):
+        """Renew until cancelled, looking often enough for what arrives with much of its lease spent in a long poll."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                pause = min(max(self._until_due(), self._half_life / 10), self._half_life / 5)
+                await asyncio.sleep(pause)  # noqa: TID251 - until the next is due, and nothing else is waited for
+                self._common.ledger.count_expired()  # mutant: only-renewed
+                if self._until_due() > 0:
+                    continue
+                due = self._due(self._common.ledger)
+                if not self._common.ledger.may_renew:
+                    due = due[:BATCH]  # enough to find out whether it is allowed again
+                for start in range(0, len(due), BATCH):
+                    await self._slots.acquire()
+                    tasks.create_task(self._use_slot(due[start : start + BATCH]), name="renew batch")
+
+    def _until_due(self) -> float:
+        """In how many seconds the next renewal is due."""
+        times = (self._due_at(it) for it in self._common.ledger if self._is_renewable(it))
+        return min(times, default=inf) - self._common.clock.monotonic()
+
+    async def _use_slot(self, batch: list[Delivery]) -> None:
+        """Renew a batch; after a fault of the queue keep the slot for a while, so that fewer ask a queue that fails."""
+        try:
+            if await self._renew_batch(batch):
                 self._backoff.reset()
             else:
-                await self._backoff.wait()
+                await asyncio.sleep(self._pause(self._backoff))  # noqa: TID251 - nothing but time is waited for
+        finally:
+            self._slots.release()
+
+    def _pause(self, backoff: Backoff) -> float:
+        """The pause after a failure: there are several tries before a lease that was due runs out."""
+        return min(backoff.next(), self._half_life / 5)
 
     async def renew_due(self, deliveries: Iterable[Delivery]) -> None:
         """Renew those of them that are due, once, if it is permitted."""
         if self._common.ledger.may_renew:
-            await self._renew(self._due(deliveries))
+            async with self._slots:
+                await self._renew_batch(self._due(deliveries))
 
     def _due(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
-        """A little ahead of time, so that messages received together are renewed together."""
-        soon = self._common.clock.monotonic() + self._half_life / 5
-        return [it for it in deliveries if self._is_renewable(it) and self._due_at(it) <= soon]
+        """A little ahead of time, so that messages received together are renewed together; the most urgent first."""
+        now = self._common.clock.monotonic()
+        soon = now + self._half_life / 5
+        due = [
+            it
+            for it in deliveries
+            if self._is_renewable(it) and it.lease_until - self._half_life <= soon and it.not_before <= now
+        ]
+        return sorted(due, key=lambda it: it.lease_until)
 
     def _is_renewable(self, delivery: Delivery) -> bool:
         return delivery.is_renewable and self._longest_lease(delivery) > delivery.lease_until + 1
 
     def _due_at(self, delivery: Delivery) -> float:
-        return delivery.lease_until - self._half_life
+        return max(delivery.lease_until - self._half_life, delivery.not_before)
 
     def _longest_lease(self, delivery: Delivery) -> float:
         """Until when a renewal could reach: SQS hides no message for more than 12 hours from its receive."""
         return min(self._common.clock.monotonic() + self._visibility_timeout, delivery.received_at + LEASE_MAX_SECONDS)
 
-    async def _renew(self, due: list[Delivery]) -> bool:
-        async with asyncio.TaskGroup() as tasks:
-            calls = [
-                tasks.create_task(self._renew_batch(due[start : start + BATCH]), name="renew batch")
-                for start in range(0, len(due), BATCH)
-            ]
-        return all(call.result() for call in calls)
-
     async def _renew_batch(self, batch: list[Delivery]) -> bool:
-        """One request; whether everything in it went well."""
-        async with self._slots:
-            batch = [delivery for delivery in batch if self._is_renewable(delivery)]
-            if not batch:
-                return True
-            seconds = int(min(self._longest_lease(delivery) for delivery in batch) - self._common.clock.monotonic())
-            with self._common.ledger.renewing(batch):
-                return await self._extend(batch, seconds)
+        """One request for those of at most ten that may be renewed; whether the queue answered it."""
+        batch = [delivery for delivery in batch if self._is_renewable(delivery)]
+        if not batch:
+            return True
+        seconds = int(min(self._longest_lease(delivery) for delivery in batch) - self._common.clock.monotonic())
+        with self._common.ledger.renewing(batch):
+            return await self._extend(batch, seconds)
 
     async def _extend(self, batch: list[Delivery], seconds: int) -> bool:
         # counted from before the request: never later than the queue's own count
@@ -94,15 +118,24 @@ class LeaseKeeper:
             verdicts = await self._change_visibility(handles, seconds)
         except QueueFaultError as fault:
             self._common.metrics.retries.labels(fault.cause).inc()
+            for delivery in batch:
+                self._postpone(delivery)
             return False
         for delivery, handle, verdict in zip(batch, handles, verdicts, strict=True):
             if verdict is Verdict.GONE:
                 self._common.ledger.lose(delivery, handle)
-            elif verdict is Verdict.DONE:
+            elif verdict is Verdict.FAILED:
+                self._postpone(delivery)
+            else:
                 self._common.metrics.lease_extensions.inc()
                 if delivery.receipt_handle == handle:
-                    delivery.lease_until = lease_until
-        return Verdict.FAILED not in verdicts
+                    self._common.ledger.renewed(delivery, lease_until)
+        return True
+
+    def _postpone(self, delivery: Delivery) -> None:
+        """Its renewal failed: it is due again after a backoff of its own."""
+        delivery.backoff = delivery.backoff or self._common.new_backoff()
+        delivery.not_before = self._common.clock.monotonic() + self._pause(delivery.backoff)
 
     async def give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Make messages visible to others at once, in the order in which they came, so that FIFO groups stay in order.

@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 from email_processor.domain.message import Message
 from email_processor.metrics import Metrics
+from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import Clock
 
 MESSAGE_MAX_BYTES = 1024 * 1024  # SQS's limit on a message since August 2025
@@ -31,6 +32,7 @@ class Delivery:
 
     `receipt_handle` and `receive_count` are always the newest; `moment` dates its key; `size` is what its body and its
     attributes take of the budget. `renewal` and `is_closing` are the ledger's own: see `renewing` and `closing` there.
+    After a renewal that failed, `backoff` says how much later the next one is: `not_before`.
     """
 
     message_id: str
@@ -44,6 +46,9 @@ class Delivery:
     lost: bool = False
     is_closing: bool = False
     renewal: asyncio.Event | None = None
+    not_before: float = 0.0
+    backoff: Backoff | None = None
+    is_counted_lost: bool = False
 
     @property
     def is_renewable(self) -> bool:
@@ -129,20 +134,24 @@ class Ledger:
             self._reserved -= 1
             self._tell()
 
-    def admit(self, message: Message) -> Delivery | None:
-        """Keep account of a message that was received.
+    def admit(self, message: Message, asked_at: float | None = None) -> Delivery | None:
+        """Keep account of a message that was received by a request made at `asked_at`, or just now.
 
         None if it is in flight already, which then goes on with the newest receipt handle. A message that was archived
         before and not deleted comes back as `ARCHIVED`: only its delete is left to do.
         """
         now = self._clock.monotonic()
+        # Somewhere between request and answer the queue has hidden it, and nobody knows when: an answer may have
+        # waited long for its message, or long for its way. The earlier is the safe one. After a long poll a lease can
+        # look up to 20 s older than it is: that costs a renewal that was not needed yet, the other way costs the lease.
+        lease_until = (now if asked_at is None else asked_at) + self._visibility_timeout
         known = self._deliveries.get(message.message_id)
         if known is not None:
             known.receipt_handle = message.receipt_handle  # mutant: newest-handle
             known.receive_count = message.receive_count
             known.received_at = now
-            known.lease_until = now + self._visibility_timeout
             known.lost = False
+            self.renewed(known, lease_until)
             self._metrics.duplicates.labels("in_flight").inc()
             return None
         delivery = Delivery(
@@ -152,7 +161,7 @@ class Ledger:
             moment=message.moment(self._clock.wall()),  # mutant: dated-by-the-queue
             size=len(message.body) + message.attribute_bytes,
             received_at=now,
-            lease_until=now + self._visibility_timeout,
+            lease_until=lease_until,
         )
         if message.message_id in self._remembered:  # mutant: remembered
             delivery.state = State.ARCHIVED
@@ -183,7 +192,7 @@ class Ledger:
         """Whether its lease outlasts the work: any lease will do that can be renewed, else it must last `needed` s."""
         if delivery.lost:
             return False
-        left = delivery.lease_until - self._clock.monotonic()
+        left = self._runs_until(delivery) - self._clock.monotonic()
         return left > (0 if self._may_renew else needed)
 
     def archived(self, delivery: Delivery) -> None:
@@ -204,6 +213,7 @@ class Ledger:
     def close(self, delivery: Delivery) -> None:
         """It is no longer in flight."""
         if self._deliveries.get(delivery.message_id) is delivery:
+            self._count_if_expired(delivery)
             del self._deliveries[delivery.message_id]
             self._bytes -= delivery.size
             self._tell()
@@ -212,7 +222,35 @@ class Ledger:
         """The queue no longer honours this receipt handle. Counted once; a newer handle is not affected."""
         if delivery.receipt_handle == receipt_handle and not delivery.lost:
             delivery.lost = True
+            self._count_lost(delivery)
+
+    def renewed(self, delivery: Delivery, lease_until: float) -> None:
+        """Its lease runs anew."""
+        delivery.lease_until = lease_until
+        delivery.not_before = 0.0
+        delivery.backoff = None
+        delivery.is_counted_lost = False
+
+    def count_expired(self) -> None:
+        """Count the leases that have passed unrenewed, each once.
+
+        They are not given up: as long as nobody else has received the message, the queue honours the receipt handle.
+        """
+        for delivery in self._deliveries.values():
+            self._count_if_expired(delivery)
+
+    def _count_if_expired(self, delivery: Delivery) -> None:
+        if self._runs_until(delivery) <= self._clock.monotonic():
+            self._count_lost(delivery)
+
+    def _count_lost(self, delivery: Delivery) -> None:
+        if not delivery.is_counted_lost:
+            delivery.is_counted_lost = True
             self._metrics.leases_lost.inc()
+
+    def _runs_until(self, delivery: Delivery) -> float:
+        """When its lease is over, even if the queue has counted the first one from its answer."""
+        return max(delivery.lease_until, delivery.received_at + self._visibility_timeout)
 
     @contextmanager
     def renewing(self, batch: Sequence[Delivery]) -> Iterator[None]:

@@ -88,7 +88,7 @@ class Receiver:
                 continue
             finally:
                 self._lives[life] = False
-            self._take(messages)  # mutant: taken-at-once
+            self._take(messages, started)  # mutant: taken-at-once
             count = len(messages)
             del messages  # or a receiver would keep its last batch, outside of the budget, until the next one comes
             self._common.health.well(Part.RECEIVING)
@@ -119,7 +119,7 @@ class Receiver:
             else:
                 turn.clear()
 
-    def _take(self, messages: Sequence[Message]) -> None:
+    def _take(self, messages: Sequence[Message], asked_at: float) -> None:
         """Give a batch to the ledger, without an await: between the queue's answer and there nothing may be lost."""
         self._common.metrics.received.inc(len(messages))
         for message in messages:
@@ -128,6 +128,6 @@ class Receiver:
                 self._common.metrics.corrupt.inc()
                 log.warning("corrupt_message", extra={"message_id": message.message_id})
                 continue
-            delivery = self._common.ledger.admit(message)
+            delivery = self._common.ledger.admit(message, asked_at)
             if delivery is not None:
                 self._jobs.put_nowait(Job(delivery, message))

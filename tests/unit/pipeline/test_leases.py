@@ -1,11 +1,12 @@
 """Leases are renewed at half their life, and given back when nobody will work on them."""
 
 import asyncio
+from collections import Counter
 
 from email_processor.domain.errors import Cause
-from email_processor.pipeline.leases import LeaseKeeper, LeaseRules
+from email_processor.pipeline.leases import MOST_REQUESTS, LeaseKeeper, LeaseRules
 from email_processor.pipeline.ledger import LEASE_MAX_SECONDS, Delivery
-from tests.simulation.wire import CHANGE_VISIBILITY, Entry, partly, refused, slow
+from tests.simulation.wire import CHANGE_VISIBILITY, Entry, Fate, hung, partly, refused, slow
 from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, later
 from tests.unit.pipeline.virtual_aws import Call, VirtualAws
 
@@ -15,9 +16,9 @@ HALF = VISIBILITY_TIMEOUT / 2
 class LeasesStage(VirtualAws):
     """A lease keeper at work."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_flight: int = 1000) -> None:
         super().__init__()
-        self.kit = Kit.new()
+        self.kit = Kit.new(max_messages=in_flight)
         self.ledger = self.kit.common.ledger
         self.leases = LeaseKeeper(self.kit.common, self.inbox, LeaseRules(VISIBILITY_TIMEOUT))
 
@@ -86,6 +87,90 @@ async def test_a_failed_renewal_is_tried_again_long_before_the_lease_runs_out() 
     assert HALF == first
     assert third < VISIBILITY_TIMEOUT - HALF / 2
     assert 0 == stage.kit.value("leases_lost_total")
+
+
+async def test_entries_that_always_fail_slow_no_other() -> None:
+    """Three of eight hundred: the others stay on schedule, and the three are tried again and again."""
+    stage = LeasesStage()
+    bad = {"m5#1", "m6#1", "m700#1"}
+
+    def change(handles: tuple[str, ...]) -> Fate:
+        return partly(*(Entry.REFUSED if handle in bad else Entry.DONE for handle in handles))
+
+    stage.script.always(CHANGE_VISIBILITY, change)
+    stage.received(800)
+    await stage.keep(3 * VISIBILITY_TIMEOUT)
+    assert {"m5", "m6", "m700"} == set(stage.queue.visible)
+    assert 3 == stage.kit.value("leases_lost_total")
+    tries = Counter(handle for _, handles in stage.changes for handle in handles)
+    assert 7 >= max(count for handle, count in tries.items() if handle not in bad)
+    assert 10 <= min(tries[handle] for handle in bad)
+
+
+async def test_a_request_that_hangs_holds_up_no_other() -> None:
+    """One in a hundred is never answered, until its timeout, at each try: the others are renewed meanwhile."""
+    stage = LeasesStage()
+    stage.script.always(CHANGE_VISIBILITY, lambda handles: hung() if "m1#1" in handles else slow(0))
+    stage.received(1000)
+    await stage.keep(HALF + 7)
+    assert 100 == len(stage.changes)
+    assert 990 == stage.kit.value("lease_extensions_total")
+
+
+async def test_as_many_requests_run_at_once_as_what_is_due_takes() -> None:
+    """Ten thousand leases and a queue that takes seven seconds for a request: none of them runs out."""
+    stage = LeasesStage(in_flight=10_000)
+    stage.script.always(CHANGE_VISIBILITY, slow(7))
+    stage.received(10_000)
+    await stage.keep(VISIBILITY_TIMEOUT)
+    assert [] == stage.queue.visible
+    assert MOST_REQUESTS == stage.most_at_once(CHANGE_VISIBILITY)
+    assert 0 == stage.kit.value("leases_lost_total")
+
+
+async def test_a_queue_that_is_down_is_asked_less_and_less_and_all_is_renewed_when_it_is_back() -> None:
+    """A thousand leases, a hundred seconds without an answer: a few requests a second, and no lease lost."""
+    stage = LeasesStage()
+    stage.script.always(CHANGE_VISIBILITY, refused())
+    stage.received(1000)
+    later(HALF + 100, stage.script.clear, CHANGE_VISIBILITY)
+    await stage.keep(VISIBILITY_TIMEOUT)
+    assert len([when for when, _ in stage.changes if when < HALF + 100]) < 1000
+    assert 1000 == stage.kit.value("lease_extensions_total")
+    assert [] == stage.queue.visible
+
+
+async def test_a_lease_that_passes_unrenewed_is_counted_once() -> None:
+    """Whether the queue tells later on or not; the next receive of its message is another lease."""
+    stage = LeasesStage()
+    stage.script.always(CHANGE_VISIBILITY, refused())
+    (delivery,) = stage.received()
+    await stage.keep(VISIBILITY_TIMEOUT - 1)
+    assert 0 == stage.kit.value("leases_lost_total")
+    await stage.keep(VISIBILITY_TIMEOUT)
+    assert 1 == stage.kit.value("leases_lost_total")
+    stage.script.clear(CHANGE_VISIBILITY)
+    await stage.keep(VISIBILITY_TIMEOUT)
+    assert delivery.lost
+    assert 1 == stage.kit.value("leases_lost_total")
+    stage.admit(stage.ledger)
+    await stage.keep(VISIBILITY_TIMEOUT)
+    assert 1 == stage.kit.value("leases_lost_total")
+    assert not delivery.lost
+
+
+async def test_what_waited_long_in_its_receive_is_renewed_in_time() -> None:
+    """The receive was made twenty seconds before its answer: the lease is as old as the request."""
+    stage = LeasesStage()
+    stage.send()
+    (message,) = await stage.inbox.receive(1, 0)
+    await asyncio.sleep(20)
+    delivery = stage.ledger.admit(message, asked_at=0)
+    assert delivery is not None
+    assert VISIBILITY_TIMEOUT == delivery.lease_until
+    await stage.keep(HALF)
+    (when,) = [when for when, _ in stage.changes]
+    assert HALF <= when < HALF + 10
 
 
 async def test_a_lease_that_the_queue_no_longer_honours_is_lost_once() -> None:
