@@ -33,6 +33,7 @@ class Circuit:
         self._probing = asyncio.Lock()
         self._trying = 0
         self._closed = asyncio.Event()
+        self._opened = asyncio.Event()
         self._trusted = asyncio.Event()
         self._closed.set()
         self._trusted.set()
@@ -50,6 +51,13 @@ class Circuit:
     async def trusted(self) -> None:
         """Return when it is trusted."""
         await self._trusted.wait()
+
+    async def stays_open(self, seconds: float) -> None:
+        """Return when it is open and no probe has closed it for so long."""
+        while True:
+            await self._opened.wait()
+            if not await pause(seconds, self._closed):
+                return
 
     @contextmanager
     def trying(self) -> Iterator[None]:
@@ -106,5 +114,7 @@ class Circuit:
         self._metrics.circuit_open.set(is_open)
         if is_open:
             self._closed.clear()
+            self._opened.set()
         else:
+            self._opened.clear()
             self._closed.set()

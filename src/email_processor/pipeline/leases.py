@@ -38,6 +38,7 @@ class LeaseKeeper:
         self._half_life = rules.visibility_timeout / 2
         self._backoff = common.new_backoff()
         self._slots = asyncio.Semaphore(MOST_REQUESTS)
+        self._releases = asyncio.Semaphore(MOST_REQUESTS)  # of their own: a stop does not wait for a backoff
 
     async def keep(self) -> None:
         """Renew until cancelled, looking often enough for what arrives with much of its lease spent in a long poll."""
@@ -75,8 +76,8 @@ class LeaseKeeper:
         return min(backoff.next(), self._half_life / 5)
 
     async def renew_due(self, deliveries: Iterable[Delivery]) -> None:
-        """Renew those of them that are due, once, if it is permitted."""
-        if self._common.ledger.may_renew:
+        """Renew those of them that are due, once, if it is permitted and not all slots are busy with just that."""
+        if self._common.ledger.may_renew and not self._slots.locked():
             async with self._slots:
                 await self._renew_batch(self._due(deliveries))
 
@@ -138,25 +139,32 @@ class LeaseKeeper:
         delivery.not_before = self._common.clock.monotonic() + self._pause(delivery.backoff)
 
     async def give_back(self, deliveries: Sequence[Delivery]) -> None:
-        """Make messages visible to others at once, in the order in which they came, so that FIFO groups stay in order.
+        """Make messages visible to others at once: many requests at a time, the messages of a FIFO group in order.
 
         It is tried for as long as it takes, unless it is not permitted: whoever calls it sets a deadline. What is not
         given back stays in flight; the queue hands it out again when its lease runs out.
         """
+        async with asyncio.TaskGroup() as tasks:
+            for lane in _lanes(deliveries):
+                tasks.create_task(self._give_back_in_order(lane), name="give back")
+
+    async def _give_back_in_order(self, left: list[Delivery]) -> None:
         backoff = self._common.new_backoff()
-        async with self._common.ledger.closing(deliveries) as ours:
-            left = ours
-            while left:
-                batch, later = left[:BATCH], left[BATCH:]
-                failed = await self._release(batch)
+        while left:
+            async with self._releases:
                 if not self._common.ledger.may_renew:
                     return  # it would be denied again
-                if failed:
-                    await backoff.wait()
-                left = failed + later
+                failed = await self._release(left[:BATCH])
+            left = failed + left[BATCH:]
+            if failed:
+                await backoff.wait()
 
     async def _release(self, batch: list[Delivery]) -> list[Delivery]:
-        """One request; what is left to give back."""
+        """One request, for those whose lease is still ours; what is left to give back."""
+        async with self._common.ledger.closing(batch) as ours:
+            return await self._request_release(ours) if ours else []
+
+    async def _request_release(self, batch: list[Delivery]) -> list[Delivery]:
         try:
             verdicts = await self._change_visibility([delivery.receipt_handle for delivery in batch], 0)
         except QueueFaultError as fault:
@@ -186,3 +194,17 @@ class LeaseKeeper:
         self._common.ledger.permit_renewals(is_permitted=True)
         self._common.health.well(Part.RENEWING)
         return verdicts
+
+
+def _lanes(deliveries: Iterable[Delivery]) -> list[list[Delivery]]:
+    """Deliveries in the order in which they came, split so that each lane is a request, if no FIFO group needs more."""
+    groups: dict[tuple[str, str], list[Delivery]] = {}
+    for delivery in deliveries:
+        groups.setdefault(delivery.order_key, []).append(delivery)
+    lanes: list[list[Delivery]] = []
+    for group in groups.values():
+        if lanes and len(lanes[-1]) + len(group) <= BATCH:
+            lanes[-1] += group
+        else:
+            lanes.append(group)
+    return lanes

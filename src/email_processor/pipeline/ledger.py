@@ -32,7 +32,8 @@ class Delivery:
 
     `receipt_handle` and `receive_count` are always the newest; `moment` dates its key; `size` is what its body and its
     attributes take of the budget. `renewal` and `is_closing` are the ledger's own: see `renewing` and `closing` there.
-    After a renewal that failed, `backoff` says how much later the next one is: `not_before`.
+    After a renewal that failed, `backoff` says how much later the next one is: `not_before`. `group` is that of a FIFO
+    queue.
     """
 
     message_id: str
@@ -49,6 +50,12 @@ class Delivery:
     not_before: float = 0.0
     backoff: Backoff | None = None
     is_counted_lost: bool = False
+    group: str | None = None
+
+    @property
+    def order_key(self) -> tuple[str, str]:
+        """Deliveries that have it in common stay in order: those of one group of a FIFO queue."""
+        return ("message", self.message_id) if self.group is None else ("group", self.group)
 
     @property
     def is_renewable(self) -> bool:
@@ -162,6 +169,7 @@ class Ledger:
             size=len(message.body) + message.attribute_bytes,
             received_at=now,
             lease_until=lease_until,
+            group=message.attributes.get("MessageGroupId"),
         )
         if message.message_id in self._remembered:  # mutant: remembered
             delivery.state = State.ARCHIVED

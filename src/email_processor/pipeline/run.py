@@ -24,6 +24,7 @@ from email_processor.ports import Archive, Clock, Inbox, Payloads, QueueGauge
 log = logging.getLogger(__name__)
 
 LAST_POLL_SECONDS = 2.0
+LAST_PROBE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,11 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
         log.info("stopping", extra={"in_flight": len(common.ledger), "grace_seconds": plan.grace})
         deadline = asyncio.get_running_loop().time() + plan.grace
 
-        # Uploads get four fifths of the grace period, so that there is time to give back what they did not get to.
+        # Uploads get four fifths of the grace period, so that there is time to give back what they did not get to. In
+        # an outage they get no more than a last chance: what cannot be stored here is of more use to others.
         receiver.stop(min(LAST_POLL_SECONDS, plan.grace / 5))
         await asyncio.wait(receiving)  # mutant: receivers-awaited
-        await by(deadline - plan.grace / 5, uploader.join())
+        await by(deadline - plan.grace / 5, either(uploader.join(), common.circuit.stays_open(LAST_PROBE_SECONDS)))
         await cancel(uploading)
         # mutant of the next line: given-back
         await by(deadline, leases.give_back([it for it in common.ledger if it.state is not State.ARCHIVED]))
@@ -121,6 +123,14 @@ def shared(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> Common
     calls = Calls(metrics, health, plan.timeouts)
     circuit = Circuit(ports.clock, metrics, health, new_backoff())
     return Common(ports.clock, metrics, health, calls, ledger, circuit, new_backoff)
+
+
+async def either(one: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
+    """Do both until one of them is done."""
+    async with asyncio.TaskGroup() as tasks:
+        both = [tasks.create_task(one), tasks.create_task(other)]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        await cancel(both)
 
 
 async def by(deadline: float, work: Coroutine[Any, Any, None]) -> None:

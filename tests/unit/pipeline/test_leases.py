@@ -7,7 +7,7 @@ from email_processor.domain.errors import Cause
 from email_processor.pipeline.leases import MOST_REQUESTS, LeaseKeeper, LeaseRules
 from email_processor.pipeline.ledger import LEASE_MAX_SECONDS, Delivery
 from tests.simulation.wire import CHANGE_VISIBILITY, Entry, Fate, hung, partly, refused, slow
-from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, later
+from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, later, now
 from tests.unit.pipeline.virtual_aws import Call, VirtualAws
 
 HALF = VISIBILITY_TIMEOUT / 2
@@ -273,20 +273,53 @@ async def test_what_fails_is_given_back_again_and_what_is_lost_is_let_go() -> No
 
 
 async def test_a_fault_of_the_queue_is_no_reason_to_keep_the_rest() -> None:
-    """Two requests fail, and are made again, further and further apart."""
+    """A request fails twice, and is made again, further and further apart; the other one does not wait for it."""
     stage = LeasesStage()
-    stage.script.next(CHANGE_VISIBILITY, refused(Cause.SERVER), refused(Cause.NETWORK))
+    faults = [refused(Cause.NETWORK), refused(Cause.SERVER)]
+    stage.script.always(CHANGE_VISIBILITY, lambda handles: faults.pop() if "m1#1" in handles and faults else slow(0))
     await stage.leases.give_back(stage.received(12))
-    assert ["m1#1", "m1#1", "m1#1", "m11#1"] == [handles[0] for _, handles in stage.changes]
+    assert ["m1#1", "m11#1", "m1#1", "m1#1"] == [handles[0] for _, handles in stage.changes]
     assert 0 == len(stage.ledger)
     times = [when for when, _ in stage.changes]
-    assert times[0] < times[1] < times[2] == times[3]
+    assert times[0] == times[1] < times[2] < times[3]
+    assert times[2] - times[1] < times[3] - times[2]
 
 
 async def test_without_permission_nothing_is_given_back_and_the_stop_goes_on() -> None:
-    """It would be denied again; the leases run out by themselves."""
+    """What is asked at the same time is denied, and nothing is asked again; the leases run out by themselves."""
     stage = LeasesStage()
-    stage.script.next(CHANGE_VISIBILITY, refused(Cause.DENIED))
-    await stage.leases.give_back(stage.received(30))
-    assert 1 == len(stage.changes)
-    assert 30 == len(stage.ledger)
+    stage.script.always(CHANGE_VISIBILITY, refused(Cause.DENIED, after=1))
+    await stage.leases.give_back(stage.received(1000))
+    assert MOST_REQUESTS == len(stage.changes)
+    assert 1000 == len(stage.ledger)
+    await stage.leases.give_back(list(stage.ledger))
+    assert MOST_REQUESTS == len(stage.changes)
+
+
+async def test_ten_thousand_are_given_back_in_seconds() -> None:
+    """Many requests at once, at a tenth of a second for each."""
+    stage = LeasesStage(in_flight=10_000)
+    stage.script.always(CHANGE_VISIBILITY, slow(0.1))
+    await stage.leases.give_back(stage.received(10_000))
+    assert now() < 5
+    assert MOST_REQUESTS == stage.most_at_once(CHANGE_VISIBILITY)
+    assert 0 == len(stage.ledger)
+
+
+async def test_a_fifo_group_is_given_back_in_order_beside_the_others() -> None:
+    """Fifteen of one group, the first of which fails twice, and thirty of other groups: only the fifteen wait."""
+    stage = LeasesStage()
+    deliveries = stage.received(45)
+    for number, delivery in enumerate(deliveries):
+        delivery.group = "big" if number % 3 == 0 else f"small-{number // 2}"
+    big = tuple(delivery.receipt_handle for delivery in deliveries if delivery.group == "big")
+    faults = [Entry.REFUSED, Entry.REFUSED]
+    stage.script.always(
+        CHANGE_VISIBILITY, lambda handles: partly(faults.pop()) if big[0] in handles and faults else slow(0)
+    )
+    await stage.leases.give_back(deliveries)
+    others = [call for call in stage.changes if big[0] not in call.subjects and big[-1] not in call.subjects]
+    assert [3, 0.0] == [len(others), max(when for when, _ in others)]
+    sent = [call.subjects for call in stage.changes if call.subjects[0] in big]
+    assert [big[:10], (big[0], *big[10:]), (big[0],)] == sent
+    assert 0 == len(stage.ledger)

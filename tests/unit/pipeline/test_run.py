@@ -154,6 +154,32 @@ async def test_an_outage_at_the_stop_gives_everything_back() -> None:
     assert len(pipeline.given_back) >= 10
 
 
+async def test_a_thousand_in_flight_in_an_outage_are_given_back_at_once() -> None:
+    """A tenth of a second a request to SQS: all of it is visible again in seconds, and the stop is a clean one."""
+    pipeline = Pipeline()
+    pipeline.script.always(CHANGE_VISIBILITY, slow(0.1))
+    pipeline.script.always(PUT, slow(0.5))
+    pipeline.send(1500)
+    later(8, pipeline.script.always, PUT, refused())
+    took = await pipeline.run(20)
+    assert took < 5
+    assert 0 == pipeline.left
+    assert len(pipeline.given_back) > 900
+    assert [] == pipeline.queue.in_flight
+
+
+async def test_an_outage_that_ends_at_once_does_not_cut_a_stop_short() -> None:
+    """The circuit opens while draining, and a probe closes it in time: what is in flight is stored after all."""
+    pipeline = Pipeline()
+    pipeline.script.always(PUT, slow(1))
+    pipeline.send(40)
+    later(1, pipeline.script.always, PUT, refused())
+    later(1.5, pipeline.script.always, PUT, slow(0.1))
+    await pipeline.run(0.5)
+    assert 40 == len(pipeline.queue.deleted)
+    assert not pipeline.given_back
+
+
 async def test_what_cannot_be_deleted_in_time_is_still_in_flight_at_the_end() -> None:
     """It is durable; its message comes back, and finds its object there."""
     pipeline = Pipeline()
@@ -166,11 +192,12 @@ async def test_what_cannot_be_deleted_in_time_is_still_in_flight_at_the_end() ->
 
 
 async def test_leases_are_renewed_while_draining() -> None:
-    """A grace of ten minutes, and an S3 that comes back after eight: nothing is lost on the way."""
-    pipeline = Pipeline(replace(PLAN, grace=600))
-    pipeline.script.always(PUT, refused(Cause.DENIED))
+    """A grace of ten minutes, and PUTs that take almost eight: nothing is lost on the way."""
+    pipeline = Pipeline(
+        replace(PLAN, grace=600, store=StoreRules(start=10, most=10), timeouts=Timeouts(queue=8, store=480))
+    )
+    pipeline.script.always(PUT, slow(460))
     pipeline.send(10)
-    later(460, pipeline.script.clear, PUT)
     await pipeline.run(5)
     assert 10 == len(pipeline.bucket.objects)
     assert 0 == pipeline.left
