@@ -131,10 +131,10 @@ MUTANTS = (
         "lease not renewed in the local queue",
         "ledger",
         "renewable",
-        reading("self.lost", "self.state is State.QUEUED or self.lost"),
+        reading("not self.lost", "self.state is not State.QUEUED and not self.lost"),
         (Rule.LEASE,),
     ),
-    Mutant("lease not renewed at all", "ledger", "renewable", reading("self.lost", "True or self.lost"), (Rule.LEASE,)),
+    Mutant("lease not renewed at all", "ledger", "renewable", reading("not self.lost", "False"), (Rule.LEASE,)),
     Mutant(
         "circuit that nacks",
         "leases",

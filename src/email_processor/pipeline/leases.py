@@ -13,7 +13,7 @@ from email_processor.pipeline.ledger import LEASE_MAX_SECONDS, Delivery
 from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import BATCH, Inbox, Verdict
 
-MOST_REQUESTS = 64  # so many renewals at once are enough for 100,000 leases of 30 s, at 100 ms a request
+MOST_REQUESTS = 64  # at once: at 100 ms each they renew 10,000 leases within two seconds
 
 
 @dataclass(frozen=True, slots=True)

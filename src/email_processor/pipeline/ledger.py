@@ -44,6 +44,7 @@ class Delivery:
     received_at: float
     lease_until: float
     state: State = State.QUEUED
+    is_in_flight: bool = True
     lost: bool = False
     is_closing: bool = False
     renewal: asyncio.Event | None = None
@@ -59,8 +60,12 @@ class Delivery:
 
     @property
     def is_renewable(self) -> bool:
-        """Whether a renewal may start: its lease is ours, and no other request is about its receipt handle."""
-        return not (self.lost or self.is_closing or self.renewal is not None)  # mutant: renewable
+        """Whether a renewal may start: its lease is ours, and no other request is about its receipt handle.
+
+        One that has waited for its turn may come too late: what was deleted or given back meanwhile is not in flight.
+        """
+        is_ours = self.is_in_flight and not self.lost  # mutant: renewable
+        return is_ours and not self.is_closing and self.renewal is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +228,7 @@ class Ledger:
         if self._deliveries.get(delivery.message_id) is delivery:
             self._count_if_expired(delivery)
             del self._deliveries[delivery.message_id]
+            delivery.is_in_flight = False
             self._bytes -= delivery.size
             self._tell()
 

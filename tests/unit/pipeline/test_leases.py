@@ -6,6 +6,7 @@ from collections import Counter
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.leases import MOST_REQUESTS, LeaseKeeper, LeaseRules
 from email_processor.pipeline.ledger import LEASE_MAX_SECONDS, Delivery
+from email_processor.ports import BATCH
 from tests.simulation.wire import CHANGE_VISIBILITY, Entry, Fate, hung, partly, refused, slow
 from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, later, now
 from tests.unit.pipeline.virtual_aws import Call, VirtualAws
@@ -257,6 +258,21 @@ async def test_giving_back_waits_for_a_renewal_on_the_wire() -> None:
             await asyncio.sleep(3)
     assert [(3, ("m1#1",))] == stage.changes
     assert ["m1"] == stage.queue.visible
+
+
+async def test_what_was_given_back_while_its_renewal_waited_for_a_slot_is_not_renewed() -> None:
+    """It would be hidden again, for nobody."""
+    stage = LeasesStage()
+    *_, last = stage.received(MOST_REQUESTS * BATCH + 1)
+    stage.script.always(CHANGE_VISIBILITY, lambda handles: slow(1 if len(handles) == BATCH else 0.2))
+    async with asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(stage.leases.keep())
+        await asyncio.sleep(HALF + 0.1)  # all slots are taken, and the last renewal waits for one
+        await stage.leases.give_back([last])
+        await asyncio.sleep(5)
+        keeping.cancel()
+    assert 1 == sum(last.receipt_handle in handles for _, handles in stage.changes)
+    assert [last.message_id] == stage.queue.visible
 
 
 async def test_what_fails_is_given_back_again_and_what_is_lost_is_let_go() -> None:
