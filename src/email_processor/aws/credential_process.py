@@ -41,6 +41,8 @@ class _Child:
         except BaseException:
             with suppress(ProcessLookupError):  # that it has ended itself says nothing of what it has started
                 os.killpg(self._process.pid, signal.SIGKILL)
+            # asyncio closes the pipes only when it has read their end, which may come after the event loop's own
+            self._process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - it has no other way in
             await self._process.wait()
             raise
 
