@@ -10,15 +10,17 @@ from email_processor.ports import Stored
 from tests.contract.places import Place, behaviour
 
 KEY = "emails/2024/12/10/grüße_+&=/m_143022.json"
+OF_ONE_MESSAGE = b'{"message_id":"m","by":%d}'  # else the second would be taken for what a broken store has left
+FIRST, SECOND = OF_ONE_MESSAGE % 1, OF_ONE_MESSAGE % 2
 
 
 @behaviour()
 async def test_a_conditional_put_stores_once(place: Place) -> None:
     """The second one finds the object and leaves its bytes as they are, whatever it brings."""
-    assert Stored.CREATED is await place.archive.put(KEY, b'{"first":1}')
-    assert Stored.ALREADY_THERE is await place.archive.put(KEY, b'{"second":2}')
-    assert Stored.ALREADY_THERE is await place.archive.put(KEY, b'{"first":1}')
-    assert b'{"first":1}' == place.read(KEY)
+    assert Stored.CREATED is await place.archive.put(KEY, FIRST)
+    assert Stored.ALREADY_THERE is await place.archive.put(KEY, SECOND)
+    assert Stored.ALREADY_THERE is await place.archive.put(KEY, FIRST)
+    assert FIRST == place.read(KEY)
 
 
 @behaviour(conditional=False)
@@ -32,7 +34,7 @@ async def test_a_put_without_condition_overwrites(place: Place) -> None:
 @behaviour()
 async def test_of_many_conditional_puts_at_once_one_stores(place: Place) -> None:
     """The others find it; the bytes are those of the one."""
-    documents = [b'{"by":%d}' % number for number in range(8)]
+    documents = [OF_ONE_MESSAGE % number for number in range(8)]
     async with asyncio.TaskGroup() as tasks:
         puts = [tasks.create_task(place.archive.put(KEY, it), name=f"put-{it!r}") for it in documents]
     found = [put.result() for put in puts]

@@ -37,10 +37,10 @@ async def at_bucket(bucket: Bucket, client: str, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_an_object_is_written_once(at_bucket: Aws, bucket: Bucket) -> None:
-    """The first put creates it, the second finds it and changes nothing."""
-    assert await at_bucket.archive.put(KEY, b'{"first":1}') is Stored.CREATED
-    assert await at_bucket.archive.put(KEY, b'{"second":2}') is Stored.ALREADY_THERE
-    assert b'{"first":1}' == bucket.read(KEY)
+    """The first put creates it, the second finds what was written of the same message and changes nothing."""
+    assert await at_bucket.archive.put(KEY, b'{"message_id":"m","first":1}') is Stored.CREATED
+    assert await at_bucket.archive.put(KEY, b'{"message_id":"m","second":2}') is Stored.ALREADY_THERE
+    assert b'{"message_id":"m","first":1}' == bucket.read(KEY)
 
 
 async def test_without_conditional_writes_the_last_put_stays(

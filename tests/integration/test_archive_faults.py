@@ -84,8 +84,9 @@ async def test_what_is_no_answer_of_s3_has_a_cause(fake: FakeAws, aws: Aws, scri
 
 
 async def test_only_a_failed_precondition_means_already_there(fake: FakeAws, aws: Aws) -> None:
-    """412 is the object that was written before; no other refusal is taken for it."""
-    fake.rule = s3_error("PreconditionFailed", 412)
+    """412 to the PUT is the object that was written before, here for who may not look at it; no other refusal is."""
+    found = s3_error("PreconditionFailed", 412)
+    fake.rule = lambda request: found if request.method == "PUT" else Reply(403)
     assert await aws.archive.put(KEY, b"{}") is Stored.ALREADY_THERE
 
 
