@@ -103,7 +103,6 @@ def contracts() -> str:
         (contract["name"], _rooms(contract["source_modules"]), _rooms(contract["forbidden_modules"]))
         for contract in _contracts("forbidden")
     ]
-    rows += [(contract["name"], _rooms(contract["modules"]), "each other") for contract in _contracts("independence")]
     return _table(("contract", "these", "never import"), rows)
 
 

@@ -140,8 +140,8 @@ MUTANTS = (
         "leases",
         "only-renewed",
         before(
-            "if not self._common.circuit.is_trusted:\n"
-            '    await self.give_back([it for it in self._common.ledger if it.state.name == "QUEUED"])'
+            "if not self._context.circuit.is_trusted:\n"
+            '    await self.give_back([it for it in self._context.ledger if it.state.name == "QUEUED"])'
         ),
         (Rule.NO_NACK,),
     ),
@@ -185,7 +185,7 @@ MUTANTS = (
         "receives in an outage",
         "receiver",
         "cleared",
-        reading("self._common.circuit.is_trusted and ", ""),
+        reading("self._context.circuit.is_trusted and ", ""),
         (Rule.NO_RECEIVE_IN_OUTAGE,),
     ),
     Mutant(

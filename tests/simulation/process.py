@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from email_processor.metrics import Metrics
 from email_processor.pipeline import run as pipeline
 from email_processor.pipeline.calls import Timeouts
-from email_processor.pipeline.common import Common
+from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.deleter import DeleteRules
 from email_processor.pipeline.depth import DepthRules
 from email_processor.pipeline.health import Health
@@ -72,13 +72,13 @@ class Process:
         return not self.has_ended and self.paused_at is None
 
     @property
-    def common(self) -> Common:
+    def context(self) -> StageContext:
         """What its stages share."""
-        return _commons[self.loop]
+        return _contexts[self.loop]
 
     def in_flight(self) -> list[Delivery]:
         """What it has in flight."""
-        return list(self.common.ledger) if self.loop in _commons else []
+        return list(self.context.ledger) if self.loop in _contexts else []
 
     def unheard(self) -> list[str]:
         """Errors of its tasks that nobody asked for."""
@@ -86,7 +86,7 @@ class Process:
 
     def holding(self, message_id: str) -> Delivery | None:
         """Its delivery of a message, if it has it in flight."""
-        return next((it for it in self.common.ledger if it.message_id == message_id), None)
+        return next((it for it in self.context.ledger if it.message_id == message_id), None)
 
     def ask_to_stop(self) -> None:
         """SIGTERM."""
@@ -118,27 +118,27 @@ class Process:
             self._driver.resume(self.loop)
 
 
-_commons: dict[Loop, Common] = {}
+_contexts: dict[Loop, StageContext] = {}
 
 
 @contextmanager
 def watched() -> Iterator[None]:
     """Let the checker see what the stages of each process share."""
-    original = pipeline.shared
+    original = pipeline.context_of
 
-    def shared(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> Common:
-        common = original(plan, ports, metrics, health)
+    def watched_context_of(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> StageContext:
+        context = original(plan, ports, metrics, health)
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Loop)
-        _commons[loop] = common
-        return common
+        _contexts[loop] = context
+        return context
 
-    pipeline.shared = shared
+    pipeline.context_of = watched_context_of
     try:
         yield
     finally:
-        pipeline.shared = original
-        _commons.clear()
+        pipeline.context_of = original
+        _contexts.clear()
 
 
 def plan_of(settings: StorySettings) -> Plan:

@@ -1,13 +1,13 @@
 """The deleter: receipts in, batches of deletes out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from email_processor.domain.errors import QueueFaultError
 from email_processor.metrics import Operation
-from email_processor.pipeline.common import Common
+from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.health import Part
+from email_processor.pipeline.leases import LeaseKeeper
 from email_processor.pipeline.ledger import Delivery
 from email_processor.ports import BATCH, Inbox, Verdict
 
@@ -28,18 +28,17 @@ class Deleter:
 
     def __init__(
         self,
-        common: Common,
+        context: StageContext,
         inbox: Inbox,
+        leases: LeaseKeeper,
         receipts: asyncio.Queue[Delivery],
-        *,
-        renew_due: Callable[[list[Delivery]], Awaitable[None]],
         rules: DeleteRules,
     ) -> None:
-        """What is archived comes from `receipts`; `renew_due` renews the leases that are due."""
-        self._common = common
+        """What is archived comes from `receipts`."""
+        self._context = context
         self._inbox = inbox
         self._receipts = receipts
-        self._renew_due = renew_due
+        self._leases = leases
         self._linger = rules.linger
         self._slots = asyncio.Semaphore(rules.most_in_flight)
         self._settling = 0
@@ -63,7 +62,7 @@ class Deleter:
 
     async def _settle(self, batch: list[Delivery]) -> None:
         """Delete every delivery of the batch, trying again for as long as it takes."""
-        backoff = self._common.new_backoff()
+        backoff = self._context.new_backoff()
         self._settling += 1
         try:
             while batch:
@@ -72,15 +71,15 @@ class Deleter:
                     await backoff.wait()
                 batch = left
                 if batch:  # deletes that hang one after another leave no other moment for it
-                    await self._renew_due(batch)
+                    await self._leases.renew_due(batch)
         finally:
             self._settling -= 1
             if not self._settling:
-                self._common.health.idle(Part.DELETING)
+                self._context.health.idle(Part.DELETING)
 
     async def _delete_once(self, batch: list[Delivery]) -> list[Delivery]:
         """One request; what is left to delete. What lost its lease is only remembered, until it comes again."""
-        async with self._slots, self._common.ledger.closing(batch) as ours:
+        async with self._slots, self._context.ledger.closing(batch) as ours:
             for _ in range(len(batch) - len(ours)):
                 self._receipts.task_done()
             return await self._request(ours) if ours else []
@@ -88,13 +87,13 @@ class Deleter:
     async def _request(self, batch: list[Delivery]) -> list[Delivery]:
         handles = [delivery.receipt_handle for delivery in batch]
         try:
-            verdicts = await self._common.calls.bounded(Operation.DELETE, self._inbox.delete(handles))
+            verdicts = await self._context.calls.bounded(Operation.DELETE, self._inbox.delete(handles))
         except QueueFaultError as fault:
-            self._common.health.failed(Part.DELETING, fault)
-            self._common.metrics.retries.labels(fault.cause).inc()
-            self._common.metrics.deletes.labels("failed").inc(len(batch))
+            self._context.health.failed(Part.DELETING, fault)
+            self._context.metrics.retries.labels(fault.cause).inc()
+            self._context.metrics.deletes.labels("failed").inc(len(batch))
             return batch
-        self._common.health.well(Part.DELETING)
+        self._context.health.well(Part.DELETING)
         return [
             delivery
             for delivery, handle, verdict in zip(batch, handles, verdicts, strict=True)
@@ -103,16 +102,16 @@ class Deleter:
 
     def _is_settled(self, delivery: Delivery, handle: str, verdict: Verdict) -> bool:
         if verdict is Verdict.FAILED:  # mutant: failed-entry
-            self._common.metrics.deletes.labels("failed").inc()
+            self._context.metrics.deletes.labels("failed").inc()
             return False
         if delivery.receipt_handle != handle:
             return False  # redelivered meanwhile: only the newest handle is sure to delete it
         if verdict is Verdict.GONE:
-            self._common.metrics.deletes.labels("gone").inc()
-            self._common.ledger.lose(delivery, handle)
-            self._common.ledger.close(delivery)
+            self._context.metrics.deletes.labels("gone").inc()
+            self._context.ledger.lose(delivery, handle)
+            self._context.ledger.close(delivery)
         else:
-            self._common.metrics.deletes.labels("deleted").inc()
-            self._common.ledger.deleted(delivery)
+            self._context.metrics.deletes.labels("deleted").inc()
+            self._context.ledger.deleted(delivery)
         self._receipts.task_done()
         return True

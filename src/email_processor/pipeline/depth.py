@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from email_processor.domain.errors import QueueFaultError
 from email_processor.metrics import Operation
-from email_processor.pipeline.common import Common
+from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.health import Part
 from email_processor.ports import QueueGauge
 
@@ -17,18 +17,18 @@ class DepthRules:
     interval: float = 30.0
 
 
-async def measure(common: Common, queue: QueueGauge, rules: DepthRules) -> None:
+async def measure(context: StageContext, queue: QueueGauge, rules: DepthRules) -> None:
     """Read the queue's depth and redrive policy now and then, until cancelled."""
-    messages = common.metrics.queue_messages
+    messages = context.metrics.queue_messages
     while True:
         try:
-            state = await common.calls.bounded(Operation.QUEUE_STATE, queue.state())
+            state = await context.calls.bounded(Operation.QUEUE_STATE, queue.state())
         except QueueFaultError as fault:
-            common.health.failed(Part.MEASURING, fault)
+            context.health.failed(Part.MEASURING, fault)
         else:
-            common.health.well(Part.MEASURING)
+            context.health.well(Part.MEASURING)
             messages.labels("visible").set(state.visible)
             messages.labels("in_flight").set(state.in_flight)
             messages.labels("delayed").set(state.delayed)
-            common.ledger.expect_redrive(state.max_receive_count)
+            context.ledger.expect_redrive(state.max_receive_count)
         await asyncio.sleep(rules.interval)  # noqa: TID251 - nothing else is waited for

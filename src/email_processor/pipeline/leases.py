@@ -7,7 +7,7 @@ from math import inf
 
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.metrics import Operation
-from email_processor.pipeline.common import Common
+from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.health import Part
 from email_processor.pipeline.ledger import LEASE_MAX_SECONDS, Delivery
 from email_processor.pipeline.waiting import Backoff
@@ -30,13 +30,13 @@ class LeaseKeeper:
     So a few leases that cannot be renewed slow no other, and a queue that is down is not asked by all of them at once.
     """
 
-    def __init__(self, common: Common, inbox: Inbox, rules: LeaseRules) -> None:
+    def __init__(self, context: StageContext, inbox: Inbox, rules: LeaseRules) -> None:
         """`rules` say how long a lease runs anew."""
-        self._common = common
+        self._context = context
         self._inbox = inbox
         self._visibility_timeout = rules.visibility_timeout
         self._half_life = rules.visibility_timeout / 2
-        self._backoff = common.new_backoff()
+        self._backoff = context.new_backoff()
         self._slots = asyncio.Semaphore(MOST_REQUESTS)
         self._releases = asyncio.Semaphore(MOST_REQUESTS)  # of their own: a stop does not wait for a backoff
 
@@ -46,11 +46,11 @@ class LeaseKeeper:
             while True:
                 pause = min(max(self._until_due(), self._half_life / 10), self._half_life / 5)
                 await asyncio.sleep(pause)  # noqa: TID251 - until the next is due, and nothing else is waited for
-                self._common.ledger.count_expired()  # mutant: only-renewed
+                self._context.ledger.count_expired()  # mutant: only-renewed
                 if self._until_due() > 0:
                     continue
-                due = self._due(self._common.ledger)
-                if not self._common.ledger.may_renew:
+                due = self._due(self._context.ledger)
+                if not self._context.ledger.may_renew:
                     due = due[:BATCH]  # enough to find out whether it is allowed again
                 for start in range(0, len(due), BATCH):
                     await self._slots.acquire()
@@ -58,8 +58,8 @@ class LeaseKeeper:
 
     def _until_due(self) -> float:
         """In how many seconds the next renewal is due."""
-        times = (self._due_at(it) for it in self._common.ledger if self._is_renewable(it))
-        return min(times, default=inf) - self._common.clock.monotonic()
+        times = (self._due_at(it) for it in self._context.ledger if self._is_renewable(it))
+        return min(times, default=inf) - self._context.clock.monotonic()
 
     async def _use_slot(self, batch: list[Delivery]) -> None:
         """Renew a batch; after a fault of the queue keep the slot for a while, so that fewer ask a queue that fails."""
@@ -77,13 +77,13 @@ class LeaseKeeper:
 
     async def renew_due(self, deliveries: Iterable[Delivery]) -> None:
         """Renew those of them that are due, once, if it is permitted and not all slots are busy with just that."""
-        if self._common.ledger.may_renew and not self._slots.locked():
+        if self._context.ledger.may_renew and not self._slots.locked():
             async with self._slots:
                 await self._renew_batch(self._due(deliveries))
 
     def _due(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
         """A little ahead of time, so that messages received together are renewed together; the most urgent first."""
-        now = self._common.clock.monotonic()
+        now = self._context.clock.monotonic()
         soon = now + self._half_life / 5
         due = [
             it
@@ -100,43 +100,43 @@ class LeaseKeeper:
 
     def _longest_lease(self, delivery: Delivery) -> float:
         """Until when a renewal could reach: SQS hides no message for more than 12 hours from its receive."""
-        return min(self._common.clock.monotonic() + self._visibility_timeout, delivery.received_at + LEASE_MAX_SECONDS)
+        return min(self._context.clock.monotonic() + self._visibility_timeout, delivery.received_at + LEASE_MAX_SECONDS)
 
     async def _renew_batch(self, batch: list[Delivery]) -> bool:
         """One request for those of at most ten that may be renewed; whether the queue answered it."""
         batch = [delivery for delivery in batch if self._is_renewable(delivery)]
         if not batch:
             return True
-        seconds = int(min(self._longest_lease(delivery) for delivery in batch) - self._common.clock.monotonic())
-        with self._common.ledger.renewing(batch):
+        seconds = int(min(self._longest_lease(delivery) for delivery in batch) - self._context.clock.monotonic())
+        with self._context.ledger.renewing(batch):
             return await self._extend(batch, seconds)
 
     async def _extend(self, batch: list[Delivery], seconds: int) -> bool:
         # counted from before the request: never later than the queue's own count
-        lease_until = self._common.clock.monotonic() + seconds
+        lease_until = self._context.clock.monotonic() + seconds
         handles = [delivery.receipt_handle for delivery in batch]
         try:
             verdicts = await self._change_visibility(handles, seconds)
         except QueueFaultError as fault:
-            self._common.metrics.retries.labels(fault.cause).inc()
+            self._context.metrics.retries.labels(fault.cause).inc()
             for delivery in batch:
                 self._postpone(delivery)
             return False
         for delivery, handle, verdict in zip(batch, handles, verdicts, strict=True):
             if verdict is Verdict.GONE:
-                self._common.ledger.lose(delivery, handle)
+                self._context.ledger.lose(delivery, handle)
             elif verdict is Verdict.FAILED:
                 self._postpone(delivery)
             else:
-                self._common.metrics.lease_extensions.inc()
+                self._context.metrics.lease_extensions.inc()
                 if delivery.receipt_handle == handle:
-                    self._common.ledger.renewed(delivery, lease_until)
+                    self._context.ledger.renewed(delivery, lease_until)
         return True
 
     def _postpone(self, delivery: Delivery) -> None:
         """Its renewal failed: it is due again after a backoff of its own."""
-        delivery.backoff = delivery.backoff or self._common.new_backoff()
-        delivery.not_before = self._common.clock.monotonic() + self._pause(delivery.backoff)
+        delivery.backoff = delivery.backoff or self._context.new_backoff()
+        delivery.not_before = self._context.clock.monotonic() + self._pause(delivery.backoff)
 
     async def give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Make messages visible to others at once: many requests at a time, the messages of a FIFO group in order.
@@ -149,10 +149,10 @@ class LeaseKeeper:
                 tasks.create_task(self._give_back_in_order(lane), name="give back")
 
     async def _give_back_in_order(self, left: list[Delivery]) -> None:
-        backoff = self._common.new_backoff()
+        backoff = self._context.new_backoff()
         while left:
             async with self._releases:
-                if not self._common.ledger.may_renew:
+                if not self._context.ledger.may_renew:
                     return  # it would be denied again
                 failed = await self._release(left[:BATCH])
             left = failed + left[BATCH:]
@@ -161,15 +161,15 @@ class LeaseKeeper:
 
     async def _release(self, batch: list[Delivery]) -> list[Delivery]:
         """One request, for those whose lease is still ours; what is left to give back."""
-        async with self._common.ledger.closing(batch) as ours:
+        async with self._context.ledger.closing(batch) as ours:
             return await self._request_release(ours) if ours else []
 
     async def _request_release(self, batch: list[Delivery]) -> list[Delivery]:
         try:
             verdicts = await self._change_visibility([delivery.receipt_handle for delivery in batch], 0)
         except QueueFaultError as fault:
-            if self._common.ledger.may_renew:
-                self._common.metrics.retries.labels(fault.cause).inc()
+            if self._context.ledger.may_renew:
+                self._context.metrics.retries.labels(fault.cause).inc()
             return batch
         left = []
         for delivery, verdict in zip(batch, verdicts, strict=True):
@@ -177,22 +177,22 @@ class LeaseKeeper:
                 left.append(delivery)
                 continue
             if verdict is Verdict.DONE:
-                self._common.metrics.released.labels("shutdown").inc()
-            self._common.ledger.close(delivery)
+                self._context.metrics.released.labels("shutdown").inc()
+            self._context.ledger.close(delivery)
         return left
 
     async def _change_visibility(self, handles: Sequence[str], seconds: int) -> Sequence[Verdict]:
         """One request; the ledger and the health hear how it went, and whether it is permitted."""
         try:
-            verdicts = await self._common.calls.bounded(
+            verdicts = await self._context.calls.bounded(
                 Operation.CHANGE_VISIBILITY, self._inbox.change_visibility(handles, seconds)
             )
         except QueueFaultError as fault:
-            self._common.ledger.permit_renewals(is_permitted=fault.cause is not Cause.DENIED)
-            self._common.health.failed(Part.RENEWING, fault)
+            self._context.ledger.permit_renewals(is_permitted=fault.cause is not Cause.DENIED)
+            self._context.health.failed(Part.RENEWING, fault)
             raise
-        self._common.ledger.permit_renewals(is_permitted=True)
-        self._common.health.well(Part.RENEWING)
+        self._context.ledger.permit_renewals(is_permitted=True)
+        self._context.health.well(Part.RENEWING)
         return verdicts
 
 

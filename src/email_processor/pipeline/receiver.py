@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from email_processor.domain.errors import QueueFaultError
 from email_processor.domain.message import Message
 from email_processor.metrics import Operation
-from email_processor.pipeline.common import Common
+from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.health import Part
 from email_processor.pipeline.ledger import Job
 from email_processor.pipeline.waiting import pause
@@ -34,9 +34,9 @@ class ReceiveRules:
 class Receiver:
     """Receives messages. `receive(0)` watches the queue; `receive(1)` and on sleep until there is enough for them."""
 
-    def __init__(self, common: Common, inbox: Inbox, jobs: asyncio.Queue[Job], rules: ReceiveRules) -> None:
+    def __init__(self, context: StageContext, inbox: Inbox, jobs: asyncio.Queue[Job], rules: ReceiveRules) -> None:
         """What is received goes to `jobs`."""
-        self._common = common
+        self._context = context
         self._inbox = inbox
         self._jobs = jobs
         self._rules = rules
@@ -66,53 +66,53 @@ class Receiver:
 
     async def _receive(self, index: int, life: asyncio.Timeout) -> None:
         rules = self._rules
-        backoff = self._common.new_backoff()
+        backoff = self._context.new_backoff()
         while not self._stopping.is_set():
             await self._cleared(index)
             # mutant of the next line: stopped-meanwhile
             if self._stopping.is_set():  # a request that was cut off at once could still be handed messages
                 return
-            started = self._common.clock.monotonic()
+            started = self._context.clock.monotonic()
             self._lives[life] = True
             try:
-                with self._common.ledger.reserved():
-                    messages = await self._common.calls.bounded(
+                with self._context.ledger.reserved():
+                    messages = await self._context.calls.bounded(
                         Operation.RECEIVE, self._inbox.receive(rules.batch, rules.wait), longer=rules.wait
                     )
             except QueueFaultError as fault:  # mutant: receive-failed
-                self._common.health.failed(Part.RECEIVING, fault)
+                self._context.health.failed(Part.RECEIVING, fault)
                 self._want(1)
                 await backoff.wait(self._stopping)
                 if not self._stopping.is_set():
-                    self._common.metrics.retries.labels(fault.cause).inc()
+                    self._context.metrics.retries.labels(fault.cause).inc()
                 continue
             finally:
                 self._lives[life] = False
             self._take(messages, started)  # mutant: taken-at-once
             count = len(messages)
             del messages  # or a receiver would keep its last batch, outside of the budget, until the next one comes
-            self._common.health.well(Part.RECEIVING)
+            self._context.health.well(Part.RECEIVING)
             backoff.reset()
             if count == rules.batch:
                 self._want(self._wanted + 1)
             elif not count:
                 self._want(index)
                 if index == 0:
-                    await pause(started + rules.poll_interval - self._common.clock.monotonic(), self._stopping)
+                    await pause(started + rules.poll_interval - self._context.clock.monotonic(), self._stopping)
 
     async def _cleared(self, index: int) -> None:
         """Return when this task is wanted, S3 is trusted and there is room: all three at the same time."""
         turn = self._turns[index]
         # mutant of the next line: cleared
-        while not (turn.is_set() and self._common.circuit.is_trusted and self._common.ledger.has_room):
+        while not (turn.is_set() and self._context.circuit.is_trusted and self._context.ledger.has_room):
             await turn.wait()
-            await self._common.circuit.trusted()
-            await self._common.ledger.room()
+            await self._context.circuit.trusted()
+            await self._context.ledger.room()
 
     def _want(self, receivers: int) -> None:
         """Let so many tasks receive; the first always may."""
         self._wanted = max(1, min(receivers, len(self._turns)))
-        self._common.metrics.receivers.set(self._wanted)
+        self._context.metrics.receivers.set(self._wanted)
         for index, turn in enumerate(self._turns):
             if index < self._wanted:
                 turn.set()
@@ -121,13 +121,13 @@ class Receiver:
 
     def _take(self, messages: Sequence[Message], asked_at: float) -> None:
         """Give a batch to the ledger, without an await: between the queue's answer and there nothing may be lost."""
-        self._common.metrics.received.inc(len(messages))
+        self._context.metrics.received.inc(len(messages))
         for message in messages:
-            self._common.metrics.receive_count.observe(message.receive_count)
+            self._context.metrics.receive_count.observe(message.receive_count)
             if not message.is_intact:  # mutant: intact
-                self._common.metrics.corrupt.inc()
+                self._context.metrics.corrupt.inc()
                 log.warning("corrupt_message", extra={"message_id": message.message_id})
                 continue
-            delivery = self._common.ledger.admit(message, asked_at)
+            delivery = self._context.ledger.admit(message, asked_at)
             if delivery is not None:
                 self._jobs.put_nowait(Job(delivery, message))

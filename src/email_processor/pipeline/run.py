@@ -9,7 +9,7 @@ from typing import Any
 from email_processor.metrics import Metrics
 from email_processor.pipeline.calls import Calls, Timeouts
 from email_processor.pipeline.circuit import Circuit
-from email_processor.pipeline.common import Common
+from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.deleter import Deleter, DeleteRules
 from email_processor.pipeline.depth import DepthRules, measure
 from email_processor.pipeline.health import Health
@@ -64,21 +64,21 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
 
     Returns how many messages were still in flight at the end: their leases run out and the queue hands them out again.
     """
-    common = shared(plan, ports, metrics, health)
+    context = context_of(plan, ports, metrics, health)
     jobs: asyncio.Queue[Job] = asyncio.Queue(plan.budget.max_messages)
     receipts: asyncio.Queue[Delivery] = asyncio.Queue(plan.budget.max_messages)
 
-    receiver = Receiver(common, ports.inbox, jobs, plan.receive)
+    leases = LeaseKeeper(context, ports.inbox, plan.leases)
+    receiver = Receiver(context, ports.inbox, jobs, plan.receive)
     uploader = Uploader(
-        common,
-        Storing(common, ports.archive, plan.store),
+        context,
+        Storing(context, ports.archive, plan.store),
         ports.payloads,
         jobs=jobs,
         receipts=receipts,
         rules=plan.upload,
     )
-    leases = LeaseKeeper(common, ports.inbox, plan.leases)
-    deleter = Deleter(common, ports.inbox, receipts, renew_due=leases.renew_due, rules=plan.delete)
+    deleter = Deleter(context, ports.inbox, leases, receipts, plan.delete)
 
     async with asyncio.TaskGroup() as tasks:
         deleting = tasks.create_task(deleter.delete(), name="deleter")
@@ -86,28 +86,28 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
         uploading = [tasks.create_task(uploader.upload(), name=f"uploader-{n}") for n in range(plan.store.most)]
         uploading.append(tasks.create_task(uploader.upload_offloaded(), name="uploader-offloaded"))
         receiving = [tasks.create_task(receiver.receive(n), name=f"receiver-{n}") for n in range(plan.receive.most)]
-        measuring = tasks.create_task(measure(common, ports.queue, plan.depth), name="depth")
+        measuring = tasks.create_task(measure(context, ports.queue, plan.depth), name="depth")
 
         await stop.wait()
         health.drain()
-        log.info("stopping", extra={"in_flight": len(common.ledger), "grace_seconds": plan.grace})
+        log.info("stopping", extra={"in_flight": len(context.ledger), "grace_seconds": plan.grace})
         deadline = asyncio.get_running_loop().time() + plan.grace
 
         # Uploads get four fifths of the grace period, so that there is time to give back what they did not get to. In
         # an outage they get no more than a last chance: what cannot be stored here is of more use to others.
         receiver.stop(min(LAST_POLL_SECONDS, plan.grace / 5))
         await asyncio.wait(receiving)  # mutant: receivers-awaited
-        await by(deadline - plan.grace / 5, either(uploader.join(), common.circuit.stays_open(LAST_PROBE_SECONDS)))
+        await by(deadline - plan.grace / 5, either(uploader.join(), context.circuit.stays_open(LAST_PROBE_SECONDS)))
         await cancel(uploading)
         # mutant of the next line: given-back
-        await by(deadline, leases.give_back([it for it in common.ledger if it.state is not State.ARCHIVED]))
+        await by(deadline, leases.give_back([it for it in context.ledger if it.state is not State.ARCHIVED]))
         await by(deadline, receipts.join())
         await cancel([deleting])
         await cancel([renewing, measuring])
-    return len(common.ledger)
+    return len(context.ledger)
 
 
-def shared(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> Common:
+def context_of(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> StageContext:
     """What the stages share."""
 
     def new_backoff() -> Backoff:
@@ -122,7 +122,7 @@ def shared(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> Common
     )
     calls = Calls(metrics, health, plan.timeouts)
     circuit = Circuit(ports.clock, metrics, health, new_backoff())
-    return Common(ports.clock, metrics, health, calls, ledger, circuit, new_backoff)
+    return StageContext(ports.clock, metrics, health, calls, ledger, circuit, new_backoff)
 
 
 async def either(one: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:

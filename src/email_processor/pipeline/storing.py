@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from email_processor.domain.errors import Cause, ObjectRefusedError, StoreFaultError
 from email_processor.metrics import Operation
-from email_processor.pipeline.common import Common
+from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.limiter import Limiter
 from email_processor.ports import Archive, Stored
 
@@ -123,12 +123,12 @@ class _History:
 class Storing:
     """Puts objects: within the adaptive limit, as the circuit admits them, and again after a failure."""
 
-    def __init__(self, common: Common, archive: Archive, rules: StoreRules) -> None:
+    def __init__(self, context: StageContext, archive: Archive, rules: StoreRules) -> None:
         """Nothing is under way."""
-        self._common = common
+        self._context = context
         self._archive = archive
         self._limiter = Limiter(
-            common.clock, common.metrics, start=rules.start, most=rules.most, most_bytes=rules.most_bytes
+            context.clock, context.metrics, start=rules.start, most=rules.most, most_bytes=rules.most_bytes
         )
         self._policy = rules.retry
         self._tally = _Tally()
@@ -142,32 +142,32 @@ class Storing:
             ObjectRefusedError: S3 refuses this object, or it keeps failing while the others are stored.
         """
         history = backoff = None
-        with self._common.circuit.trying():
+        with self._context.circuit.trying():
             while True:
                 answer = await self._try(key, make_document, expected_bytes)
                 if isinstance(answer, Stored):
                     return answer
                 history = history or _History(self._tally)
-                backoff = backoff or self._common.new_backoff()
+                backoff = backoff or self._context.new_backoff()
                 following = self._after(answer, history)
-                self._common.metrics.retries.labels(answer.fault.cause).inc()
+                self._context.metrics.retries.labels(answer.fault.cause).inc()
                 if following is Next.BACK_OFF:
                     await backoff.wait()
 
     async def _try(self, key: str, make_document: Callable[[], bytes], expected_bytes: int) -> Stored | _Failure:
         """One PUT, and a look at an object that is there already; the limiter and the circuit hear how it went."""
-        circuit, limiter = self._common.circuit, self._limiter
+        circuit, limiter = self._context.circuit, self._limiter
         async with limiter.slot(expected_bytes), circuit.admitted():
             is_probe = circuit.is_open
-            started_at = self._common.clock.monotonic()
+            started_at = self._context.clock.monotonic()
             try:
                 # mutant of the next line: found-is-stored
-                stored = await self._common.calls.bounded(Operation.PUT, self._archive.put(key, make_document()))
+                stored = await self._context.calls.bounded(Operation.PUT, self._archive.put(key, make_document()))
             except StoreFaultError as fault:
                 self._failed(fault, started_at)
                 return _Failure(fault, is_probe)
             finally:
-                self._common.metrics.upload_seconds.observe(self._common.clock.monotonic() - started_at)
+                self._context.metrics.upload_seconds.observe(self._context.clock.monotonic() - started_at)
             if stored is Stored.CREATED:  # that an object is there takes more requests than one: its time says nothing
                 limiter.succeed(started_at, expected_bytes)
             circuit.succeed()
@@ -178,14 +178,14 @@ class Storing:
         if fault.cause is Cause.THROTTLED:
             self._limiter.throttle(started_at)
         else:
-            self._common.circuit.fail(fault)
+            self._context.circuit.fail(fault)
             self._tally.failed += 1
 
     def _after(self, failure: _Failure, history: _History) -> Next:
         """What follows this failure, if another try does; ObjectRefusedError if none does."""
         fault = failure.fault
         evidence = history.add(failure)
-        following = self._policy.after(fault.cause, evidence, is_open=self._common.circuit.is_open)
+        following = self._policy.after(fault.cause, evidence, is_open=self._context.circuit.is_open)
         if following is Next.GIVE_UP:
             raise ObjectRefusedError(
                 f"{evidence.failures} tries failed while others succeeded: {fault.detail}", fix=fault.fix

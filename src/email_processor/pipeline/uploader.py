@@ -20,7 +20,7 @@ from email_processor.domain.errors import (
 )
 from email_processor.domain.key import object_key, quarantine_key
 from email_processor.metrics import Operation
-from email_processor.pipeline.common import Common
+from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.ledger import Delivery, Job, State
 from email_processor.pipeline.storing import Storing
 from email_processor.ports import Payloads, Stored
@@ -56,7 +56,7 @@ class Uploader:
 
     def __init__(
         self,
-        common: Common,
+        context: StageContext,
         storing: Storing,
         payloads: Payloads,
         *,
@@ -65,14 +65,14 @@ class Uploader:
         rules: UploadRules,
     ) -> None:
         """What is durable goes from `jobs` to `receipts`."""
-        self._common = common
-        self._metrics = common.metrics
+        self._context = context
+        self._metrics = context.metrics
         self._storing = storing
         self._payloads = payloads
         self._jobs = jobs
         self._receipts = receipts
         self._rules = rules
-        self._put_seconds = common.calls.seconds(Operation.PUT)
+        self._put_seconds = context.calls.seconds(Operation.PUT)
         # Payloads are outside the byte budget and may lie in a bucket that we cannot read: they have a queue and a
         # single worker of their own, so that one is in memory at a time and none of them holds up the emails.
         self._offloaded: asyncio.Queue[tuple[Job, Pointer]] = asyncio.Queue(jobs.maxsize)
@@ -84,9 +84,9 @@ class Uploader:
             try:
                 if job.delivery.state is State.ARCHIVED:
                     self._receipts.put_nowait(job.delivery)
-                elif self._common.ledger.may_start(job.delivery, self._put_seconds):
+                elif self._context.ledger.may_start(job.delivery, self._put_seconds):
                     job.delivery.state = State.STARTED
-                    self._metrics.queued_seconds.observe(self._common.clock.monotonic() - job.delivery.received_at)
+                    self._metrics.queued_seconds.observe(self._context.clock.monotonic() - job.delivery.received_at)
                     await self._settle(job, self._archive_body)
                 else:
                     self._release(job, "lease_expired")
@@ -121,7 +121,7 @@ class Uploader:
             log.error("unexpected_error", exc_info=error, extra={"message_id": job.message.message_id})
             outcome = await self._refused(job, error)
         if outcome is Outcome.ARCHIVED:
-            self._common.ledger.archived(job.delivery)
+            self._context.ledger.archived(job.delivery)
             self._receipts.put_nowait(job.delivery)
 
     async def _archive_body(self, job: Job) -> Outcome:
@@ -153,7 +153,7 @@ class Uploader:
         self._metrics.archived.inc()
         sent_at = message.sent_at
         if sent_at is not None:
-            self._metrics.sent_to_stored.observe(max(0.0, self._common.clock.wall() - sent_at))
+            self._metrics.sent_to_stored.observe(max(0.0, self._context.clock.wall() - sent_at))
         return Outcome.ARCHIVED
 
     async def _quarantine(self, job: Job, error: UnarchivableError) -> Outcome:
@@ -188,7 +188,7 @@ class Uploader:
 
     async def _refused(self, job: Job, error: Exception) -> Outcome:
         """It fails alone: quarantine it on its last receive, before the dead-letter queue has it; else leave it."""
-        count, limit = job.delivery.receive_count, self._common.ledger.max_receive_count
+        count, limit = job.delivery.receive_count, self._context.ledger.max_receive_count
         if self._rules.quarantine and limit is not None and count >= limit:
             reason = UnarchivableError(Reason.UNDELIVERABLE, f"on its last receive ({count} of {limit}): {error}")
             return await self._quarantine(job, reason)
@@ -201,7 +201,7 @@ class Uploader:
     def _release(self, job: Job, reason: str) -> Outcome:
         """Let go of it: when its lease runs out the queue hands it out again, or moves it to the dead-letter queue."""
         self._metrics.released.labels(reason).inc()
-        self._common.ledger.close(job.delivery)
+        self._context.ledger.close(job.delivery)
         return Outcome.RELEASED
 
     async def _fetch(self, pointer: Pointer) -> bytes | None:
@@ -213,11 +213,11 @@ class Uploader:
             StoreFaultError: it cannot be read until a person mends it.
         """
         where = f"s3://{pointer.bucket}/{pointer.key}"
-        backoff = self._common.new_backoff()
+        backoff = self._context.new_backoff()
         fault: StoreFaultError | None = None
         for tries in range(1, FETCH_TRIES + 1):
             try:
-                return await self._common.calls.bounded(Operation.FETCH, self._payloads.fetch(pointer))
+                return await self._context.calls.bounded(Operation.FETCH, self._payloads.fetch(pointer))
             except PayloadMissingError as error:
                 raise UnarchivableError(Reason.PAYLOAD_MISSING, f"{where} does not exist") from error
             except StoreFaultError as error:

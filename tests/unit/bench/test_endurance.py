@@ -26,7 +26,7 @@ async def test_every_table_of_the_service_is_counted_without_being_named() -> No
     """What hides in an attribute of an object of ours, and who waits for its events."""
     before = inside.look()
     kit = Kit.new()
-    ledger = kit.common.ledger
+    ledger = kit.context.ledger
     ledger._deliveries |= {str(number): None for number in range(7000)}  # type: ignore[misc]
     after = inside.look()
     grown = Counter(after["tables"]) - Counter(before["tables"])

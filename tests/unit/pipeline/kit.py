@@ -11,7 +11,7 @@ from email_processor.domain.message import Message
 from email_processor.metrics import Metrics
 from email_processor.pipeline.calls import Calls, Timeouts
 from email_processor.pipeline.circuit import Circuit
-from email_processor.pipeline.common import Common
+from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.ledger import Budget, Delivery, Ledger
 from email_processor.pipeline.waiting import Backoff
@@ -56,7 +56,7 @@ def new_metrics() -> Metrics:
 class Kit:
     """The shared parts of a pipeline, in virtual time."""
 
-    common: Common
+    context: StageContext
 
     @classmethod
     def new(cls, *, max_messages: int = 1000, max_bytes: int = 64 * 1024 * 1024, batch: int = 10) -> "Kit":
@@ -67,11 +67,11 @@ class Kit:
         ledger = Ledger(clock, metrics, budget, batch=batch, visibility_timeout=VISIBILITY_TIMEOUT)
         calls = Calls(metrics, health, Timeouts(queue=8, store=15))
         circuit = Circuit(clock, metrics, health, new_backoff())
-        return cls(Common(clock, metrics, health, calls, ledger, circuit, new_backoff))
+        return cls(StageContext(clock, metrics, health, calls, ledger, circuit, new_backoff))
 
     def value(self, name: str, **labels: str) -> float:
         """A metric's value."""
-        value = self.common.metrics.registry.get_sample_value(f"email_processor_{name}", labels)
+        value = self.context.metrics.registry.get_sample_value(f"email_processor_{name}", labels)
         assert value is not None, f"no metric {name} {labels}"
         return value
 
@@ -79,7 +79,7 @@ class Kit:
         self, message_id: str = "m", handle: str = "r", body: bytes = EMAIL, **attributes: str
     ) -> Delivery | None:
         """Take a message into the ledger."""
-        return self.common.ledger.admit(Message(message_id, handle, body, attributes=attributes))
+        return self.context.ledger.admit(Message(message_id, handle, body, attributes=attributes))
 
     def in_flight(self, message_id: str = "m", handle: str = "r", body: bytes = EMAIL) -> Delivery:
         """A message that was taken into the ledger."""

@@ -11,7 +11,7 @@ from tests.unit.pipeline.kit import Kit, later, now, store_fault
 
 async def test_one_failure_puts_it_in_doubt_and_one_success_restores_trust() -> None:
     """In doubt nothing more is received; S3 is not held to be down yet."""
-    circuit = Kit.new().common.circuit
+    circuit = Kit.new().context.circuit
     assert circuit.is_trusted
     assert not circuit.is_open
     with circuit.trying():
@@ -24,7 +24,7 @@ async def test_one_failure_puts_it_in_doubt_and_one_success_restores_trust() -> 
 async def test_failures_in_a_row_open_it_and_a_success_closes_it() -> None:
     """Open is seen in health and metrics as well."""
     kit = Kit.new()
-    circuit, health = kit.common.circuit, kit.common.health
+    circuit, health = kit.context.circuit, kit.context.health
 
     def assert_is_open(expected: bool) -> None:
         assert expected == circuit.is_open
@@ -44,7 +44,7 @@ async def test_failures_in_a_row_open_it_and_a_success_closes_it() -> None:
 @pytest.mark.parametrize("cause", [cause for cause in Cause if cause.needs_a_person])
 async def test_what_takes_a_person_opens_it_at_once(cause: Cause) -> None:
     """Waiting mends no policy, no missing bucket and no disabled key."""
-    circuit = Kit.new().common.circuit
+    circuit = Kit.new().context.circuit
     with circuit.trying():
         circuit.fail(store_fault(cause))
         assert circuit.is_open
@@ -52,7 +52,7 @@ async def test_what_takes_a_person_opens_it_at_once(cause: Cause) -> None:
 
 async def test_open_it_lets_one_upload_probe_at_a_time_further_and_further_apart() -> None:
     """The others wait; each failed probe doubles the distance to the next."""
-    circuit = Kit.new().common.circuit
+    circuit = Kit.new().context.circuit
     probes: list[float] = []
 
     async def upload() -> None:
@@ -72,7 +72,7 @@ async def test_open_it_lets_one_upload_probe_at_a_time_further_and_further_apart
 
 async def test_when_a_probe_succeeds_all_go_on_at_once() -> None:
     """Recovery is not one by one."""
-    circuit = Kit.new().common.circuit
+    circuit = Kit.new().context.circuit
     running = high = 0
 
     async def upload() -> None:
@@ -96,7 +96,7 @@ async def test_when_a_probe_succeeds_all_go_on_at_once() -> None:
 
 async def test_a_late_success_ends_the_wait_of_the_probe() -> None:
     """An upload that had begun before and succeeds is proof enough."""
-    circuit = Kit.new().common.circuit
+    circuit = Kit.new().context.circuit
     with circuit.trying():
         for _ in range(20):
             circuit.fail(store_fault())
@@ -107,7 +107,7 @@ async def test_a_late_success_ends_the_wait_of_the_probe() -> None:
 
 async def test_no_doubt_outlives_those_who_could_clear_it() -> None:
     """When the last upload gives up for reasons of its own, receiving goes on: it brings the next one to try."""
-    circuit = Kit.new().common.circuit
+    circuit = Kit.new().context.circuit
     with circuit.trying():
         with circuit.trying():
             circuit.fail(store_fault())
@@ -120,7 +120,7 @@ async def test_no_doubt_outlives_those_who_could_clear_it() -> None:
 
 async def test_uploads_that_were_under_way_do_not_put_off_the_probe() -> None:
     """A hundred that fail together say no more than one of them."""
-    circuit = Kit.new().common.circuit
+    circuit = Kit.new().context.circuit
     with circuit.trying():
         for _ in range(100):
             circuit.fail(store_fault())

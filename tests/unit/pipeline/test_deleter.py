@@ -19,14 +19,14 @@ class DeleterStage(VirtualAws):
     def __init__(self, *, linger: float = 0.2, most_in_flight: int = 4) -> None:
         super().__init__()
         self.kit = Kit.new()
-        self.ledger = self.kit.common.ledger
+        self.ledger = self.kit.context.ledger
         self.receipts: asyncio.Queue[Delivery] = asyncio.Queue(1000)
         self.deleter = Deleter(
-            self.kit.common,
+            self.kit.context,
             self.inbox,
+            LeaseKeeper(self.kit.context, self.inbox, LeaseRules(VISIBILITY_TIMEOUT)),
             self.receipts,
-            renew_due=LeaseKeeper(self.kit.common, self.inbox, LeaseRules(VISIBILITY_TIMEOUT)).renew_due,
-            rules=DeleteRules(most_in_flight=most_in_flight, linger=linger),
+            DeleteRules(most_in_flight=most_in_flight, linger=linger),
         )
 
     def archived(self, count: int = 1) -> list[Delivery]:
@@ -105,7 +105,7 @@ async def test_failed_entries_are_deleted_again_with_the_handles_that_are_theirs
 async def test_a_queue_that_fails_is_asked_again_for_as_long_as_it_takes() -> None:
     """Backing off 0.1, 0.2, 0.4 s; health knows meanwhile, and that it is over."""
     stage = DeleterStage(linger=0)
-    health = stage.kit.common.health
+    health = stage.kit.context.health
     stage.script.next(DELETE, *[refused(Cause.DENIED)] * 3)
     stage.archived()
     async with stage.deleting():

@@ -20,8 +20,8 @@ class LeasesStage(VirtualAws):
     def __init__(self, in_flight: int = 1000) -> None:
         super().__init__()
         self.kit = Kit.new(max_messages=in_flight)
-        self.ledger = self.kit.common.ledger
-        self.leases = LeaseKeeper(self.kit.common, self.inbox, LeaseRules(VISIBILITY_TIMEOUT))
+        self.ledger = self.kit.context.ledger
+        self.leases = LeaseKeeper(self.kit.context, self.inbox, LeaseRules(VISIBILITY_TIMEOUT))
 
     @property
     def changes(self) -> list[Call]:

@@ -19,7 +19,7 @@ async def test_receives_never_bring_more_than_the_budget_whatever_they_bring(
 ) -> None:
     """Room is kept for a full batch of the largest messages for every receive that is under way."""
     kit = Kit.new(max_messages=max_messages, max_bytes=megabytes * 10 * MESSAGE_MAX_BYTES, batch=batch)
-    ledger, count = kit.common.ledger, 0
+    ledger, count = kit.context.ledger, 0
     while ledger.has_room:
         with ledger.reserved():
             pass
@@ -33,7 +33,7 @@ async def test_receives_never_bring_more_than_the_budget_whatever_they_bring(
 async def test_a_reserved_batch_leaves_no_room_for_another() -> None:
     """Reservations count like messages, by count and by bytes, and are seen in the gauge."""
     kit = Kit.new(max_messages=19)
-    ledger = kit.common.ledger
+    ledger = kit.context.ledger
     with ledger.reserved():
         assert (False, 10 * MESSAGE_MAX_BYTES) == (ledger.has_room, kit.value("in_flight_bytes"))
     assert (True, 0) == (ledger.has_room, kit.value("in_flight_bytes"))
@@ -43,18 +43,18 @@ async def test_attributes_count_against_the_budget() -> None:
     """A message of 1 MiB may consist of them, and they are in memory as long as its body is."""
     kit = Kit.new()
     attribute = Attribute("Binary", b"x" * 1000)
-    delivery = kit.common.ledger.admit(Message("m", "r", b"12345", message_attributes={"big": attribute}))
+    delivery = kit.context.ledger.admit(Message("m", "r", b"12345", message_attributes={"big": attribute}))
     assert delivery is not None
     assert 1008 == kit.value("in_flight_bytes")
-    kit.common.ledger.archived(delivery)
+    kit.context.ledger.archived(delivery)
     assert 0 == kit.value("in_flight_bytes")
 
 
 async def test_who_waits_for_room_goes_on_when_there_is_some() -> None:
     """Closing a delivery makes room."""
     kit = Kit.new(max_messages=10)
-    later(5, kit.common.ledger.close, kit.in_flight())
-    await kit.common.ledger.room()
+    later(5, kit.context.ledger.close, kit.in_flight())
+    await kit.context.ledger.room()
     assert 5 == now()
 
 
@@ -68,9 +68,9 @@ async def test_a_body_counts_until_its_object_is_durable_and_its_message_until_i
 
     delivery = kit.in_flight()
     assert_in_flight(1, len(EMAIL))
-    kit.common.ledger.archived(delivery)
+    kit.context.ledger.archived(delivery)
     assert_in_flight(1, 0)
-    kit.common.ledger.deleted(delivery)
+    kit.context.ledger.deleted(delivery)
     assert_in_flight(0, 0)
 
 
@@ -78,13 +78,13 @@ async def test_a_message_that_comes_again_while_in_flight_brings_only_its_newest
     """Twice in one batch or redelivered: one delivery, the newest handle and count, a fresh lease."""
     kit = Kit.new()
     delivery = kit.in_flight(handle="old")
-    kit.common.ledger.lose(delivery, "old")
+    kit.context.ledger.lose(delivery, "old")
     await asyncio.sleep(10)
     assert kit.admit(handle="new", ApproximateReceiveCount="3") is None
     assert "new" == delivery.receipt_handle
     assert 3 == delivery.receive_count
     assert 10 + VISIBILITY_TIMEOUT == delivery.lease_until
-    assert 1 == len(kit.common.ledger)
+    assert 1 == len(kit.context.ledger)
     assert 1 == kit.value("messages_duplicate_total", kind="in_flight")
 
 
@@ -92,8 +92,8 @@ async def test_an_archived_message_whose_lease_was_lost_comes_back_archived() ->
     """Only its delete is left to do: no second PUT."""
     kit = Kit.new()
     delivery = kit.in_flight(handle="old")
-    kit.common.ledger.archived(delivery)
-    kit.common.ledger.close(delivery)
+    kit.context.ledger.archived(delivery)
+    kit.context.ledger.close(delivery)
     assert State.ARCHIVED == kit.in_flight(handle="new").state
     assert 1 == kit.value("messages_duplicate_total", kind="remembered")
 
@@ -101,7 +101,7 @@ async def test_an_archived_message_whose_lease_was_lost_comes_back_archived() ->
 async def test_a_deleted_message_is_forgotten_and_the_memory_is_bounded() -> None:
     """What is remembered does not grow with traffic."""
     kit = Kit.new()
-    ledger = kit.common.ledger
+    ledger = kit.context.ledger
     done = kit.in_flight("done")
     ledger.archived(done)
     ledger.deleted(done)
@@ -119,7 +119,7 @@ async def test_a_lease_is_lost_once_and_only_by_its_newest_handle() -> None:
     kit = Kit.new()
     delivery = kit.in_flight(handle="new")
     for handle, lost in (("old", False), ("new", True), ("new", True)):
-        kit.common.ledger.lose(delivery, handle)
+        kit.context.ledger.lose(delivery, handle)
         assert lost == delivery.lost
         assert lost == kit.value("leases_lost_total")
 
@@ -129,7 +129,7 @@ async def test_work_is_started_while_the_lease_holds_and_only_if_it_outlasts_the
 ):
     """Ten seconds of work, a lease of 300: asked at 0, 295 and 300 seconds, with and without renewal."""
     kit = Kit.new()
-    ledger, delivery = kit.common.ledger, kit.in_flight()
+    ledger, delivery = kit.context.ledger, kit.in_flight()
     for wait, if_renewable, if_not in ((0, True, True), (295, True, False), (5, False, False)):
         await asyncio.sleep(wait)
         ledger.permit_renewals(is_permitted=True)
@@ -141,7 +141,7 @@ async def test_work_is_started_while_the_lease_holds_and_only_if_it_outlasts_the
 async def test_what_is_deleted_or_given_back_waits_for_a_renewal_under_way_and_lets_none_start() -> None:
     """Two messages, one of which is being renewed for three seconds."""
     kit = Kit.new()
-    ledger, batch = kit.common.ledger, [kit.in_flight("m1", "r1"), kit.in_flight("m2", "r2")]
+    ledger, batch = kit.context.ledger, [kit.in_flight("m1", "r1"), kit.in_flight("m2", "r2")]
 
     async def delete() -> None:
         async with ledger.closing(batch) as ours:
@@ -160,7 +160,7 @@ async def test_what_is_deleted_or_given_back_waits_for_a_renewal_under_way_and_l
 async def test_who_gives_up_waiting_for_a_renewal_lets_the_next_one_start() -> None:
     """A stop cuts a delete short while it waits."""
     kit = Kit.new()
-    ledger, batch = kit.common.ledger, [kit.in_flight()]
+    ledger, batch = kit.context.ledger, [kit.in_flight()]
     with ledger.renewing(batch), pytest.raises(TimeoutError):
         async with asyncio.timeout(1), ledger.closing(batch):
             pass
@@ -170,7 +170,7 @@ async def test_who_gives_up_waiting_for_a_renewal_lets_the_next_one_start() -> N
 async def test_a_message_that_lost_its_lease_while_it_was_renewed_is_neither_deleted_nor_given_back() -> None:
     """Somebody else has it by now, so it is no longer in flight here."""
     kit = Kit.new()
-    ledger, lost, kept = kit.common.ledger, kit.in_flight("lost", "r1"), kit.in_flight("kept", "r2")
+    ledger, lost, kept = kit.context.ledger, kit.in_flight("lost", "r1"), kit.in_flight("kept", "r2")
 
     async def lose() -> None:
         with ledger.renewing([lost]):
@@ -189,8 +189,8 @@ async def test_closing_twice_or_an_older_delivery_changes_nothing() -> None:
     """A delivery that is no longer in flight cannot push out the one that is."""
     kit = Kit.new()
     first = kit.in_flight()
-    kit.common.ledger.close(first)
+    kit.context.ledger.close(first)
     kit.in_flight()
-    kit.common.ledger.close(first)
-    assert 1 == len(kit.common.ledger)
+    kit.context.ledger.close(first)
+    assert 1 == len(kit.context.ledger)
     assert len(EMAIL) == kit.value("in_flight_bytes")

@@ -21,7 +21,7 @@ class ReceiverStage(VirtualAws):
         self.kit = Kit.new(max_messages=max_messages)
         self.jobs: asyncio.Queue[Job] = asyncio.Queue(1000)
         self.rules = ReceiveRules(most=most, batch=10, wait=20, poll_interval=poll_interval)
-        self.receiver = Receiver(self.kit.common, self.inbox, self.jobs, self.rules)
+        self.receiver = Receiver(self.kit.context, self.inbox, self.jobs, self.rules)
 
     @property
     def polls(self) -> list[float]:
@@ -101,7 +101,7 @@ async def test_no_receive_is_made_without_room_for_a_full_batch() -> None:
     async with stage.receiving():
         await asyncio.sleep(50)
         for _ in range(5):
-            stage.kit.common.ledger.close(stage.jobs.get_nowait().delivery)
+            stage.kit.context.ledger.close(stage.jobs.get_nowait().delivery)
         await asyncio.sleep(10)
     assert [0, 0, 50] == stage.polls
 
@@ -119,7 +119,7 @@ async def test_receives_under_way_count_against_the_room() -> None:
 async def test_nothing_is_received_while_s3_is_in_doubt() -> None:
     """The first failure is enough; the next success lets it go on."""
     stage = ReceiverStage(poll_interval=0)
-    circuit = stage.kit.common.circuit
+    circuit = stage.kit.context.circuit
     with circuit.trying():
         later(30, circuit.fail, store_fault())
         later(500, circuit.succeed)
@@ -131,8 +131,8 @@ async def test_what_a_long_poll_brings_after_the_doubt_began_is_taken_all_the_sa
     """It was asked for before: it waits with its lease."""
     stage = ReceiverStage()
     later(10, stage.send, 2)
-    with stage.kit.common.circuit.trying():
-        later(5, stage.kit.common.circuit.fail, store_fault())
+    with stage.kit.context.circuit.trying():
+        later(5, stage.kit.context.circuit.fail, store_fault())
         await stage.receive(100)
     assert 2 == stage.jobs.qsize()
     assert [0] == stage.polls

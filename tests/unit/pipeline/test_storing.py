@@ -22,7 +22,7 @@ class StoringStage(VirtualAws):
         super().__init__()
         self.kit = Kit.new()
         self.script.always(PUT, lambda key: refused() if key == ("bad",) else Fate())
-        self.storing = Storing(self.kit.common, self.store, StoreRules(most=64))
+        self.storing = Storing(self.kit.context, self.store, StoreRules(most=64))
 
     async def others(self) -> None:
         """Store another object every hundredth of a second."""
@@ -89,7 +89,7 @@ async def test_an_object_that_s3_refuses_is_not_tried_again() -> None:
     with pytest.raises(ObjectRefusedError, match="PutObject too long: simulated"):
         await stage.storing.store("too long", lambda: b"{}", 2)
     assert 1 == len(stage.calls(PUT))
-    assert 0 == stage.kit.common.metrics.retries.total
+    assert 0 == stage.kit.context.metrics.retries.total
 
 
 async def test_the_time_that_a_duplicate_takes_is_no_sign_of_crowding() -> None:

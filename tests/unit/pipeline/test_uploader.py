@@ -34,11 +34,11 @@ class UploaderStage(VirtualAws):
         self.kit = Kit.new()
         self.jobs: asyncio.Queue[Job] = asyncio.Queue(1000)
         self.receipts: asyncio.Queue[Delivery] = asyncio.Queue(1000)
-        self.storing = Storing(self.kit.common, self.store, StoreRules(most=64, start=16))
-        self.kit.common.ledger.expect_redrive(max_receive_count)
+        self.storing = Storing(self.kit.context, self.store, StoreRules(most=64, start=16))
+        self.kit.context.ledger.expect_redrive(max_receive_count)
         self.workers = workers
         self.uploader = Uploader(
-            self.kit.common,
+            self.kit.context,
             self.storing,
             self.store,
             jobs=self.jobs,
@@ -50,7 +50,7 @@ class UploaderStage(VirtualAws):
         """A message taken into the ledger, for the uploaders."""
         attributes = {**FIRST_RECEIVED, "ApproximateReceiveCount": str(receives)}
         message = Message(message_id, "r", body, attributes=attributes, message_attributes=user)
-        delivery = self.kit.common.ledger.admit(message)
+        delivery = self.kit.context.ledger.admit(message)
         assert delivery is not None
         self.jobs.put_nowait(Job(delivery, message))
         return delivery
@@ -132,7 +132,7 @@ async def test_an_idle_worker_keeps_no_body() -> None:
     """A hundred and more of them would keep a hundred and more: nobody holds the message when its work is done."""
     stage = UploaderStage(workers=1)
     message = Message("m", "r", EMAIL, attributes=FIRST_RECEIVED)
-    delivery = stage.kit.common.ledger.admit(message)
+    delivery = stage.kit.context.ledger.admit(message)
     assert delivery is not None
     before = sys.getrefcount(message)
     stage.jobs.put_nowait(Job(delivery, message))
@@ -201,7 +201,7 @@ async def test_with_quarantine_off_what_is_not_an_email_is_left_to_the_queue() -
     assert {} == stage.bucket.objects
     assert [] == stage.receipt_ids
     assert 1 == stage.released("rejected")
-    assert 0 == len(stage.kit.common.ledger)
+    assert 0 == len(stage.kit.context.ledger)
 
 
 async def test_a_passing_fault_is_tried_again_with_growing_distance() -> None:
@@ -218,7 +218,7 @@ async def test_a_passing_fault_is_tried_again_with_growing_distance() -> None:
 async def test_an_outage_of_any_length_fails_no_message(cause: Cause) -> None:
     """Six hours: the circuit opens, few probes are made, and all is stored when it is over."""
     stage = UploaderStage(workers=30, max_receive_count=1)
-    circuit, hours = stage.kit.common.circuit, 6 * 3600
+    circuit, hours = stage.kit.context.circuit, 6 * 3600
     stage.script.always(PUT, refused(cause))
     stage.emails(30)
     was_open: list[bool] = []
@@ -234,7 +234,7 @@ async def test_an_outage_of_any_length_fails_no_message(cause: Cause) -> None:
 async def test_throttling_lowers_the_number_of_uploads_and_fails_nothing() -> None:
     """`503 SlowDown` is no failure of S3: the circuit stays closed and trusted."""
     stage = UploaderStage(workers=16)
-    circuit = stage.kit.common.circuit
+    circuit = stage.kit.context.circuit
     stage.script.always(PUT, slow(1))
     stage.script.next(PUT, *[refused(Cause.THROTTLED, after=1)] * 16)
     stage.emails(16)
@@ -319,8 +319,8 @@ async def test_an_object_that_fails_alone_while_others_are_stored_is_refused() -
     await stage.until_done()
     assert 200 == len(stage.bucket.objects)
     assert 1 == stage.released("refused")
-    assert not stage.kit.common.circuit.is_open
-    assert stage.kit.common.circuit.is_trusted
+    assert not stage.kit.context.circuit.is_open
+    assert stage.kit.context.circuit.is_trusted
 
 
 async def test_an_outage_is_not_blamed_on_the_upload_that_was_slow_before_it() -> None:
@@ -377,15 +377,15 @@ async def test_work_whose_lease_has_run_out_is_not_started() -> None:
     await stage.until_done()
     assert [] == stage.puts
     assert 1 == stage.released("lease_expired")
-    assert 0 == len(stage.kit.common.ledger)
+    assert 0 == len(stage.kit.context.ledger)
 
 
 async def test_a_message_archived_before_goes_straight_to_the_deleter() -> None:
     """No second PUT."""
     stage = UploaderStage()
     first = stage.kit.in_flight()
-    stage.kit.common.ledger.archived(first)
-    stage.kit.common.ledger.close(first)
+    stage.kit.context.ledger.archived(first)
+    stage.kit.context.ledger.close(first)
     stage.job()
     await stage.until_done()
     assert [] == stage.puts
@@ -579,7 +579,7 @@ async def test_a_bug_that_one_message_meets_does_not_stop_the_others() -> None:
     await stage.until_done()
     assert ["m"] == stage.receipt_ids
     assert 1 == stage.released("refused")
-    assert stage.kit.common.circuit.is_trusted
+    assert stage.kit.context.circuit.is_trusted
 
 
 async def test_a_quarantine_that_is_refused_leaves_the_message_to_the_queue() -> None:

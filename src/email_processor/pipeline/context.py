@@ -1,4 +1,4 @@
-"""What every stage of one pipeline shares."""
+"""The context of a stage: what all stages of one pipeline share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from email_processor.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
+class StageContext:
     """One of each for all stages; `new_backoff` makes a fresh backoff for whoever starts to try again."""
 
     clock: Clock
