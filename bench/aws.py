@@ -53,16 +53,16 @@ class Totals:
 class CountingQueue:
     """An SQS queue. It is filled by `send`, or makes messages as they are asked for, up to the one numbered `until`.
 
-    In bad `weather` it hands messages out twice, cuts bodies and forgets deletes, as SQS may.
+    With `faults` it hands messages out twice, cuts bodies and forgets deletes, as SQS may.
     """
 
     def __init__(
-        self, post: MailSource, tally: Totals, *, until: float = 0, weather: FaultSchedule | None = None
+        self, post: MailSource, tally: Totals, *, until: float = 0, faults: FaultSchedule | None = None
     ) -> None:
         """Messages carry emails of `post`."""
         self._post = post
         self._tally = tally
-        self._weather = weather
+        self._faults = faults
         self.until = until
         self.sent = 0
         self._messages: dict[int, QueuedMessage] = {}
@@ -105,7 +105,7 @@ class CountingQueue:
             message.first_received_at = message.first_received_at or now
             self._hold(number, message, now + visibility)
             entries.append(self._entry(number, message, with_attributes=with_attributes))
-            if self._weather is not None and self._weather.delivers_twice():
+            if self._faults is not None and self._faults.delivers_twice():
                 again.append(number)
         self._visible.extend(again)
         return entries
@@ -122,7 +122,7 @@ class CountingQueue:
         if message.held is None or message.held.receive != receive:
             self._tally.stale_handles += 1
             return True
-        if self._weather is not None and self._weather.forgets_delete():
+        if self._faults is not None and self._faults.forgets_delete():
             return True
         del self._messages[number]
         if message.stored_at:
@@ -166,7 +166,7 @@ class CountingQueue:
                 _SENDER_ID,
                 message.first_received_at * 1000,
             ) + b'"ApproximateReceiveCount":"%d","SentTimestamp":"%d"}' % (message.receives, message.sent_at * 1000)
-        is_damaged = self._weather is not None and self._weather.damages_body()
+        is_damaged = self._faults is not None and self._faults.damages_body()
         return b'{"MessageId":"%b","ReceiptHandle":"%b","MD5OfBody":"%b","Body":"%b%b"%b}' % (
             message_id(number).encode(),
             f"{number:08x}.{message.receives:04x}.{_HANDLE_PADDING}".encode(),

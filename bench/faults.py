@@ -1,4 +1,4 @@
-"""Bad weather for an endurance run: what goes wrong, how often, and the storms that come round again and again.
+"""The faults of an endurance run: what goes wrong, how often, and the storms that come round again and again.
 
 Each cycle is alike, so that what happens late in a run can be compared with what happened early.
 """
@@ -32,7 +32,7 @@ _SQS_ERROR = RequestFault(CallFault.REFUSE, 500, "InternalFailure")
 _SQS_AWAY = RequestFault(CallFault.REFUSE, 503, "ServiceUnavailable")
 _SQS_THROTTLED = RequestFault(CallFault.REFUSE, 400, "RequestThrottled")
 
-# In any weather but fair: how likely each is for one request.
+# While they are not paused: how likely each is for one request.
 _OF_S3 = (
     (_S3_ERROR, 0.002),
     (_RESET, 0.002),
@@ -70,30 +70,30 @@ BODY_IS_DAMAGED = 0.0005
 
 
 class FaultSchedule:
-    """Chance, and the hour, which stands still in fair weather. What has gone wrong is counted in `troubles`."""
+    """Chance, and the hour, which stands still during a pause. What has gone wrong is counted in `troubles`."""
 
     def __init__(self, seed: int = 1) -> None:
         """The same seed gives the same chances, in the order in which they are asked for."""
         self._random = random.Random(seed).random  # noqa: S311 - nothing secret
         self._began_at = 0.0
         self._lasted = 0.0
-        self.is_fair = True
+        self.is_paused = True
         self.troubles: Counter[str] = Counter()
 
-    def turn_bad(self, now: float) -> None:
+    def start(self, now: float) -> None:
         """Go on with the cycles (monotonic seconds)."""
         self._began_at = now - self._lasted
-        self.is_fair = False
+        self.is_paused = False
 
-    def turn_fair(self, now: float) -> None:
+    def pause(self, now: float) -> None:
         """Let nothing more go wrong."""
-        if not self.is_fair:
+        if not self.is_paused:
             self._lasted = now - self._began_at
-            self.is_fair = True
+            self.is_paused = True
 
     def strikes(self, service: str, now: float) -> RequestFault | None:
         """What goes wrong with a request to `s3` or `sqs` that comes `now`; None if nothing does."""
-        if self.is_fair:
+        if self.is_paused:
             return None
         trouble = self._storm(service, now) or self._chance(service)
         if trouble is not None:
@@ -102,7 +102,7 @@ class FaultSchedule:
 
     def spares_entry(self) -> bool | None:
         """Of an entry in a batch: True if it is carried out, False if it fails, None if the answer omits it."""
-        chance = 1.0 if self.is_fair else self._random()
+        chance = 1.0 if self.is_paused else self._random()
         if chance < ENTRY_IS_OMITTED:
             self.troubles["entry omitted"] += 1
             return None
@@ -124,7 +124,7 @@ class FaultSchedule:
         return self._happens("body damaged", BODY_IS_DAMAGED)
 
     def _happens(self, what: str, chance: float) -> bool:
-        happens = not self.is_fair and self._random() < chance
+        happens = not self.is_paused and self._random() < chance
         self.troubles[what] += happens
         return happens
 

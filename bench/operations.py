@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
-from bench.wire import RawRequest
+from bench.http_requests import RawRequest
 from bench.world import BenchWorld
 
 _JSON = b"content-type: application/x-amz-json-1.0\r\n"
@@ -145,7 +145,7 @@ def _batch(
     successful: list[dict[str, object]] = []
     failed: list[dict[str, object]] = []
     for entry in arguments["Entries"]:
-        is_spared = world.weather is None or world.weather.spares_entry()
+        is_spared = world.faults is None or world.faults.spares_entry()
         if is_spared is None:
             continue
         if not is_spared:

@@ -19,8 +19,8 @@ from typing import cast
 import uvloop
 
 from bench.faults import RequestFault
+from bench.http_requests import RawRequest, Reader
 from bench.operations import RawReply, answer, latency, refusal
-from bench.wire import RawRequest, Reader
 from bench.world import BenchWorld, Scenario
 from tests.support.aws_answers import CallFault
 
@@ -59,9 +59,9 @@ class Connection(asyncio.Protocol):
             request = self._reader.next()
             if request is None:
                 return
-            weather = self._world.weather
-            if weather is not None:
-                trouble = weather.strikes("sqs" if request.method == b"POST" else "s3", time.monotonic())
+            faults = self._world.faults
+            if faults is not None:
+                trouble = faults.strikes("sqs" if request.method == b"POST" else "s3", time.monotonic())
                 if trouble is not None:
                     self._suffer(request, trouble)
                     continue
@@ -161,7 +161,7 @@ def main() -> int:
     parser.add_argument("--store-latency", type=float, default=0.0, help="seconds of a request to S3")
     parser.add_argument("--put-rate", type=float, help="PUTs a second; more are throttled")
     parser.add_argument("--feed", type=float, help="messages sent a second; without it the queue is never empty")
-    parser.add_argument("--messages", type=int, default=0, help="an endurance run of so many messages, in bad weather")
+    parser.add_argument("--messages", type=int, default=0, help="an endurance run of so many messages, with faults")
     parser.add_argument("--stages", type=int, default=1, help="of the endurance run, with a rest after each")
     parser.add_argument("--certificate", type=Path, help="PEM file of certificate and key: serve TLS")
     arguments = parser.parse_args()

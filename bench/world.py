@@ -19,7 +19,7 @@ class Scenario:
     """What AWS is to be like. Latencies in seconds; `put_rate` is how many PUTs a second the bucket bears.
 
     `feed` is how many messages a second are sent to the queue, from the first receive on; None is a queue that never
-    gets empty. With `messages` it is an endurance run: so many messages, of mixed sizes, in bad weather, in `stages`
+    gets empty. With `messages` it is an endurance run: so many messages, of mixed sizes, with faults, in `stages`
     with a rest after each.
     """
 
@@ -41,10 +41,10 @@ class BenchWorld:
         self.tally = Totals()
         self.requests: Counter[str] = Counter()
         self.throttle = Throttle(scenario.put_rate)
-        self.weather = FaultSchedule() if scenario.messages else None
+        self.faults = FaultSchedule() if scenario.messages else None
         post = MixedPost() if scenario.messages else Post(scenario.size)
         until = scenario.messages // scenario.stages if scenario.messages else math.inf
-        self.queue = CountingQueue(post, self.tally, until=until if scenario.feed is None else 0, weather=self.weather)
+        self.queue = CountingQueue(post, self.tally, until=until if scenario.feed is None else 0, faults=self.faults)
         self.bucket = CountingBucket(post, self.queue, self.tally)
         self.waiting: list[Callable[[], bool]] = []  # long polls: each answers if it can, and says whether it has
         self.last_delete = 0.0
@@ -55,12 +55,12 @@ class BenchWorld:
         self._rests_since: float | None = None
 
     def begin(self) -> None:
-        """Note the first receive: from then on time is measured, and the bad weather begins."""
+        """Note the first receive: from then on time is measured, and the faults begin."""
         if self._first_receive is None:
             self._first_receive = time.monotonic()
             self._say("first_receive", self._first_receive)
-            if self.weather is not None:
-                self.weather.turn_bad(self._first_receive)
+            if self.faults is not None:
+                self.faults.start(self._first_receive)
 
     def tick(self) -> None:
         """Send what is due, and answer the long polls that can be answered now."""
@@ -69,15 +69,15 @@ class BenchWorld:
             for _ in range(due - self._fed):
                 self.queue.send(time.time())
             self._fed = due
-        if self.weather is not None:
-            self._go_on(self.weather, time.monotonic())
+        if self.faults is not None:
+            self._go_on(self.faults, time.monotonic())
         self.waiting = [answered for answered in self.waiting if not answered()]
 
-    def _go_on(self, weather: FaultSchedule, now: float) -> None:
-        """See whether a stage or a rest is over. What comes back after the last message was sent has fair weather."""
+    def _go_on(self, faults: FaultSchedule, now: float) -> None:
+        """See whether a stage or a rest is over. What comes back after the last message was sent meets no fault."""
         self._say("progress", (now, self.tally.counted))
         if self.queue.sent >= self.queue.until:
-            weather.turn_fair(now)
+            faults.pause(now)
         if not self.queue.is_finished or self._stage > self.scenario.stages:
             return
         if self._rests_since is None:
@@ -90,7 +90,7 @@ class BenchWorld:
                 self._say("done", now)
             else:
                 self.queue.until = self.scenario.messages * self._stage // self.scenario.stages
-                weather.turn_bad(now)
+                faults.start(now)
 
     def report(self) -> dict[str, object]:
         """What happened. Times in seconds."""
@@ -109,7 +109,7 @@ class BenchWorld:
             "stale_handles": tally.stale_handles,
             "throttled": tally.throttled,
             "requests": dict(self.requests),
-            "troubles": dict(self.weather.troubles) if self.weather else {},
+            "troubles": dict(self.faults.troubles) if self.faults else {},
             "left": sum(self.queue.counts(time.time())),
             "first_receive": self._first_receive,
             "last_delete": self.last_delete,

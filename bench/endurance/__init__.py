@@ -1,4 +1,4 @@
-"""The endurance run: the real service, hundreds of thousands of messages, bad weather, and nothing that grows.
+"""The endurance run: the real service, hundreds of thousands of messages, faults, and nothing that grows.
 
 Not to be confused with `make soak`, which plays simulated bad days in virtual time.
 """

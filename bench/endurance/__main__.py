@@ -1,4 +1,4 @@
-"""Run the service through hundreds of thousands of messages in bad weather, and see that nothing grows.
+"""Run the service through hundreds of thousands of messages with faults, and see that nothing grows.
 
 `make endurance`, or `python -m bench.endurance --help`. Exit code 1 if a message was lost, damaged or stored twice, if
 the service did not stop cleanly, or if memory, descriptors, tasks or any table grew.

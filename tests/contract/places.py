@@ -16,8 +16,8 @@ from email_processor.domain.email import Pointer
 from email_processor.domain.message import Attribute, Message
 from email_processor.ports import Archive, Inbox, Payloads, QueueGauge
 from tests.integration.opening import opened, point_at
+from tests.simulation.connection import Facts
 from tests.simulation.loop import Driver
-from tests.simulation.wire import Facts
 from tests.simulation.world import BucketClient, QueueClient, SimBucket, SimQueue
 from tests.support.emulators import Bucket, Emulator, Queue
 

@@ -1,4 +1,4 @@
-"""Replicas on one queue, in bad weather."""
+"""Replicas on one queue whose requests meet faults."""
 
 import random
 import signal
@@ -40,7 +40,7 @@ class RandomFaults:
         return act(self._rules[name], request) if is_struck else None
 
 
-def test_two_services_in_bad_weather_share_the_work_and_one_survives_the_other(one_site: Site) -> None:
+def test_two_services_that_meet_faults_share_the_work_and_one_survives_the_other(one_site: Site) -> None:
     """Both archive, one is killed, the other finishes: every message once, whatever became of one request in five."""
     messages: dict[str, str] = {}
     with fault_proxy(one_site.emulator.url) as proxy:

@@ -4,10 +4,10 @@ from collections import Counter, defaultdict, deque
 
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, State
+from tests.simulation.connection import Fact, What
 from tests.simulation.loop import TICKS
 from tests.simulation.process import Process
 from tests.simulation.rules import Rule, Scene
-from tests.simulation.wire import Fact, What
 
 STORM = 10  # failures of one call, by one task, in a second
 NO_OUTAGE = frozenset({"ok", "ObjectRefusedError", Cause.THROTTLED.value})

@@ -3,11 +3,11 @@
 from collections import Counter
 
 from email_processor.domain.errors import Cause
+from tests.simulation.connection import Fact, What
+from tests.simulation.fault_schedule import meant
 from tests.simulation.loop import ticks
 from tests.simulation.rules import Rule, Scene, message_id_of
 from tests.simulation.story import Kind
-from tests.simulation.weather import meant
-from tests.simulation.wire import Fact, What
 from tests.simulation.world import HIDDEN_MAX_SECONDS
 
 EXCLUSIVE = {"DELETE": "CHANGE_VISIBILITY", "CHANGE_VISIBILITY": "DELETE"}
@@ -27,7 +27,7 @@ class LeaseChecks:
         self._stored: set[tuple[str, str]] = set()  # by process and message
         self._denied: set[str] = set()  # processes that were not allowed to renew
         self._let_lapse: set[tuple[str, str]] = set()  # by process and handle
-        # In how much good weather a lease must be renewed: time for one call that hangs, and for one more.
+        # How long no fault must be on, so that a lease must be renewed: time for one call that hangs, and for one more.
         settings = scene.story.settings
         self._enough = ticks(settings.visibility_timeout / 4 + settings.queue_timeout + 1)
         self._late = ticks(settings.queue_timeout)  # later than that no receive is answered, but to one that slept
@@ -114,7 +114,7 @@ class LeaseChecks:
         return (who, message_id) in self._stored or (can_be_stored and not might_have_lapsed)
 
     def _is_excused(self, fact: Fact) -> bool:
-        """Whether there was not enough good weather at the end of the lease to renew it in."""
+        """Whether there was not enough time without a fault at the end of the lease to renew it in."""
         since = fact.tick - self._enough
         key = (fact.who, fact.subject)
         received_at = self._scene.message_of(fact.subject).received_at
@@ -124,15 +124,15 @@ class LeaseChecks:
             or (key not in self._renewed and taken_at > received_at + self._late)
             or self._troubled.get(key, -1) > since
             or self._scene.processes[fact.who].resumed_at > since
-            or self._was_foul(since, fact.tick)
+            or self._was_faulty(since, fact.tick)
             or fact.tick > received_at + ticks(HIDDEN_MAX_SECONDS - 120)
         )
 
-    def _was_foul(self, since: int, until: int) -> bool:
+    def _was_faulty(self, since: int, until: int) -> bool:
         return any(
             fault.kind is Kind.SPELL
             and "CHANGE_VISIBILITY" in meant(fault)
             and ticks(fault.at) < until
-            and ticks(min(fault.at + fault.seconds, self._scene.story.weather)) > since
+            and ticks(min(fault.at + fault.seconds, self._scene.story.faults_until)) > since
             for fault in self._scene.story.faults
         )

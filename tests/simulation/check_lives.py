@@ -1,9 +1,9 @@
 """Checks of processes: they live, stop in time, give back what they had, and leave nothing behind."""
 
+from tests.simulation.connection import Fact, What
 from tests.simulation.loop import TICKS, ticks
 from tests.simulation.process import Process
 from tests.simulation.rules import Rule, Scene
-from tests.simulation.wire import Fact, What
 from tests.simulation.world import SimMessage
 
 LATE_SECONDS = 1.0  # that a stop may take beyond its grace
@@ -92,7 +92,7 @@ class LifeChecks:
             self._scene.violate(Rule.ALIVE, f"{process.name}: {report.parts}")
 
     def check_well(self, process: Process) -> None:
-        """In good weather, with nothing to do: ready, and nothing in flight."""
+        """With the faults over and nothing to do: ready, and nothing in flight."""
         if not process.is_running or process.stop_asked_at is not None:
             return
         if not (report := process.health.ready()).ok:

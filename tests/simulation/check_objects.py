@@ -2,9 +2,9 @@
 
 import json
 
+from tests.simulation.connection import Fact, What
 from tests.simulation.mails import BROKEN, STUBBORN, Sent
 from tests.simulation.rules import Rule, Scene, message_id_of
-from tests.simulation.wire import Fact, What
 from tests.simulation.world import SimMessage
 
 
@@ -84,7 +84,7 @@ class ObjectChecks:
         return sent.kind in BROKEN or (sent.kind in STUBBORN and self._could_have_quarantined(message))
 
     def _could_have_quarantined(self, message: SimMessage) -> bool:
-        """Whether the last receive met nothing but good weather."""
+        """Whether the last receive met no fault."""
         process = self._scene.processes[message.holder]
         since = [fact for fact in self._scene.facts.log if fact.tick >= message.received_at]
         was_taken = any(

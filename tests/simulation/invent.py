@@ -82,9 +82,10 @@ class Inventor:
     def __init__(self, seed: int) -> None:
         """Draw what the other parts depend on."""
         self.seed = seed
-        self.weather = self.pick("weather", (20.0, 60.0, 60.0, 120.0, 240.0))
+        # Each keeps the name that it was first drawn by: another name would make other stories of all seeds.
+        self.faults_until = self.pick("weather", (20.0, 60.0, 60.0, 120.0, 240.0))
         if self.happens("long weather", 0.02):
-            self.weather = self.pick("length of long weather", (3600.0, 4 * 3600.0))
+            self.faults_until = self.pick("length of long weather", (3600.0, 4 * 3600.0))
         self.mail_count = self.pick("mail count", (1, 3, 3, 6, 6, 10, 15, 30))
         self.is_fifo = self.happens("fifo", 0.15)
 
@@ -106,7 +107,7 @@ class Inventor:
         return Story(
             seed=self.seed,
             shuffled=self.happens("shuffled", 0.8),
-            weather=self.weather,
+            faults_until=self.faults_until,
             settings=self.settings(faults, mails),
             lives=self.lives(self.source("lives")),
             mails=mails,
@@ -120,12 +121,12 @@ class Inventor:
         return tuple(
             fault
             for name in armed
-            for fault in SECTIONS[name](Section(self.source(f"faults {name}"), self.weather, self.mail_count))
+            for fault in SECTIONS[name](Section(self.source(f"faults {name}"), self.faults_until, self.mail_count))
         )
 
     def lives(self, chance: Random) -> tuple[Life, ...]:
         """When processes start and stop: one, several, a rolling update, or scaling up or down."""
-        late = self.weather
+        late = self.faults_until
         match chance.choice(("one", "one", "several", "rolling", "up", "down")):
             case "several":
                 return (Life(),) * chance.randint(2, 3)
@@ -144,7 +145,7 @@ class Inventor:
     def mails(self) -> tuple[Mail, ...]:
         """What is sent, and when."""
         chance = self.source("mails")
-        spread = 0.0 if chance.random() < 0.5 else min(self.weather, 120.0)
+        spread = 0.0 if chance.random() < 0.5 else min(self.faults_until, 120.0)
         mails = [
             Mail(round(chance.uniform(0, spread), 1), sender=chance.randrange(5), size=chance.choice((0, 10, 2000)))
             for _ in range(self.mail_count)

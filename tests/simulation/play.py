@@ -1,4 +1,4 @@
-"""Playing a story: bad weather, then good weather in which everything must come right, then a clean stop."""
+"""Playing a story: its faults, then a time without any in which everything must come right, then a clean stop."""
 
 import logging
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from tests.simulation.check_intake import IntakeChecks
 from tests.simulation.check_leases import LeaseChecks
 from tests.simulation.check_lives import LifeChecks
 from tests.simulation.check_objects import ObjectChecks
+from tests.simulation.connection import Facts, What
+from tests.simulation.fault_schedule import StoryFaultSchedule
 from tests.simulation.loop import Driver, Loop
 from tests.simulation.mails import HOPELESS, Sent, write
 from tests.simulation.process import Process, watched
 from tests.simulation.rules import Rule, Scene, Violation, message_id_of
 from tests.simulation.situations import Situations
 from tests.simulation.story import Fault, Kind, Mail, Story, draw
-from tests.simulation.weather import StoryWeather
-from tests.simulation.wire import Facts, What
 from tests.simulation.world import SimBucket, SimQueue
 
 DRAIN_SECONDS = 600.0
@@ -78,7 +78,7 @@ class Simulation:
         self.bucket = SimBucket(driver, self.facts, is_conditional=settings.conditional)
         self.bucket.refuses |= {"/refused/", "/refused-twice/"}
         self.bucket.denied.add("payload denied/")
-        self.weather = StoryWeather(story, driver, self.facts, self._act)
+        self.schedule = StoryFaultSchedule(story, driver, self.facts, self._act)
         self.processes: dict[str, Process] = {}
         self.mails: dict[str, Sent] = {}
         self.scene = Scene(story, driver, self.facts, self.queue, self.bucket, self.processes, self.mails)
@@ -107,8 +107,8 @@ class Simulation:
         if self._steps_to_kill_at:
             driver.before_step = self._before_step
         driver.later(LOOK_SECONDS, self._look)
-        driver.later(story.weather, driver.halt)
-        driver.run(story.weather)
+        driver.later(story.faults_until, driver.halt)
+        driver.run(story.faults_until)
         self._clear_up()
         self._drain()
         self._close()
@@ -128,16 +128,16 @@ class Simulation:
             digest.hexdigest(),
             steps,
             seconds,
-            dict(self.weather.calls),
+            dict(self.schedule.calls),
             self.processes["p1"].loop.steps if "p1" in self.processes else 0,
             frozenset(self.situations.seen),
         )
 
     def _clear_up(self) -> None:
-        """End the bad weather."""
-        self.weather.over = True
+        """End the faults."""
+        self.schedule.over = True
         self.driver.before_step = None
-        self.facts.add(What.WEATHER, "", "good")
+        self.facts.add(What.FAULTS_OVER)
         for process in self.processes.values():
             process.resume()
         if all(process.has_ended or process.stop_asked_at is not None for process in self.processes.values()):
@@ -152,7 +152,7 @@ class Simulation:
             driver.run()
         if not self.queue.is_empty:
             left = ", ".join(f"{it.handle} ({self.mails[it.message_id].kind})" for it in self.queue.live())
-            self.scene.violate(Rule.DRAINED, f"after {driver.seconds - self.story.weather:g} s there is {left}")
+            self.scene.violate(Rule.DRAINED, f"after {driver.seconds - self.story.faults_until:g} s there is {left}")
             return
         driver.later(SETTLE_SECONDS, driver.halt)
         driver.run()
@@ -192,7 +192,9 @@ class Simulation:
     def _start(self, stop: float | None) -> None:
         if self._is_closing:
             return
-        process = Process(f"p{len(self.processes) + 1}", self.story, self.driver, self.queue, self.bucket, self.weather)
+        process = Process(
+            f"p{len(self.processes) + 1}", self.story, self.driver, self.queue, self.bucket, self.schedule
+        )
         self.processes[process.name] = process
         process.start()
         assert process.main is not None
@@ -206,7 +208,7 @@ class Simulation:
 
     def _happen(self, fault: Fault) -> None:
         alive = [process for process in self.processes.values() if not process.has_ended]
-        if alive and not self.weather.over:
+        if alive and not self.schedule.over:
             self._do(fault, alive[fault.who % len(alive)])
 
     def _act(self, fault: Fault, who: str, subjects: tuple[str, ...]) -> None:
@@ -238,7 +240,7 @@ class Simulation:
             self._do(fault, self.processes[loop.name])
 
     def _duplicate(self, message_id: str) -> None:
-        if message_id in self.queue.messages and not self.weather.over and not self.story.settings.fifo:
+        if message_id in self.queue.messages and not self.schedule.over and not self.story.settings.fifo:
             self.queue.duplicate(message_id)
 
     def _look(self) -> None:

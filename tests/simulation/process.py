@@ -20,10 +20,10 @@ from email_processor.pipeline.receiver import ReceiveRules
 from email_processor.pipeline.run import Plan, Ports
 from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
+from tests.simulation.connection import Facts, Fates, What
 from tests.simulation.loop import Driver, Loop
 from tests.simulation.mails import VERSION
 from tests.simulation.story import Story, StorySettings
-from tests.simulation.wire import Facts, Fates, What
 from tests.simulation.world import SimBucket, SimClock, SimQueue
 
 
@@ -31,7 +31,7 @@ class Process:
     """One life of the service: made, started, perhaps paused, and stopped or killed."""
 
     def __init__(
-        self, name: str, story: Story, driver: Driver, queue: SimQueue, bucket: SimBucket, weather: Fates
+        self, name: str, story: Story, driver: Driver, queue: SimQueue, bucket: SimBucket, fates: Fates
     ) -> None:
         """Make it; nothing is shared with other processes but queue and bucket."""
         self.name = name
@@ -50,7 +50,7 @@ class Process:
         self.main: asyncio.Task[None] | None = None
         self._driver = driver
         self._facts: Facts = queue.facts
-        inbox, archive = queue.client(name, weather), bucket.client(name, weather)
+        inbox, archive = queue.client(name, fates), bucket.client(name, fates)
         self._ports = Ports(inbox, inbox, archive, archive, clock, Random(f"{story.seed} {name}").uniform)
 
     def start(self) -> None:

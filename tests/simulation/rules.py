@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from tests.simulation.connection import Facts
 from tests.simulation.loop import TICKS, Driver
 from tests.simulation.mails import Sent
 from tests.simulation.process import Process
 from tests.simulation.story import Story
-from tests.simulation.wire import Facts
 from tests.simulation.world import SimBucket, SimMessage, SimQueue
 
 
@@ -21,7 +21,7 @@ class Rule(Enum):
     NO_GOOD_MAIL_ASIDE = "no message of a healthy sender is quarantined or dead-lettered"
     BUDGET = "what is in flight stays within the budget, room for receives included"
     LEASE = "no lease is lost while its owner is alive and permitted to renew it"
-    NO_RACE = "no renewal is on the wire together with a delete"
+    NO_RACE = "no renewal is under way together with a delete"
     NO_RECEIVE_IN_OUTAGE = "nothing is received while S3 is known to fail"
     NO_RECEIVE_AFTER_STOP = "nothing is received by a process that stops"
     NO_NACK = "nothing is given back but by a process that stops"
@@ -30,8 +30,8 @@ class Rule(Enum):
     GIVEN_BACK = "what a stop leaves is given back"
     NO_STORM = "an outage is not answered with a storm of retries"
     ALIVE = "the health check stays green"
-    READY = "in good weather every process is ready"
-    DRAINED = "in good weather the queue drains"
+    READY = "once the faults are over, every process is ready"
+    DRAINED = "once the faults are over, the queue drains"
     CLEAN = "no task is left, no error is unheard, no process dies"
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from random import Random
 
 from email_processor.domain.errors import Cause
+from tests.simulation.fault_schedule import S3, SQS
 from tests.simulation.story import Fault, Kind
-from tests.simulation.weather import S3, SQS
 
 CALLS = ("RECEIVE", "PUT", "DELETE", "CHANGE_VISIBILITY", "RECEIVE", "PUT", "DELETE", "FETCH", "QUEUE_STATE")
 BATCHES = ("DELETE", "CHANGE_VISIBILITY")
@@ -31,16 +31,16 @@ class Section:
     """What the faults of one section are drawn from: its random source, and how long and how large the story is."""
 
     chance: Random
-    weather: float
+    faults_until: float
     mail_count: int
 
     def some(self, most: int) -> range:
         return range(self.chance.randint(1, most))
 
     def moment(self) -> float:
-        """A time in the bad weather: often early, when most happens."""
+        """A time before the faults end: often early, when most happens."""
         early = self.chance.random() < 0.7
-        return round(self.chance.uniform(0, min(2.0, self.weather) if early else self.weather), 2)
+        return round(self.chance.uniform(0, min(2.0, self.faults_until) if early else self.faults_until), 2)
 
     def nth(self, operation: str) -> int:
         likely = {"RECEIVE": 4, "QUEUE_STATE": 2, "FETCH": 3, "CHANGE_VISIBILITY": 4}
@@ -103,8 +103,10 @@ class Section:
 
     def spell(self, operation: str, mode: Kind, cause: str, share: float) -> Fault:
         at = self.chance.choice((0.0, self.moment()))
-        length = self.chance.choice((self.length(self.weather), self.chance.uniform(0, self.weather), self.weather))
-        seconds = round(min(length, self.weather - at), 3)
+        length = self.chance.choice(
+            (self.length(self.faults_until), self.chance.uniform(0, self.faults_until), self.faults_until)
+        )
+        seconds = round(min(length, self.faults_until - at), 3)
         return Fault(Kind.SPELL, at, seconds, operation, cause=cause, mode=mode.value, share=round(share, 2))
 
     def share(self) -> float:
@@ -132,7 +134,7 @@ class Section:
                 operation = self.chance.choice(CALLS)
                 faults.append(Fault(Kind.STOP_MEANWHILE, operation=operation, nth=self.nth(operation)))
             else:
-                at = round(self.chance.uniform(0, min(60.0, self.weather)), 2)
+                at = round(self.chance.uniform(0, min(60.0, self.faults_until)), 2)
                 faults.append(Fault(Kind.STOP, at, who=self.chance.randint(0, 2)))
         return faults
 

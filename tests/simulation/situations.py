@@ -4,9 +4,9 @@ from collections import Counter
 from enum import StrEnum
 
 from email_processor.pipeline.ledger import State
+from tests.simulation.connection import Fact, What
 from tests.simulation.process import Process
 from tests.simulation.rules import Scene, message_id_of
-from tests.simulation.wire import Fact, What
 
 
 class Seen(StrEnum):

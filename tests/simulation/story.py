@@ -116,11 +116,11 @@ class StorySettings:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A run. Bad weather ends at `weather`; then everything must come right."""
+    """A run. Its faults end at `faults_until` (seconds); then everything must come right."""
 
     seed: int = 0
     shuffled: bool = True
-    weather: float = 60.0
+    faults_until: float = 60.0
     settings: StorySettings = StorySettings()
     lives: tuple[Life, ...] = (Life(),)
     mails: tuple[Mail, ...] = (Mail(),) * 3
@@ -133,7 +133,7 @@ class Story:
         order = "any order" if self.shuffled else "first come first served"
         lives = [f"{life.start:g} to {'the end' if life.stop is None else life.stop}" for life in self.lives]
         lines = [
-            f"seed {self.seed}, {order}, bad weather until {self.weather:g} s",
+            f"seed {self.seed}, {order}, faults until {self.faults_until:g} s",
             f"settings: {', '.join(f'{name}={value}' for name, value in knobs.items()) or 'defaults'}",
             f"processes: {', '.join(lives)}",
             f"mails: {', '.join(f'{kinds.count(kind)} {kind}' for kind in sorted(set(kinds)))}",
@@ -163,7 +163,7 @@ def load(text: str) -> Story:
     return Story(
         seed=value["seed"],
         shuffled=value["shuffled"],
-        weather=value["weather"],
+        faults_until=value["faults_until"],
         settings=StorySettings(**value["settings"]),
         lives=tuple(Life(**life) for life in value["lives"]),
         mails=tuple(Mail(**mail) for mail in value["mails"]),

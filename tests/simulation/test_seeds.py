@@ -114,7 +114,7 @@ def test_every_pair_of_faults_is_survived(first: Kind) -> None:
 
 def test_a_kill_at_any_step_is_survived() -> None:
     """Three messages and one process, killed before each of its steps in turn: nothing is lost or written twice."""
-    story = Story(settings=SMALL, mails=(Mail(),) * 3, shuffled=False, weather=10.0)
+    story = Story(settings=SMALL, mails=(Mail(),) * 3, shuffled=False, faults_until=10.0)
     busy = min(400, play(story).process_steps)
     for step in range(1, busy):
         outcome = play(
@@ -122,7 +122,7 @@ def test_a_kill_at_any_step_is_survived() -> None:
                 settings=SMALL,
                 mails=(Mail(),) * 3,
                 shuffled=False,
-                weather=10.0,
+                faults_until=10.0,
                 faults=(Fault(Kind.KILL_AT_STEP, nth=step, seconds=1.0),),
             )
         )

@@ -1,7 +1,7 @@
 """SQS and S3 as AWS documents them, in virtual time, and the clock of a process.
 
 `SimQueue` and `SimBucket` are the truth, which tests read and change at will; their `client()` is what a process is
-given as its ports. What becomes of a client's calls is decided by its weather: by default a `Script`.
+given as its ports. What becomes of a client's calls is decided by its `Fates`: by default a `Script`.
 """
 
 import hashlib
@@ -19,22 +19,22 @@ from email_processor.domain.errors import (
 from email_processor.domain.message import Attribute, Message
 from email_processor.metrics import Operation
 from email_processor.ports import BATCH, Clock, QueueState, Stored, Verdict
-from tests.simulation.loop import TICKS, Driver, ticks
-from tests.simulation.wire import (
+from tests.simulation.connection import (
     CHANGE_VISIBILITY,
     DELETE,
     FETCH,
     PUT,
     QUEUE_STATE,
     RECEIVE,
+    Connection,
     Entry,
     Facts,
     Fates,
     PendingReply,
     Script,
     What,
-    Wire,
 )
+from tests.simulation.loop import TICKS, Driver, ticks
 
 EPOCH = 1_733_841_000  # 2024-12-10T14:30:00Z: the wall clock when a run begins
 HIDDEN_MAX_SECONDS = 43_200  # from its receive, SQS hides a message for at most 12 hours
@@ -121,9 +121,9 @@ class SimQueue:
         self._notices_hang_up = notices_hang_up
         self._rank = rank
 
-    def client(self, who: str = "main", weather: Fates | None = None) -> "QueueClient":
+    def client(self, who: str = "main", fates: Fates | None = None) -> "QueueClient":
         """The queue as a process sees it."""
-        return QueueClient(self, Wire(self.driver, self.facts, weather or self.script, who))
+        return QueueClient(self, Connection(self.driver, self.facts, fates or self.script, who))
 
     def send(
         self,
@@ -324,12 +324,12 @@ class QueueClient:
     """The queue as one process sees it: `Inbox` and `QueueGauge`."""
 
     queue: SimQueue
-    wire: Wire
+    connection: Connection
 
     async def receive(self, limit: int, wait: int) -> Sequence[Message]:
         """Take up to `limit` messages, waiting up to `wait` seconds for the first."""
-        who = self.wire.who
-        messages = await self.wire.call(RECEIVE, (), lambda reply: self.queue.poll(who, limit, wait, reply))
+        who = self.connection.who
+        messages = await self.connection.call(RECEIVE, (), lambda reply: self.queue.poll(who, limit, wait, reply))
         for message in messages:
             self.queue.facts.add(What.TAKEN, who, message.receipt_handle, detail="" if message.is_intact else "corrupt")
         return messages
@@ -348,7 +348,7 @@ class QueueClient:
 
     async def state(self) -> QueueState:
         """Read the queue's figures."""
-        return await self.wire.call(QUEUE_STATE, (), lambda _: self.queue.state())
+        return await self.connection.call(QUEUE_STATE, (), lambda _: self.queue.state())
 
     async def _batch(
         self, handles: Sequence[str], operation: Operation, change: Callable[[str, str], Verdict]
@@ -363,14 +363,14 @@ class QueueClient:
                 return QueueFaultError(Cause.SERVER, f"{operation.name}: every entry failed")
             return [self._entry(entry, handle, change) for entry, handle in zip(entries, handles, strict=True)]
 
-        return await self.wire.call(operation, tuple(handles), effect)
+        return await self.connection.call(operation, tuple(handles), effect)
 
     def _entry(self, entry: Entry, handle: str, change: Callable[[str, str], Verdict]) -> Verdict:
         if entry is Entry.REFUSED:
             return Verdict.FAILED
         if entry is Entry.GONE:
             return Verdict.GONE
-        verdict = change(self.wire.who, handle)
+        verdict = change(self.connection.who, handle)
         return Verdict.FAILED if entry is Entry.UNANSWERED else verdict
 
 
@@ -391,9 +391,9 @@ class SimBucket:
     denied: set[str] = field(default_factory=set)
     script: Script = field(default_factory=Script)
 
-    def client(self, who: str = "main", weather: Fates | None = None) -> "BucketClient":
+    def client(self, who: str = "main", fates: Fates | None = None) -> "BucketClient":
         """The bucket as a process sees it."""
-        return BucketClient(self, Wire(self.driver, self.facts, weather or self.script, who))
+        return BucketClient(self, Connection(self.driver, self.facts, fates or self.script, who))
 
     def put(self, who: str, key: str, document: bytes) -> Stored | Exception:
         """Store an object."""
@@ -423,13 +423,15 @@ class BucketClient:
     """The bucket as one process sees it: `Archive` and `Payloads`."""
 
     bucket: SimBucket
-    wire: Wire
+    connection: Connection
 
     async def put(self, key: str, document: bytes) -> Stored:
         """Store `document` unless `key` is there already."""
-        who = self.wire.who
-        return await self.wire.call(PUT, (key,), lambda _: self.bucket.put(who, key, document))
+        who = self.connection.who
+        return await self.connection.call(PUT, (key,), lambda _: self.bucket.put(who, key, document))
 
     async def fetch(self, pointer: Pointer) -> bytes:
         """Read a payload."""
-        return await self.wire.call(FETCH, (f"{pointer.bucket}/{pointer.key}",), lambda _: self.bucket.fetch(pointer))
+        return await self.connection.call(
+            FETCH, (f"{pointer.bucket}/{pointer.key}",), lambda _: self.bucket.fetch(pointer)
+        )

@@ -8,7 +8,7 @@ from email_processor.ports import Clock, Report
 
 log = logging.getLogger(__name__)
 
-PASSING_FAULTS_BEFORE_RED = 3  # a reset connection or two is everyday weather
+PASSING_FAULTS_BEFORE_RED = 3  # a reset connection or two happens every day
 REMINDER_SECONDS = 300.0
 SETTLING_SECONDS = 5.0  # at the edge of an outage good and bad answers mix: one line is enough
 

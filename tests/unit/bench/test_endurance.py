@@ -80,11 +80,11 @@ def test_messages_are_of_every_size_and_one_in_a_hundred_is_broken() -> None:
 
 def test_an_outage_is_total_and_comes_round_in_another_way() -> None:
     """So that what is seen late in a run can be compared with what was seen early."""
-    weather = FaultSchedule()
-    weather.turn_bad(NOW)
+    faults = FaultSchedule()
+    faults.start(NOW)
 
     def kinds(at: float) -> set[CallFault | None]:
-        troubles = [weather.strikes("s3", NOW + at) for _ in range(200)]
+        troubles = [faults.strikes("s3", NOW + at) for _ in range(200)]
         return {None if trouble is None else trouble.kind for trouble in troubles}
 
     outage = 11.0
@@ -92,17 +92,17 @@ def test_an_outage_is_total_and_comes_round_in_another_way() -> None:
     assert [{CallFault.REFUSE}, {CallFault.RESET}, {CallFault.HANG}, {CallFault.REFUSE}] == found
 
 
-def test_in_fair_weather_nothing_goes_wrong_and_the_hour_stands_still() -> None:
+def test_in_a_pause_nothing_goes_wrong_and_the_hour_stands_still() -> None:
     """While a stage ends, so that a rest begins; the next goes on with the storm that comes then."""
-    weather = FaultSchedule()
-    weather.turn_bad(NOW)
-    weather.turn_fair(NOW + 8.0)
-    weather.turn_fair(NOW + 20.0)
-    assert not any(weather.strikes("s3", NOW + 20.0) for _ in range(500))
-    assert all(weather.spares_entry() for _ in range(500))
-    assert not any(weather.delivers_twice() or weather.forgets_delete() for _ in range(500))
-    weather.turn_bad(NOW + 100.0)
-    assert [False, True] == [weather.strikes("s3", NOW + 100.0 + after) is not None for after in (0.5, 1.5)]
+    faults = FaultSchedule()
+    faults.start(NOW)
+    faults.pause(NOW + 8.0)
+    faults.pause(NOW + 20.0)
+    assert not any(faults.strikes("s3", NOW + 20.0) for _ in range(500))
+    assert all(faults.spares_entry() for _ in range(500))
+    assert not any(faults.delivers_twice() or faults.forgets_delete() for _ in range(500))
+    faults.start(NOW + 100.0)
+    assert [False, True] == [faults.strikes("s3", NOW + 100.0 + after) is not None for after in (0.5, 1.5)]
 
 
 def test_a_stage_is_followed_by_a_rest_and_the_last_by_the_end() -> None:
@@ -118,9 +118,9 @@ def test_a_stage_is_followed_by_a_rest_and_the_last_by_the_end() -> None:
             now += 31
             for entry in world.queue.receive(10, 30, now, with_attributes=True):
                 world.queue.delete(orjson.loads(entry)["ReceiptHandle"])
-        assert world.weather is not None
+        assert world.faults is not None
         for _ in range(2):
-            world._go_on(world.weather, now)
+            world._go_on(world.faults, now)
             now += REST_SECONDS + 1
     assert ["rest", "rest", "done"] == [name for name in said if name != "progress"]
 

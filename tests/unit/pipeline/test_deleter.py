@@ -8,7 +8,7 @@ from email_processor.domain.errors import Cause
 from email_processor.pipeline.deleter import Deleter, DeleteRules
 from email_processor.pipeline.leases import LeaseKeeper, LeaseRules
 from email_processor.pipeline.ledger import Delivery, State
-from tests.simulation.wire import CHANGE_VISIBILITY, DELETE, Entry, Fate, hung, partly, refused, slow
+from tests.simulation.connection import CHANGE_VISIBILITY, DELETE, Entry, Fate, hung, partly, refused, slow
 from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, later, now
 from tests.unit.pipeline.virtual_aws import VirtualAws
 
@@ -200,7 +200,7 @@ async def test_a_hung_delete_is_given_up_and_tried_again() -> None:
 
 
 async def test_between_two_deletes_that_hang_a_lease_that_is_due_is_renewed() -> None:
-    """Else they would leave no moment for it: none is renewed while its delete is on the wire."""
+    """Else they would leave no moment for it: none is renewed while its delete is under way."""
     stage = DeleterStage(linger=0)
     stage.script.next(DELETE, hung(), hung())
     (delivery,) = stage.archived()

@@ -36,7 +36,7 @@ async def test_it_is_not_ready_before_the_queue_has_answered(part: Part, is_read
 
 @pytest.mark.parametrize(("cause", "faults"), [(Cause.NETWORK, PASSING_FAULTS_BEFORE_RED), (Cause.DENIED, 1)])
 async def test_a_part_turns_red_when_it_fails_again_and_again_or_needs_a_person(cause: Cause, faults: int) -> None:
-    """A reset connection is everyday weather, a denied permission is not; one success turns it green."""
+    """A reset connection happens every day, a denied permission is not; one success turns it green."""
     health = receiving_health()
     for _ in range(faults):
         assert health.ready().ok

@@ -7,7 +7,7 @@ from email_processor.domain.errors import Cause
 from email_processor.pipeline.leases import MOST_REQUESTS, LeaseKeeper, LeaseRules
 from email_processor.pipeline.ledger import LEASE_MAX_SECONDS, Delivery
 from email_processor.ports import BATCH
-from tests.simulation.wire import CHANGE_VISIBILITY, Entry, Fate, hung, partly, refused, slow
+from tests.simulation.connection import CHANGE_VISIBILITY, Entry, Fate, hung, partly, refused, slow
 from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, later, now
 from tests.unit.pipeline.virtual_aws import Call, VirtualAws
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.ledger import Job
 from email_processor.pipeline.receiver import Receiver, ReceiveRules
-from tests.simulation.wire import RECEIVE, Entry, hung, partly, refused, slow
+from tests.simulation.connection import RECEIVE, Entry, hung, partly, refused, slow
 from tests.unit.pipeline.kit import EMAIL, Kit, later, now, store_fault
 from tests.unit.pipeline.virtual_aws import VirtualAws
 

@@ -16,7 +16,18 @@ from email_processor.pipeline.receiver import ReceiveRules
 from email_processor.pipeline.run import Plan, Ports, run
 from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
-from tests.simulation.wire import CHANGE_VISIBILITY, DELETE, PUT, QUEUE_STATE, RECEIVE, Fate, What, hung, refused, slow
+from tests.simulation.connection import (
+    CHANGE_VISIBILITY,
+    DELETE,
+    PUT,
+    QUEUE_STATE,
+    RECEIVE,
+    Fate,
+    What,
+    hung,
+    refused,
+    slow,
+)
 from tests.unit.pipeline.kit import highest, later, new_metrics, now, virtual_clock
 from tests.unit.pipeline.virtual_aws import VirtualAws
 

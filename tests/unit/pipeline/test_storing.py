@@ -8,7 +8,7 @@ import pytest
 from email_processor.domain.errors import Cause, ObjectRefusedError
 from email_processor.pipeline.storing import NO_EVIDENCE, Evidence, Next, RetryPolicy, StoreRules, Storing
 from email_processor.ports import Stored
-from tests.simulation.wire import PUT, Fate, refused
+from tests.simulation.connection import PUT, Fate, refused
 from tests.unit.pipeline.kit import Kit
 from tests.unit.pipeline.virtual_aws import VirtualAws
 

@@ -16,7 +16,7 @@ from email_processor.domain.message import Attribute, Message
 from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, Delivery, Job
 from email_processor.pipeline.storing import StoreRules, Storing
 from email_processor.pipeline.uploader import Uploader, UploadRules
-from tests.simulation.wire import FETCH, PUT, Fate, hung, lost, refused, slow
+from tests.simulation.connection import FETCH, PUT, Fate, hung, lost, refused, slow
 from tests.unit.pipeline.kit import EMAIL, Kit, later
 from tests.unit.pipeline.virtual_aws import VirtualAws
 

@@ -5,8 +5,8 @@ from typing import NamedTuple, cast
 
 from email_processor.metrics import Operation
 from email_processor.pipeline.ledger import Delivery, Ledger
+from tests.simulation.connection import Facts, Script, What
 from tests.simulation.loop import TICKS, Loop
-from tests.simulation.wire import Facts, Script, What
 from tests.simulation.world import SimBucket, SimQueue
 from tests.unit.pipeline.kit import EMAIL, VISIBILITY_TIMEOUT
 
@@ -29,8 +29,8 @@ class VirtualAws:
         )
         self.bucket = SimBucket(driver, self.facts)
         self.script = Script()
-        self.inbox = self.queue.client(weather=self.script)
-        self.store = self.bucket.client(weather=self.script)
+        self.inbox = self.queue.client(fates=self.script)
+        self.store = self.bucket.client(fates=self.script)
 
     def send(self, count: int = 1, body: bytes = EMAIL) -> None:
         """Put so many messages on the queue: their ids are m1, m2, ..., their receipt handles m1#1, m1#2, ..."""

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from email_processor.domain.errors import Cause
 from email_processor.metrics import Operation
+from tests.simulation.connection import RECEIVE, Entry, Facts, Fate, What
 from tests.simulation.loop import Driver
 from tests.simulation.story import Fault, Kind, Story, draw
-from tests.simulation.wire import RECEIVE, Entry, Facts, Fate, What
 
 SQS = ("RECEIVE", "DELETE", "CHANGE_VISIBILITY", "QUEUE_STATE")
 S3 = ("PUT", "FETCH")
@@ -40,8 +40,8 @@ def meant(fault: Fault) -> tuple[str, ...]:
     return GROUPS.get(fault.operation, (fault.operation,))
 
 
-class StoryWeather:
-    """The weather of a story, until it is `over`."""
+class StoryFaultSchedule:
+    """The faults of a story, until they are `over`."""
 
     def __init__(
         self, story: Story, driver: Driver, facts: Facts, act: Callable[[Fault, str, tuple[str, ...]], None]
@@ -69,13 +69,13 @@ class StoryWeather:
         fault = self._aimed.get((name, self.calls[name])) or self._spell(*key)
         if fault is None:
             return fate
-        fate = self._foul(fate, fault, operation, key)
+        fate = self._faulty(fate, fault, operation, key)
         self._facts.add(What.EXCUSED, who, *subjects, operation=name)
         self._act(fault, who, subjects)
         return fate
 
     def is_bad_for(self, name: str) -> bool:
-        """Whether a spell of bad weather is on for an operation."""
+        """Whether a spell is on for an operation."""
         return any(name in meant(spell) for spell in self._active())
 
     def _active(self) -> list[Fault]:
@@ -98,7 +98,7 @@ class StoryWeather:
             after += GRID * round(2.0 * draw(*key, "length") / GRID)
         return Fate(before, after)
 
-    def _foul(self, fate: Fate, fault: Fault, operation: Operation, key: tuple[str, str, str]) -> Fate:
+    def _faulty(self, fate: Fate, fault: Fault, operation: Operation, key: tuple[str, str, str]) -> Fate:
         match fault.kind:
             case Kind.REFUSE:
                 fate = replace(fate, fault=Cause(fault.cause), takes_effect=False)

@@ -107,7 +107,7 @@ class What(StrEnum):
     KILLED = "killed"
     PAUSED = "paused"
     RESUMED = "resumed"
-    WEATHER = "weather"
+    FAULTS_OVER = "faults over"
 
 
 class Fact(NamedTuple):
@@ -188,9 +188,9 @@ class Script:
 class PendingReply(Generic[T]):
     """How the service answers one call."""
 
-    def __init__(self, wire: "Wire", operation: Operation, subject: str, fate: Fate) -> None:
-        """Made by `Wire.call`."""
-        self._wire = wire
+    def __init__(self, connection: "Connection", operation: Operation, subject: str, fate: Fate) -> None:
+        """Made by `Connection.call`."""
+        self._connection = connection
         self._operation = operation
         self._subject = subject
         self._loop = asyncio.get_running_loop()
@@ -218,7 +218,7 @@ class PendingReply(Generic[T]):
         if self.fate.fault is not None:
             result = _fault(self._operation, self.fate.fault, self._subject)
         if self.fate.is_answered:
-            self._wire.driver.later(self.fate.after, self._deliver, result)
+            self._connection.driver.later(self.fate.after, self._deliver, result)
 
     def _deliver(self, result: T | Exception) -> None:
         if not self._future.done():
@@ -226,12 +226,12 @@ class PendingReply(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class Connection:
     """One process's connection to one service."""
 
     driver: Driver
     facts: Facts
-    weather: Fates
+    fates: Fates
     who: str
 
     async def call(
@@ -241,7 +241,7 @@ class Wire:
 
         A call that has been sent takes effect whatever becomes of the caller.
         """
-        fate = self.weather.fate(operation, self.who, subjects)
+        fate = self.fates.fate(operation, self.who, subjects)
         reply: PendingReply[T] = PendingReply(self, operation, " ".join(subjects), fate)
 
         def arrive() -> None:
