@@ -9,6 +9,7 @@ from email_processor.domain.email import Pointer
 from email_processor.domain.message import Message
 
 BATCH = 10  # most entries in one SQS receive or batch request
+SLOWEST_BYTES_PER_SECOND = 1024 * 1024  # that a large document is sent with: its PUT may take so much longer
 
 
 @dataclass(frozen=True, slots=True)

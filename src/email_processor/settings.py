@@ -174,7 +174,11 @@ class Settings(BaseSettings):
         examples=["8"],
     )
     s3_timeout_seconds: float = Field(
-        15, ge=1, le=300, description="Most seconds to wait for one PUT or GET of S3.", examples=["15"]
+        15,
+        ge=1,
+        le=300,
+        description="Most seconds to wait for one PUT or GET of S3; a PUT may take one more for each MiB.",
+        examples=["15"],
     )
     s3_key_prefix: Annotated[str, AfterValidator(_prefix)] = Field(
         "emails", description="Prefix of the archived emails' keys.", examples=["emails"]

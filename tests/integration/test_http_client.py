@@ -241,6 +241,16 @@ async def test_a_request_takes_no_longer_than_allowed() -> None:
 
 
 @pytest.mark.usefixtures("swift")
+async def test_a_large_request_is_given_the_time_that_it_takes_to_send_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked gives up first."""
+    monkeypatch.setattr(http_client, "SLOWEST_BYTES_PER_SECOND", 10)
+    async with serving([]) as server, wired(server.port, longest=0.05) as ask:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await ask()
+
+
+@pytest.mark.usefixtures("swift")
 async def test_an_idle_connection_is_dropped_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the server drops it under a request."""
     monkeypatch.setattr(http_client, "IDLE_SECONDS", 0.02)

@@ -24,6 +24,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from email_processor.aws.resolver import Resolver
 from email_processor.aws.tls import Trust
+from email_processor.ports import SLOWEST_BYTES_PER_SECOND
 
 IDLE_SECONDS = 10.0  # S3 and SQS close what has been idle for longer, perhaps under a request
 SWEEP_SECONDS = 1.0
@@ -48,7 +49,10 @@ class HttpClient:
     def __init__(
         self, url: str, *, tls: Trust | None, connect_timeout: float, timeout: float, resolver: Resolver | None = None
     ) -> None:
-        """`tls` is for `https`; `timeout` (seconds, to the second) is how long a request may take once it is sent."""
+        """`tls` is for `https`; `timeout` (seconds, to the second) is how long a request may take once it is sent.
+
+        That it takes its time to send a large one is allowed for: see `SLOWEST_BYTES_PER_SECOND`.
+        """
         parts = urlsplit(url)
         self.url = f"{parts.scheme}://{parts.netloc}"
         self._host = parts.hostname or ""
@@ -201,7 +205,7 @@ class _Connection(asyncio.Protocol):
     def ask(self, request: bytes) -> asyncio.Future[Answer]:
         """Send a request; the future is its answer."""
         waiter = self._waiter = self._loop.create_future()
-        self._since = self._loop.time()
+        self._since = self._loop.time() + len(request) / SLOWEST_BYTES_PER_SECOND  # when it is sent at the latest
         if self._transport is None:
             self._fail(ConnectionClosedError(endpoint_url=self._http.url))
         else:

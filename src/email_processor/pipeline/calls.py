@@ -59,7 +59,8 @@ class Calls:
         service, name = operation.value
         seconds = self._seconds[service] + longer
         part = PARTS[operation]
-        work = self._health.begin(part)
+        # What every call of its kind may take is in the health's patience; what one large document takes is not.
+        work = self._health.begin(part, longer if operation is Operation.PUT else 0.0)
         try:
             answer = await self._deadlines.within(seconds, request)  # mutant: call-bounded
         except TimeoutError as error:

@@ -131,13 +131,13 @@ class Health:
                 },
             )
 
-    def begin(self, part: Part) -> int:
+    def begin(self, part: Part, longer: float = 0.0) -> int:
         """Mark an operation of this part as under way; one that outlives its patience turns `/healthz` red.
 
-        The value is for `end`.
+        `longer` seconds are added to its patience. The value is for `end`.
         """
         self._begun += 1
-        self._conditions[part].under_way[self._begun] = self._now()
+        self._conditions[part].under_way[self._begun] = self._now() + longer
         return self._begun
 
     def end(self, part: Part, operation: int) -> None:
@@ -149,7 +149,7 @@ class Health:
         parts: dict[str, object] = {}
         ok = True
         for part, condition in self._conditions.items():
-            oldest = self._now() - min(condition.under_way.values()) if condition.under_way else 0.0
+            oldest = max(0.0, self._now() - min(condition.under_way.values(), default=self._now()))
             stuck = oldest > self._patience
             ok = ok and not stuck
             parts[part.value] = {

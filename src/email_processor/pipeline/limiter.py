@@ -3,26 +3,64 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable
+from typing import NamedTuple
 
 from email_processor.metrics import Metrics
 from email_processor.pipeline.adaptive_limit import AdaptiveLimit
 from email_processor.ports import Clock
 
 
+class _Turn(NamedTuple):
+    """An upload that waits for its slot; `number` says in which order they came."""
+
+    number: int
+    size: int
+    future: asyncio.Future[None]
+
+
+class _Lane:
+    """Uploads that share a number of bytes, first come first served: a single one may always run, however large."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.waiting: deque[_Turn] = deque()
+        self._most_bytes = most_bytes
+        self._running = 0
+        self._bytes = 0
+
+    def fits(self, size: int) -> bool:
+        return not self._running or self._bytes + size <= self._most_bytes
+
+    def enter(self, size: int) -> None:
+        self._running += 1
+        self._bytes += size
+
+    def leave(self, size: int) -> None:
+        self._running -= 1
+        self._bytes -= size
+
+    def next_turn(self) -> _Turn | None:
+        """Whose turn it is, if there is room; those who have stopped waiting are passed over."""
+        while self.waiting and self.waiting[0].future.done():
+            self.waiting.popleft()
+        return self.waiting[0] if self.waiting and self.fits(self.waiting[0].size) else None
+
+
 class Limiter:
     """A semaphore whose size is a `AdaptiveLimit`, first come first served.
 
-    Beside that, documents under way are bounded by their bytes: the HTTP client buffers each of them once more.
+    Beside that, documents under way are bounded by their bytes: the HTTP client buffers each of them once more. What is
+    larger than all of these bytes goes by a lane of its own, one after another. So it does not wait until nothing else
+    is under way, and nothing else waits for it: the memory that is taken is at most the bytes and one large document.
     """
 
     def __init__(self, clock: Clock, metrics: Metrics, *, start: int, most: int, most_bytes: int) -> None:
-        """Begin at `start` uploads at once; never allow more than `most`, and more than `most_bytes` only for one."""
+        """Begin at `start` uploads at once; never allow more than `most`, and `most_bytes` beside a larger one."""
         self._adaptive = AdaptiveLimit(clock.monotonic, start=start, least=1, most=most)
         self._gauge = metrics.upload_limit
         self._most_bytes = most_bytes
         self._running = 0
-        self._bytes = 0
-        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
+        self._came = 0
+        self._usual, self._large = _Lane(most_bytes), _Lane(0)
         self._gauge.set(self.limit)
 
     @property
@@ -36,37 +74,42 @@ class Limiter:
 
     async def take(self, size: int) -> None:
         """Wait for a slot; whoever has it gives it back."""
-        if not self._waiting and self._fits(size):
+        lane = self._lane(size)
+        if not lane.waiting and self._running < self._adaptive.limit and lane.fits(size):
             self._running += 1
-            self._bytes += size
+            lane.enter(size)
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((turn, size))
+        self._came += 1
+        turn = _Turn(self._came, size, asyncio.get_running_loop().create_future())
+        lane.waiting.append(turn)
         try:
-            await turn
+            await turn.future
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it was our turn: pass it on
+            if turn.future.done() and not turn.future.cancelled():  # it was our turn: pass it on
                 self.give(size)
             raise
 
     def give(self, size: int) -> None:
         """Give a slot back."""
         self._running -= 1  # mutant: slot-given-back
-        self._bytes -= size
-        if self._waiting:
-            self._wake()
+        self._lane(size).leave(size)
+        self._wake()
 
-    def _fits(self, size: int) -> bool:
-        running = self._running
-        return running < self._adaptive.limit and (not running or self._bytes + size <= self._most_bytes)
+    def _lane(self, size: int) -> _Lane:
+        return self._usual if size <= self._most_bytes else self._large
 
     def _wake(self) -> None:
-        while self._waiting and (self._waiting[0][0].done() or self._fits(self._waiting[0][1])):
-            turn, size = self._waiting.popleft()
-            if not turn.done():
-                self._running += 1
-                self._bytes += size
-                turn.set_result(None)
+        """Let in whoever has room; if there is one slot for two lanes, who came first."""
+        while (self._usual.waiting or self._large.waiting) and self._running < self._adaptive.limit:
+            turns = [turn for turn in (self._usual.next_turn(), self._large.next_turn()) if turn is not None]
+            if not turns:
+                return
+            turn = min(turns)
+            lane = self._lane(turn.size)
+            lane.waiting.popleft()
+            self._running += 1
+            lane.enter(turn.size)
+            turn.future.set_result(None)
 
     def succeed(self, started_at: float, size: int) -> None:
         """An upload of `size` bytes that holds a slot, and was sent at `started_at` (monotonic), succeeded."""

@@ -8,7 +8,7 @@ from email_processor.domain.errors import Cause, ObjectRefusedError, StoreFaultE
 from email_processor.metrics import Operation
 from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.limiter import Limiter
-from email_processor.ports import Archive, Stored
+from email_processor.ports import SLOWEST_BYTES_PER_SECOND, Archive, Stored
 
 
 class Next(Enum):
@@ -65,7 +65,7 @@ class StoreRules:
     """How many objects are put at once, and what follows a failure.
 
     The adaptive limit begins at `start` and finds its level up to `most`. Documents of more than `most_bytes` together
-    are not under way at once: the HTTP client buffers each of them once more.
+    are not under way at once: the HTTP client buffers each of them once more. A larger one goes beside them, alone.
     """
 
     most: int
@@ -161,8 +161,10 @@ class Storing:
             is_probe = circuit.is_open
             started_at = self._context.clock.monotonic()
             try:
+                document = make_document()
+                longer = len(document) / SLOWEST_BYTES_PER_SECOND
                 # mutant of the next line: found-is-stored
-                stored = await self._context.calls.bounded(Operation.PUT, self._archive.put(key, make_document()))
+                stored = await self._context.calls.bounded(Operation.PUT, self._archive.put(key, document), longer)
             except StoreFaultError as fault:
                 self._failed(fault, started_at)
                 return _Failure(fault, is_probe)

@@ -4,7 +4,7 @@ import asyncio
 
 from email_processor.pipeline.adaptive_limit import MEASURED_UPLOADS
 from email_processor.pipeline.limiter import Limiter
-from tests.unit.pipeline.kit import new_metrics, virtual_clock
+from tests.unit.pipeline.kit import new_metrics, now, virtual_clock
 
 
 class Uploads:
@@ -84,11 +84,27 @@ async def test_a_throttle_lowers_the_limit_and_is_told() -> None:
     uploads.assert_limit(1)
 
 
-async def test_no_more_bytes_are_under_way_than_allowed_and_one_upload_always_is() -> None:
-    """Sizes of 60 and 40 run together, 41 waits, and what is larger than all that is allowed runs alone."""
+async def test_no_more_bytes_are_under_way_than_allowed() -> None:
+    """Sizes of 60 and 40 run together, and 41 waits for them."""
     uploads = Uploads(start=8)
-    await uploads.run(60, 40, 41, 250, 5)
+    await uploads.run(60, 40, 41, 5)
     assert 100 == uploads.high_bytes
+    assert [0, 1, 2, 3] == uploads.order
+
+
+async def test_what_is_larger_than_all_that_is_allowed_stops_nobody_and_waits_for_nobody() -> None:
+    """It runs beside the others at once; a second one waits for the first, and only for that."""
+    uploads = Uploads(start=8)
+    await uploads.run(60, 40, 250, 101, 41, 5)
+    assert 350 == uploads.high_bytes
+    assert [0, 1, 2, 4, 5, 3] == uploads.order
+    assert 2 == now()
+
+
+async def test_large_and_small_ones_take_turns_where_there_is_one_slot() -> None:
+    """Whoever came first goes first: neither starves the other."""
+    uploads = Uploads(start=1)
+    await uploads.run(1, 250, 1, 250, 1)
     assert [0, 1, 2, 3, 4] == uploads.order
 
 

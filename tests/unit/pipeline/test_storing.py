@@ -8,8 +8,8 @@ import pytest
 from email_processor.domain.errors import Cause, ObjectRefusedError
 from email_processor.pipeline.storing import NO_EVIDENCE, Evidence, Next, RetryPolicy, StoreRules, Storing
 from email_processor.ports import Stored
-from tests.simulation.connection import PUT, Fate, refused
-from tests.unit.pipeline.kit import Kit
+from tests.simulation.connection import PUT, Fate, hung, refused
+from tests.unit.pipeline.kit import Kit, later
 from tests.unit.pipeline.virtual_aws import VirtualAws
 
 TO_BLAME = Evidence(failures=5, others_stored=20, others_failed=2)
@@ -90,6 +90,19 @@ async def test_an_object_that_s3_refuses_is_not_tried_again() -> None:
         await stage.storing.store("too long", lambda: b"{}", 2)
     assert 1 == len(stage.calls(PUT))
     assert 0 == stage.kit.context.metrics.retries.total
+
+
+@pytest.mark.parametrize(("mib", "expected"), [(0, 15), (16, 31)])
+async def test_a_put_may_take_a_second_longer_for_each_mib(mib: int, expected: int) -> None:
+    """A large document on a slow line would else be broken off again and again; its time is no sign of being stuck."""
+    stage = StoringStage()
+    stage.script.next(PUT, hung())
+    later(expected - 0.5, lambda: alive.append(stage.kit.context.health.alive().ok))
+    alive: list[bool] = []
+    stage.kit.context.health._patience = 16
+    await stage.storing.store("large", lambda: b"x" * mib * 1024 * 1024, mib)
+    assert [True] == alive
+    assert [0, expected + 0.1] == stage.times(PUT)
 
 
 async def test_the_time_that_a_duplicate_takes_is_no_sign_of_crowding() -> None:

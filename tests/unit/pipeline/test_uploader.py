@@ -528,7 +528,7 @@ async def test_an_offloaded_email_that_meets_a_bug_is_at_last_in_quarantine_besi
 async def test_a_payload_in_quarantine_counts_against_the_bytes_under_way() -> None:
     """It is most of its document."""
     stage = UploaderStage()
-    stage.bucket.payloads["big", "k"] = b"x" * 8 * 1024 * 1024
+    stage.bucket.payloads["big", "k"] = b"x" * (8 * 1024 * 1024 - len(POINTER))
     stage.script.always(PUT, slow(1))
     stage.job(body=POINTER)
     async with stage.working():
