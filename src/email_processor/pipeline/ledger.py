@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
+from email_processor.domain.email import Pointer
+from email_processor.domain.errors import EmailProcessorError
 from email_processor.domain.message import Message
 from email_processor.metrics import Metrics
 from email_processor.pipeline.waiting import Backoff
@@ -33,7 +35,7 @@ class Delivery:
     `receipt_handle` and `receive_count` are always the newest; `moment` dates its key; `size` is what its body and its
     attributes take of the budget. `renewal` and `is_closing` are the ledger's own: see `renewing` and `closing` there.
     After a renewal that failed, `backoff` says how much later the next one is: `not_before`. `group` is that of a FIFO
-    queue.
+    queue. `free_payload` gives back the room that its payload takes in memory.
     """
 
     message_id: str
@@ -52,6 +54,7 @@ class Delivery:
     backoff: Backoff | None = None
     is_counted_lost: bool = False
     group: str | None = None
+    free_payload: Callable[[], None] | None = None
 
     @property
     def order_key(self) -> tuple[str, str]:
@@ -73,11 +76,14 @@ class Job:
     """What an uploader works on: the delivery and its message, which nobody else keeps.
 
     `payload` is what the message points to, once it is fetched: whatever becomes of the message, it has to be kept too.
+    If it cannot be fetched, `flaw` says why.
     """
 
     delivery: Delivery
     message: Message
+    pointer: Pointer | None = None
     payload: bytes | None = None
+    flaw: EmailProcessorError | None = None
 
     @property
     def size(self) -> int:
@@ -213,6 +219,7 @@ class Ledger:
         delivery.state = State.ARCHIVED
         self._bytes -= delivery.size
         delivery.size = 0
+        self._free_payload(delivery)
         self._remembered[delivery.message_id] = None
         while len(self._remembered) > REMEMBERED_MAX:
             self._remembered.popitem(last=False)
@@ -230,7 +237,13 @@ class Ledger:
             del self._deliveries[delivery.message_id]
             delivery.is_in_flight = False
             self._bytes -= delivery.size
+            self._free_payload(delivery)
             self._tell()
+
+    def _free_payload(self, delivery: Delivery) -> None:
+        if delivery.free_payload is not None:
+            delivery.free_payload()
+            delivery.free_payload = None
 
     def lose(self, delivery: Delivery, receipt_handle: str) -> None:
         """The queue no longer honours this receipt handle. Counted once; a newer handle is not affected."""

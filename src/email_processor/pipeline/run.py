@@ -12,6 +12,7 @@ from email_processor.pipeline.circuit import Circuit
 from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.deleter import Deleter, DeleteRules
 from email_processor.pipeline.depth import DepthRules, measure
+from email_processor.pipeline.fetching import Fetching
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import LeaseKeeper, LeaseRules
 from email_processor.pipeline.ledger import Budget, Delivery, Job, Ledger, State
@@ -70,10 +71,11 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
 
     leases = LeaseKeeper(context, ports.inbox, plan.leases)
     receiver = Receiver(context, ports.inbox, jobs, plan.receive)
+    fetching = Fetching(context, ports.payloads, jobs)
     uploader = Uploader(
         context,
         Storing(context, ports.archive, plan.store),
-        ports.payloads,
+        fetching,
         jobs=jobs,
         receipts=receipts,
         rules=plan.upload,
@@ -84,7 +86,7 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
         deleting = tasks.create_task(deleter.delete(), name="deleter")
         renewing = tasks.create_task(leases.keep(), name="leases")
         uploading = [tasks.create_task(uploader.upload(), name=f"uploader-{n}") for n in range(plan.store.most)]
-        uploading.append(tasks.create_task(uploader.upload_offloaded(), name="uploader-offloaded"))
+        uploading.append(tasks.create_task(fetching.fetch(), name="fetcher"))
         receiving = [tasks.create_task(receiver.receive(n), name=f"receiver-{n}") for n in range(plan.receive.most)]
         measuring = tasks.create_task(measure(context, ports.queue, plan.depth), name="depth")
 

@@ -2,17 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 
 from email_processor.domain.document import email_document, quarantine_document
 from email_processor.domain.email import Email, Pointer, read, read_payload
 from email_processor.domain.errors import (
-    Cause,
     ObjectRefusedError,
-    PayloadMissingError,
     PayloadTooLargeError,
     Reason,
     StoreFaultError,
@@ -21,13 +18,12 @@ from email_processor.domain.errors import (
 from email_processor.domain.key import object_key, quarantine_key
 from email_processor.metrics import Operation
 from email_processor.pipeline.context import StageContext
+from email_processor.pipeline.fetching import Fetching
 from email_processor.pipeline.ledger import Delivery, Job, State
 from email_processor.pipeline.storing import Storing
-from email_processor.ports import Payloads, Stored
+from email_processor.ports import Stored
 
 log = logging.getLogger(__name__)
-
-FETCH_TRIES = 5
 
 
 class Outcome(Enum):
@@ -58,24 +54,21 @@ class Uploader:
         self,
         context: StageContext,
         storing: Storing,
-        payloads: Payloads,
+        fetching: Fetching,
         *,
         jobs: asyncio.Queue[Job],
         receipts: asyncio.Queue[Delivery],
         rules: UploadRules,
     ) -> None:
-        """What is durable goes from `jobs` to `receipts`."""
+        """What is durable goes from `jobs` to `receipts`; what only points to its body comes back by `fetching`."""
         self._context = context
         self._metrics = context.metrics
         self._storing = storing
-        self._payloads = payloads
+        self._fetching = fetching
         self._jobs = jobs
         self._receipts = receipts
         self._rules = rules
         self._put_seconds = context.calls.seconds(Operation.PUT)
-        # Payloads are outside the byte budget and may lie in a bucket that we cannot read: they have a queue and a
-        # single worker of their own, so that one is in memory at a time and none of them holds up the emails.
-        self._offloaded: asyncio.Queue[tuple[Job, Pointer]] = asyncio.Queue(jobs.maxsize)
 
     async def upload(self) -> None:
         """Work through jobs until cancelled."""
@@ -84,35 +77,28 @@ class Uploader:
             try:
                 if job.delivery.state is State.ARCHIVED:
                     self._receipts.put_nowait(job.delivery)
+                elif job.delivery.state is State.STARTED:  # it comes back with its payload
+                    await self._settle(job)
                 elif self._context.ledger.may_start(job.delivery, self._put_seconds):
                     job.delivery.state = State.STARTED
                     self._metrics.queued_seconds.observe(self._context.clock.monotonic() - job.delivery.received_at)
-                    await self._settle(job, self._archive_body)
+                    await self._settle(job)
                 else:
                     self._release(job, "lease_expired")
             finally:
                 del job  # or an idle worker would keep its last body
                 self._jobs.task_done()
 
-    async def upload_offloaded(self) -> None:
-        """Work through the messages whose body lies in a bucket, one at a time, until cancelled."""
-        while True:
-            job, pointer = await self._offloaded.get()
-            try:
-                await self._settle(job, partial(self._fetch_and_archive, pointer))
-            finally:
-                del job  # as above
-                self._offloaded.task_done()
-
     async def join(self) -> None:
         """Return when no job is left."""
         await self._jobs.join()
-        await self._offloaded.join()
+        await self._fetching.join()
+        await self._jobs.join()  # what was fetched
 
-    async def _settle(self, job: Job, archive: Callable[[Job], Awaitable[Outcome]]) -> None:
+    async def _settle(self, job: Job) -> None:
         """See a job through: stored as an email or in quarantine and on to the deleter, or left to the queue."""
         try:
-            outcome = await archive(job)  # mutant: stored-first
+            outcome = await self._archive(job)  # mutant: stored-first
         except UnarchivableError as error:
             outcome = await self._quarantine(job, error)
         except (ObjectRefusedError, PayloadTooLargeError, StoreFaultError) as error:
@@ -124,23 +110,16 @@ class Uploader:
             self._context.ledger.archived(job.delivery)
             self._receipts.put_nowait(job.delivery)
 
-    async def _archive_body(self, job: Job) -> Outcome:
+    async def _archive(self, job: Job) -> Outcome:
+        if job.flaw is not None:
+            raise job.flaw
+        if job.payload is not None and job.pointer is not None:
+            return await self._store_email(job, read_payload(job.payload, job.pointer))
         email = read(job.message.body)
         if isinstance(email, Pointer):
-            self._offloaded.put_nowait((job, email))
+            self._fetching.add(job, email)
             return Outcome.PASSED_ON
         return await self._store_email(job, email)
-
-    async def _fetch_and_archive(self, pointer: Pointer, job: Job) -> Outcome:
-        payload = await self._fetch(pointer)
-        if payload is None:
-            self._offloaded.put_nowait((job, pointer))
-        else:
-            await self._settle(replace(job, payload=payload), partial(self._archive_payload, pointer, payload))
-        return Outcome.PASSED_ON
-
-    async def _archive_payload(self, pointer: Pointer, payload: bytes, job: Job) -> Outcome:
-        return await self._store_email(job, read_payload(payload, pointer))
 
     async def _store_email(self, job: Job, email: Email) -> Outcome:
         message, moment, rules = job.message, job.delivery.moment, self._rules
@@ -203,29 +182,3 @@ class Uploader:
         self._metrics.released.labels(reason).inc()
         self._context.ledger.close(job.delivery)
         return Outcome.RELEASED
-
-    async def _fetch(self, pointer: Pointer) -> bytes | None:
-        """Read a payload; None if it should be tried again later, after the others.
-
-        Raises:
-            UnarchivableError: it does not exist.
-            PayloadTooLargeError: it is more than we may hold.
-            StoreFaultError: it cannot be read until a person mends it.
-        """
-        where = f"s3://{pointer.bucket}/{pointer.key}"
-        backoff = self._context.new_backoff()
-        fault: StoreFaultError | None = None
-        for tries in range(1, FETCH_TRIES + 1):
-            try:
-                return await self._context.calls.bounded(Operation.FETCH, self._payloads.fetch(pointer))
-            except PayloadMissingError as error:
-                raise UnarchivableError(Reason.PAYLOAD_MISSING, f"{where} does not exist") from error
-            except StoreFaultError as error:
-                is_its_own = error.cause.needs_a_person and error.cause is not Cause.CREDENTIALS
-                if is_its_own and tries == FETCH_TRIES:
-                    raise
-                fault = error
-            self._metrics.retries.labels(fault.cause).inc()
-            await backoff.wait()
-        log.warning("payload_unreadable", extra={"payload": where, "error": str(fault)})
-        return None

@@ -13,6 +13,7 @@ import pytest
 
 from email_processor.domain.errors import Cause, PayloadTooLargeError
 from email_processor.domain.message import Attribute, Message
+from email_processor.pipeline.fetching import Fetching
 from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, Delivery, Job
 from email_processor.pipeline.storing import StoreRules, Storing
 from email_processor.pipeline.uploader import Uploader, UploadRules
@@ -37,10 +38,11 @@ class UploaderStage(VirtualAws):
         self.storing = Storing(self.kit.context, self.store, StoreRules(most=64, start=16))
         self.kit.context.ledger.expect_redrive(max_receive_count)
         self.workers = workers
+        self.fetching = Fetching(self.kit.context, self.store, self.jobs)
         self.uploader = Uploader(
             self.kit.context,
             self.storing,
-            self.store,
+            self.fetching,
             jobs=self.jobs,
             receipts=self.receipts,
             rules=UploadRules("emails", "quarantine", quarantine, version="1.2.3"),
@@ -65,7 +67,7 @@ class UploaderStage(VirtualAws):
         """Work during the block."""
         async with asyncio.TaskGroup() as tasks:
             working = [tasks.create_task(self.uploader.upload()) for _ in range(self.workers)]
-            working.append(tasks.create_task(self.uploader.upload_offloaded()))
+            working.append(tasks.create_task(self.fetching.fetch()))
             yield
             for task in working:
                 task.cancel()
