@@ -61,7 +61,7 @@ def id_prefix(prefix: str, message_id: str) -> str:
 def read_object_key(prefix: str, key: str) -> EmailKey | None:
     """What the key of an email says; None if `object_key` can not have made it."""
     found = _after(prefix, key)
-    if found is None or found["folder"] is None:
+    if found is None or found["folder"] is None or not found["folder"].isprintable():
         return None
     day, time = found["day"], found["time"]
     message_id = _message_id(found["mail"])
