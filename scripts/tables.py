@@ -41,7 +41,7 @@ def metrics() -> str:
     registry = CollectorRegistry()
     Metrics(registry, "0")
     labels = {
-        "email_processor_aws_requests": "`service`, `operation`, `outcome`",
+        "email_processor_aws_requests": "`aws_service`, `operation`, `outcome`",
         "email_processor_messages_quarantined": f"`reason`: {_values(Reason)}",
         "email_processor_retries": f"`cause`: {_values(Cause)}",
         "email_processor_build_info": "`version`",

@@ -1,7 +1,7 @@
 """Every metric, over an injected registry.
 
-The label sets of counters exist from the start, so that alerts see zeros, not gaps; a gauge that has not been read yet
-is absent.
+The label sets of counters exist from the start, so that alerts see zeros, not gaps; a gauge whose value is not known,
+not yet or not any more, is absent.
 """
 
 from collections.abc import Iterable
@@ -94,7 +94,9 @@ class Metrics:
             "in_flight_bytes", "Bytes of bodies and attributes in flight, room kept for receives included."
         )
         self.queue_messages = gauge(
-            "queue_messages", "Approximate messages on the queue: visible, in_flight, delayed.", ("state",)
+            "queue_messages",
+            "Approximate messages on the queue: visible, in_flight, delayed; absent while they cannot be read.",
+            ("state",),
         )
         self.circuit_open = gauge("circuit_open", "1 while S3 is held to be down and receiving is stopped.")
         self.upload_limit = gauge("upload_concurrency_limit", "Uploads allowed at once.")
@@ -114,7 +116,7 @@ class Metrics:
             f"{PREFIX}_aws_requests_total",
             "Requests to AWS by service, operation and "
             "outcome: ok, refused (for reasons of this one message), or the cause of the fault.",
-            ("service", "operation", "outcome"),
+            ("aws_service", "operation", "outcome"),  # a ServiceMonitor gives every series a `service` of its own
             ((*operation.value, outcome) for operation in Operation for outcome in ("ok", "refused", *Cause)),
             registry,
         )

@@ -102,6 +102,14 @@ def test_every_label_set_of_a_counter_is_there_from_the_start(metrics: Metrics, 
     assert dict.fromkeys(COUNTERS[name], 0.0) == found
 
 
+def test_no_label_is_one_that_prometheus_gives_a_target(metrics: Metrics) -> None:
+    """A scrape renames ours if it is (`exported_service`), and an alert then tells the Service's name as AWS's."""
+    metrics.queue_messages.labels("visible").set(0)
+    targets = {"service", "job", "namespace", "pod", "container", "endpoint", "instance"}
+    found = {label for family in metrics.registry.collect() for sample in family.samples for label in sample.labels}
+    assert set() == found & targets
+
+
 def test_the_enumerations_are_the_labels() -> None:
     """What the code can count is what the dashboards know."""
     assert (REASONS, CAUSES) == (set(Reason), set(Cause))

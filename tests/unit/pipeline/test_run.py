@@ -244,6 +244,18 @@ async def test_the_last_receive_is_known_from_the_queue() -> None:
     assert 7 == pipeline.value("queue_messages", state="visible")
 
 
+async def test_a_depth_that_cannot_be_read_any_more_is_taken_back_and_comes_again() -> None:
+    """An old zero must not look like an empty queue, and a reading or two that fail make no gap."""
+    pipeline = Pipeline()
+    later(35, lambda: pipeline.script.always(QUEUE_STATE, refused(Cause.DENIED)))
+    later(185, pipeline.script.clear)
+    seen: dict[int, float | None] = {}
+    for second in (20, 110, 150, 220):
+        later(second, lambda at=second: seen.update({at: pipeline.value("queue_messages", state="visible")}))
+    await pipeline.run(230)
+    assert {20: 0, 110: 0, 150: None, 220: 0} == seen
+
+
 async def test_without_permission_to_read_the_queues_figures_it_goes_on() -> None:
     """Said, and not missed."""
     pipeline = Pipeline()

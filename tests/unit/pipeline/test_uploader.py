@@ -285,7 +285,7 @@ async def test_a_hung_put_is_given_up_and_tried_again() -> None:
     await stage.until_done()
     assert [0, 15.1] == [when for when, _ in stage.puts]
     assert ["m"] == stage.receipt_ids
-    assert 1 == stage.kit.value("aws_requests_total", service="s3", operation="PutObject", outcome="timeout")
+    assert 1 == stage.kit.value("aws_requests_total", aws_service="s3", operation="PutObject", outcome="timeout")
 
 
 async def test_a_lost_answer_meets_its_own_object_and_is_a_success() -> None:

@@ -1,1 +1,0 @@
-"""The commands that use what was archived: finding, showing, exporting and auditing it, and ending the quarantine."""
