@@ -143,9 +143,28 @@ data "aws_iam_policy_document" "queue" {
   }
 }
 
+# Alarms that do not depend on the pods: they ring when nothing of the cluster is left to.
+
+resource "aws_cloudwatch_metric_alarm" "old" {
+  alarm_name          = "${var.name}-emails-old"
+  alarm_description   = "An email has waited too long on the queue; see docs/runbook.md, EmailProcessorStopped."
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateAgeOfOldestMessage"
+  dimensions          = { QueueName = aws_sqs_queue.this.name }
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 5
+  threshold           = var.oldest_message_alarm_seconds
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching" # a queue that was not used for hours has no figures
+  alarm_actions       = var.alarm_actions
+  ok_actions          = var.alarm_actions
+  tags                = var.tags
+}
+
 resource "aws_cloudwatch_metric_alarm" "dead" {
   alarm_name          = "${var.name}-emails-dead"
-  alarm_description   = "Messages were given up on; see docs/runbook.md, EmailProcessorRedeliveries."
+  alarm_description   = "Messages were given up on; see docs/runbook.md, The dead-letter queue."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = aws_sqs_queue.dead.name }
@@ -155,6 +174,8 @@ resource "aws_cloudwatch_metric_alarm" "dead" {
   threshold           = 0
   comparison_operator = "GreaterThanThreshold"
   treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_actions
+  ok_actions          = var.alarm_actions
   tags                = var.tags
 }
 

@@ -56,6 +56,23 @@ variable "max_receive_count" {
   }
 }
 
+variable "alarm_actions" {
+  description = "ARNs that are told when an alarm begins and ends, such as an SNS topic's. Without any, alarms only show."
+  type        = list(string)
+  default     = []
+}
+
+variable "oldest_message_alarm_seconds" {
+  description = "An email that has waited longer than this on the queue, for five minutes, is an alarm."
+  type        = number
+  default     = 600
+
+  validation {
+    condition     = var.oldest_message_alarm_seconds >= 60
+    error_message = "CloudWatch has one figure a minute; below 60 seconds every redelivery would be an alarm."
+  }
+}
+
 variable "glacier_after_days" {
   description = "Days before an email goes to Glacier Instant Retrieval; 0 leaves it in Standard."
   type        = number

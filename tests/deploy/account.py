@@ -16,6 +16,7 @@ from tests.support.site import Site
 ISSUER = "oidc.eks.us-east-1.amazonaws.com/id/ABC"
 PROVIDER = f"arn:aws:iam::123456789012:oidc-provider/{ISSUER}"
 SENDER = "arn:aws:iam::123456789012:role/email-validation"
+ON_CALL = "arn:aws:sns:us-east-1:123456789012:on-call"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.account import PROVIDER, SENDER, Account, AccountTests
+from tests.deploy.account import ON_CALL, PROVIDER, SENDER, Account, AccountTests
 from tests.deploy.chart import ROOT
 from tests.support.emulators import REGION, Emulator, aws_environment
 from tests.support.environment import clean_environment
@@ -58,7 +58,8 @@ class Terraform:
 @pytest.fixture(scope="module")
 def terraform(ministack: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     """A call of the module, for IRSA with a sender."""
-    return Terraform(tmp_path_factory.mktemp("terraform"), ministack, oidc_provider_arn=PROVIDER, sender_arns=[SENDER])
+    arguments = {"oidc_provider_arn": PROVIDER, "sender_arns": [SENDER], "alarm_actions": [ON_CALL]}
+    return Terraform(tmp_path_factory.mktemp("terraform"), ministack, **arguments)
 
 
 def test_the_module_is_valid(terraform: Terraform) -> None:
@@ -87,3 +88,14 @@ def test_without_a_provider_the_role_is_for_pod_identity(ministack: Emulator, tm
     (role,) = [it["values"] for it in planned["resources"] if it["type"] == "aws_iam_role"]
     (statement,) = json.loads(role["assume_role_policy"])["Statement"]
     assert {"Service": "pods.eks.amazonaws.com"} == statement["Principal"]
+
+
+def test_alarms_that_need_no_pod_tell_who_is_on_call(terraform: Terraform) -> None:
+    """One for emails that wait too long, one for what was given up on."""
+    terraform("plan", "-out=plan")
+    planned = json.loads(terraform("show", "-json", "plan"))["planned_values"]["root_module"]["child_modules"][0]
+    alarms = [it["values"] for it in planned["resources"] if it["type"] == "aws_cloudwatch_metric_alarm"]
+    assert {("ApproximateAgeOfOldestMessage", 600), ("ApproximateNumberOfMessagesVisible", 0)} == {
+        (alarm["metric_name"], alarm["threshold"]) for alarm in alarms
+    }
+    assert [[ON_CALL]] * 4 == [actions for alarm in alarms for actions in (alarm["alarm_actions"], alarm["ok_actions"])]

@@ -3,12 +3,27 @@
 import uuid
 
 import pytest
+import yaml
 
-from tests.deploy.account import ISSUER, PROVIDER, SENDER, Account, AccountTests
+from tests.deploy.account import ISSUER, ON_CALL, PROVIDER, SENDER, Account, AccountTests
 from tests.deploy.chart import ROOT
 from tests.support.emulators import Emulator, client
 
 TEMPLATE = (ROOT / "infra" / "cloudformation" / "email-processor.yaml").read_text()
+
+
+class Tagged(yaml.SafeLoader):
+    """Reads a template: `!Ref Queue` becomes {"Ref": "Queue"}."""
+
+
+Tagged.add_multi_constructor(
+    "!",
+    lambda loader, name, node: {
+        name: loader.construct_scalar(node)
+        if isinstance(node, yaml.ScalarNode)
+        else loader.construct_sequence(node, deep=True)
+    },
+)
 
 
 def stack(emulator: Emulator, **parameters: str) -> Account:
@@ -26,7 +41,7 @@ def stack(emulator: Emulator, **parameters: str) -> Account:
 @pytest.fixture(scope="module")
 def account(moto: Emulator) -> Account:
     """A stack for IRSA with a sender."""
-    return stack(moto, OidcProviderArn=PROVIDER, OidcIssuer=ISSUER, SenderArn=SENDER)
+    return stack(moto, OidcProviderArn=PROVIDER, OidcIssuer=ISSUER, SenderArn=SENDER, AlarmActions=ON_CALL)
 
 
 class TestStack(AccountTests):
@@ -37,3 +52,15 @@ def test_without_a_provider_the_role_is_for_pod_identity(moto: Emulator) -> None
     """Then EKS Pod Identity takes the role."""
     (statement,) = stack(moto, GlacierAfterDays="0").trust["Statement"]
     assert {"Service": "pods.eks.amazonaws.com"} == statement["Principal"]
+
+
+def test_alarms_that_need_no_pod_tell_who_is_on_call() -> None:
+    """One for emails that wait too long, one for what was given up on; read, since the emulator makes no alarms."""
+    resources = yaml.load(TEMPLATE, Tagged)["Resources"].values()  # noqa: S506 - a safe loader
+    alarms = [it["Properties"] for it in resources if it["Type"] == "AWS::CloudWatch::Alarm"]
+    told = {"If": ["HasAlarmActions", {"Ref": "AlarmActions"}, {"Ref": "AWS::NoValue"}]}
+    assert {
+        "ApproximateAgeOfOldestMessage": ({"GetAtt": "Queue.QueueName"}, {"Ref": "OldestMessageAlarmSeconds"}),
+        "ApproximateNumberOfMessagesVisible": ({"GetAtt": "DeadLetterQueue.QueueName"}, 0),
+    } == {alarm["MetricName"]: (alarm["Dimensions"][0]["Value"], alarm["Threshold"]) for alarm in alarms}
+    assert [told] * 4 == [actions for alarm in alarms for actions in (alarm["AlarmActions"], alarm["OKActions"])]
