@@ -2,7 +2,8 @@
 
 * `settings` in values.yaml, with defaults and comments, from the application's settings;
 * their part of values.schema.json, with limits and choices;
-* the table of values in the chart's README, from the comments (`# -- ...`) in values.yaml;
+* what may be said of each alert, from files/alerts.yaml;
+* the tables in the chart's README: of alerts, and of values, from the comments (`# -- ...`) in values.yaml;
 * .env.example, for those who run it without Kubernetes.
 """
 
@@ -36,6 +37,7 @@ STRICTER: dict[str, dict[str, Any]] = {
     "http_port": {"minimum": 1},  # the probes must know it
     "log_file": {"pattern": r"^((/[^/]+){2,})?$"},  # its directory becomes a volume
 }
+THRESHOLD = re.compile(r"([0-9.]+) # threshold")
 KEPT = ("type", "enum", "pattern", "minimum", "maximum", "maxLength")
 
 
@@ -56,6 +58,29 @@ def settings() -> dict[str, dict[str, Any]]:
     return found
 
 
+def alerts() -> list[dict[str, Any]]:
+    """Every alert of the chart, with its default threshold if it has one."""
+    groups = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"]
+    found = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    for rule in found:
+        thresholds = set(THRESHOLD.findall(rule["expr"]))
+        assert len(thresholds) <= 1, f"{rule['alert']} has more than one threshold"  # noqa: S101 - the file is ours
+        rule["threshold"] = next(iter(thresholds), None)
+    return found
+
+
+def alert_schema(rule: dict[str, Any]) -> dict[str, Any]:
+    """What may be changed of an alert."""
+    properties: dict[str, Any] = {
+        "enabled": {"type": "boolean"},
+        "for": {"type": "string", "pattern": "^([0-9]+(ms|[smhdwy]))+$"},
+        "severity": {"type": "string", "minLength": 1},
+    }
+    if rule["threshold"] is not None:
+        properties["threshold"] = {"type": "number", "minimum": 0}
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
 def values(text: str) -> str:
     """values.yaml with the settings in it."""
     lines = ["settings:"]
@@ -74,7 +99,7 @@ def values(text: str) -> str:
 
 
 def schema(text: str) -> str:
-    """values.schema.json with the settings in it."""
+    """values.schema.json with the settings and the alerts in it."""
     document = json.loads(text)
     found = settings()
     document["properties"]["settings"] = {
@@ -83,17 +108,35 @@ def schema(text: str) -> str:
         "required": list(found),
         "properties": found,
     }
+    document["properties"]["monitoring"]["properties"]["alerts"]["properties"]["rules"] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {rule["alert"]: alert_schema(rule) for rule in alerts()},
+    }
     return json.dumps(document, indent=2) + "\n"
 
 
 def readme(text: str) -> str:
-    """The chart's README with the table of values in it."""
-    rows = ["| value | default | meaning |", "| --- | --- | --- |"]
-    for path, default, meaning in documented((CHART / "values.yaml").read_text()):
-        rows.append(f"| `{path}` | `{json.dumps(default)}` | {meaning.replace('|', chr(92) + '|')} |")
-    start = "<!-- table: values -->\n"
+    """The chart's README with its tables in it."""
+    described = [
+        f"| `{path}` | `{json.dumps(default)}` | {meaning.replace('|', chr(92) + '|')} |"
+        for path, default, meaning in documented((CHART / "values.yaml").read_text())
+    ]
+    alerting = [
+        f"| `{rule['alert']}` | {rule['labels']['severity']} | {rule['for']} | {rule['threshold'] or ''} "
+        f"| {rule['annotations']['summary']} |"
+        for rule in alerts()
+    ]
+    text = with_table(text, "alerts", "| alert | severity | for | threshold | summary |", alerting)
+    return with_table(text, "values", "| value | default | meaning |", described)
+
+
+def with_table(text: str, name: str, head: str, rows: list[str]) -> str:
+    """A document with the rows of one of its tables written anew."""
+    start = f"<!-- table: {name} -->\n"
     before, _, rest = text.partition(start)
-    return before + start + "\n".join(rows) + "\n" + rest[rest.index("<!-- end -->") :]
+    rule = "|" + " --- |" * (head.count("|") - 1)
+    return before + start + "\n".join([head, rule, *rows]) + "\n" + rest[rest.index("<!-- end -->") :]
 
 
 def dotenv(_before: str) -> str:

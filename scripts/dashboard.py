@@ -54,8 +54,8 @@ def rate(name: str, labels: str = "", by: str = "") -> str:
 
 
 def quantile(share: float, name: str) -> str:
-    """A quantile of a histogram, over all pods."""
-    return f"histogram_quantile({share}, {rate(f'{name}_bucket', by='le')})"
+    """A quantile of a histogram, over all pods; nothing where nothing was counted."""
+    return f"histogram_quantile({share}, {rate(f'{name}_bucket', by='le')}) >= 0"
 
 
 def share(part: str, whole: str) -> str:
@@ -65,6 +65,9 @@ def share(part: str, whole: str) -> str:
 
 VISIBLE = "max(" + metric("queue_messages", 'state="visible"') + ")"
 DONE = " + ".join(rate(f"messages_{what}_total") for what in ("archived", "duplicate", "quarantined"))
+# For ever while something waits and nothing is done, zero where nothing waits (0 / 0 is no number, and is dropped),
+# nothing while the depth is not known.
+TO_DRAIN = f"{VISIBLE} / ({DONE}) >= 0 or 0 * {VISIBLE}"
 
 ROWS = [
     Row(
@@ -74,9 +77,9 @@ ROWS = [
             Panel("Waiting", "Messages that are visible on the queue, approximately.", "short", {"": VISIBLE}),
             Panel(
                 "Time to drain",
-                "How long it takes to archive what waits, at the present rate.",
+                "How long it takes to archive what waits, at the present rate: for ever while nothing is archived.",
                 "s",
-                {"": f"{VISIBLE} / (({DONE}) > 0) or 0 * {VISIBLE}"},
+                {"": TO_DRAIN},
                 red_from=300,
             ),
             Panel(
@@ -168,9 +171,9 @@ ROWS = [
             ),
             Panel(
                 "Time to drain",
-                "How long it takes to archive what waits, at the present rate.",
+                "How long it takes to archive what waits, at the present rate: for ever while nothing is archived.",
                 "s",
-                {"time to drain": f"{VISIBLE} / (({DONE}) > 0) or 0 * {VISIBLE}"},
+                {"time to drain": TO_DRAIN},
             ),
             Panel(
                 "Received how often",
@@ -322,7 +325,8 @@ def drawn(panel: Panel, row: Row, place: dict[str, int]) -> dict[str, Any]:
         if panel.red_from is not None:
             steps.append({"color": "red", "value": panel.red_from})
         defaults["thresholds"] = {"mode": "absolute", "steps": steps}
-        options: dict[str, Any] = {"reduceOptions": {"calcs": ["lastNotNull"]}, "graphMode": "area"}
+        defaults["noValue"] = "unknown"
+        options: dict[str, Any] = {"reduceOptions": {"calcs": ["lastNotNull"]}, "graphMode": "none"}
     else:
         stacking = {"mode": "normal" if panel.stacked else "none", "group": "A"}
         defaults["custom"] = {"fillOpacity": 30 if panel.stacked else 10, "stacking": stacking, "showPoints": "never"}
@@ -340,7 +344,15 @@ def drawn(panel: Panel, row: Row, place: dict[str, int]) -> dict[str, Any]:
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "options": options,
         "targets": [
-            {"refId": chr(ord("A") + index), "datasource": SOURCE, "expr": query, "legendFormat": legend or "__auto"}
+            {
+                "refId": chr(ord("A") + index),
+                "datasource": SOURCE,
+                "expr": query,
+                "legendFormat": legend or "__auto",
+                # a stat over a range would show the last value that there was, however old
+                "instant": row.kind == "stat",
+                "range": row.kind != "stat",
+            }
             for index, (legend, query) in enumerate(panel.queries.items())
         ],
     }

@@ -1,5 +1,7 @@
 """The chart: what it renders, in every combination of the matrix, by both helms."""
 
+import json
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 
 from email_processor.settings import Settings
+from scripts.chart import alerts
 from tests.deploy.chart import CI_VALUES, HELMS, NAMESPACE, by_ci, objects, only, rendered, template, tool
 
 KUBERNETES = ("1.27", "1.30", "1.33", "1.37")
@@ -250,11 +253,68 @@ def test_checks_are_not_taken_for_the_service() -> None:
 def test_the_rules_are_the_releases_own() -> None:
     """The alert for a release that is gone names its job and namespace, and every alert its runbook."""
     rules = only("PrometheusRule", chart("service-monitor"))["spec"]["groups"][1]["rules"]
-    assert rules[0]["expr"] == f'absent(up{{job="email-processor", namespace="{NAMESPACE}"}} == 1)'
+    assert rules[0]["expr"] == f'absent(up{{namespace="{NAMESPACE}", job="email-processor"}} == 1)'
     assert NAMESPACE == rules[0]["labels"]["namespace"]
     assert {"https://wiki.example.com/email-processor"} == {
         rule["annotations"]["runbook_url"].split("#")[0] for rule in rules
     }
+
+
+def test_alerts_are_changed_one_by_one() -> None:
+    """Switched off, or with another threshold, duration or severity; without an address nothing points nowhere."""
+    alerts = {
+        rule["alert"]: rule for rule in only("PrometheusRule", chart("annotations"))["spec"]["groups"][1]["rules"]
+    }
+    changed = alerts["EmailProcessorBacklogGrowing"]
+    assert "> 900 # threshold" in changed["expr"]
+    assert ("30m", "info", "mail") == (changed["for"], changed["labels"]["severity"], changed["labels"]["team"])
+    assert "EmailProcessorThrottled" not in alerts
+    assert {"EmailProcessorLatencyBurn", "EmailProcessorAbsent"} < alerts.keys()
+    assert [] == [name for name, rule in alerts.items() if "runbook_url" in rule["annotations"]]
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
+def test_every_alert_can_be_switched_off_and_every_threshold_set(rule: dict[str, Any]) -> None:
+    """By its name, and nothing else changes."""
+    path = f"monitoring.alerts.rules.{rule['alert']}"
+    before = alerts_with({})
+    assert before.keys() - {rule["alert"]} == alerts_with({f"{path}.enabled": False}).keys()
+    if rule["threshold"] is not None:
+        after = alerts_with({f"{path}.threshold": 7})
+        assert (
+            before[rule["alert"]].replace(f"{rule['threshold']} # threshold", "7 # threshold") == after[rule["alert"]]
+        )
+        assert before != after
+
+
+def alerts_with(values: dict[str, str | int | None]) -> dict[str, str]:
+    """The query of every alert, with these values."""
+    answer = template("helm3", {"monitoring.alerts.enabled": True, **values})
+    groups = only("PrometheusRule", objects(answer.stdout))["spec"]["groups"]
+    return {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def test_a_seldom_receive_is_not_taken_for_none() -> None:
+    """An idle queue may be looked at once an hour."""
+    query = alerts_with({"settings.POLL_INTERVAL_SECONDS": 3600})["EmailProcessorStopped"]
+    assert re.search(r'outcome="ok"}\[7260s\]', query)
+    assert "email_processor_ready" in query.split("[5m]")[0]
+
+
+def test_every_release_has_a_dashboard_of_its_own() -> None:
+    """Its file, uid and title are no other's, and its queries ask for nothing else's series."""
+    found = []
+    for name in ("ep", "another"):
+        answer = template("helm3", {"monitoring.dashboard.enabled": True, "fullnameOverride": name})
+        (config,) = [it for it in objects(answer.stdout) if it["metadata"]["name"] == f"{name}-dashboard"]
+        ((file, text),) = config["data"].items()
+        dashboard = json.loads(text)
+        queries = re.findall(r"email_processor_[a-z_]+\{[^,]*, [^,}]*", text.replace('\\"', '"'))
+        scopes = {query.split("{")[1] for query in queries}
+        assert {f'namespace="{NAMESPACE}", job="{name}"'} == scopes
+        assert ["datasource"] == [variable["name"] for variable in dashboard["templating"]["list"]]
+        found.append((file, dashboard["uid"], dashboard["title"]))
+    assert 6 == len({text for each in found for text in each})
 
 
 def test_a_release_may_have_any_name() -> None:

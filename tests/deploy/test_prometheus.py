@@ -1,28 +1,34 @@
-"""A real Prometheus scrapes a running service: rules load, every panel of the dashboard has data."""
+"""A real Prometheus: it scrapes a running service, and it has scraped the pipeline in all its states."""
 
 import json
+import re
 import subprocess
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.chart import CHART, tool
+import pytest
+import yaml
+
+from email_processor.domain.errors import Cause
+from email_processor.metrics import Operation
+from tests.deploy.chart import CHART, NAME, objects, only, template, tool
+from tests.deploy.history import Pod, played
+from tests.simulation.connection import CHANGE_VISIBILITY, DELETE, PUT, QUEUE_STATE, RECEIVE, refused, slow
 from tests.support.emulators import Emulator, free_port
 from tests.support.environment import clean_environment
 from tests.support.mail import emails
 from tests.support.site import Site
 from tests.support.waiting import eventually
+from tests.unit.pipeline.kit import later
 
 DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
-QUERIES = [
-    (panel["title"], target["expr"])
-    for panel in DASHBOARD["panels"]
-    if panel["type"] != "row"
-    for target in panel["targets"]
-]
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
+NUMBERS = yaml.safe_load(Path(__file__).with_name("dashboard.yaml").read_text())
 
 
 class Prometheus:
@@ -38,9 +44,9 @@ class Prometheus:
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - a URL of ours
             return json.load(answer)["data"]
 
-    def query(self, expression: str) -> list[Any]:
-        """The samples of a query."""
-        return list(self.ask("query", query=expression)["result"])
+    def query(self, expression: str, **at: str) -> list[Any]:
+        """The samples of a query, now or at a `time`."""
+        return list(self.ask("query", query=expression, **at)["result"])
 
     def is_ready(self) -> bool:
         """Whether it answers."""
@@ -51,8 +57,8 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(directory: Path, target: str) -> Iterator[Prometheus]:
-    """A Prometheus with the chart's rules that scrapes `target` every second."""
+def prometheus(directory: Path, *targets: str) -> Iterator[Prometheus]:
+    """A Prometheus with the chart's rules that scrapes `targets` every second, on the data that are there."""
     port = free_port()
     (directory / "rules.yaml").write_text((CHART / "files" / "alerts.yaml").read_text())
     config = directory / "prometheus.json"
@@ -61,7 +67,7 @@ def prometheus(directory: Path, target: str) -> Iterator[Prometheus]:
             {
                 "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
                 "rule_files": [str(directory / "rules.yaml")],
-                "scrape_configs": [{"job_name": "email-processor", "static_configs": [{"targets": [target]}]}],
+                "scrape_configs": [{"job_name": "email-processor", "static_configs": [{"targets": targets}]}],
             }
         )
     )
@@ -70,6 +76,7 @@ def prometheus(directory: Path, target: str) -> Iterator[Prometheus]:
         f"--config.file={config}",
         f"--web.listen-address=127.0.0.1:{port}",
         f"--storage.tsdb.path={directory / 'data'}",
+        "--query.lookback-delta=20s",  # data that were put there have no marks where a series ends
         "--log.level=error",
     ]
     with subprocess.Popen(command, env=clean_environment(), cwd=directory) as process:
@@ -81,9 +88,9 @@ def prometheus(directory: Path, target: str) -> Iterator[Prometheus]:
             process.kill()
 
 
-def asked(expression: str) -> str:
-    """A panel's query as Grafana sends it with everything chosen."""
-    for variable, value in (("$__rate_interval", "5s"), ("$namespace", ".*"), ("$job", ".*")):
+def asked(expression: str, *, interval: str = "5s", job: str = ".*") -> str:
+    """A panel's query as Grafana sends it with every namespace and these jobs chosen."""
+    for variable, value in (("$__rate_interval", interval), ("$namespace", ".*"), ("$job", job)):
         expression = expression.replace(variable, value)
     return expression
 
@@ -114,4 +121,151 @@ def test_every_panel_has_data_and_every_rule_is_well(ministack: Emulator, tmp_pa
             rules = eventually(lambda: evaluated(server), "an evaluation of every rule")
     assert set() == empty
     assert {"ok"} == {rule["health"] for rule in rules}
-    assert 21 == len(rules)
+    assert 22 == len(rules)
+
+
+SQS = (RECEIVE, QUEUE_STATE, DELETE, CHANGE_VISIBILITY)
+OUTAGE = range(300, 1800)  # seconds
+
+
+def idle(_pod: Pod) -> None:
+    """Nothing is sent."""
+
+
+def busy(pod: Pod) -> None:
+    """Two emails a second, and S3 takes 40 ms."""
+    pod.script.always(PUT, slow(0.04))
+    pod.send_steadily(10, every=5, until=4500)
+
+
+def backlog(pod: Pod) -> None:
+    """Much was sent at once, and S3 is slow."""
+    pod.script.always(PUT, slow(0.5))
+    pod.send(5000)
+
+
+def s3_outage(pod: Pod) -> None:
+    """S3 is down from the fifth minute to the thirtieth."""
+    busy(pod)
+    outage(pod, OUTAGE, PUT)
+
+
+def sqs_outage(pod: Pod) -> None:
+    """SQS is denied from the fifth minute to the thirtieth."""
+    busy(pod)
+    outage(pod, OUTAGE, *SQS)
+
+
+def never_received(pod: Pod) -> None:
+    """SQS is denied from the start to the thirtieth minute."""
+    pod.send(50)
+    outage(pod, range(OUTAGE.stop), *SQS)
+
+
+def outage(pod: Pod, when: range, *operations: Operation) -> None:
+    """These operations fail meanwhile."""
+    for operation in operations:
+        later(when.start, pod.script.always, operation, refused(Cause.SERVER if operation is PUT else Cause.DENIED))
+    later(when.stop, pod.script.clear, *operations)
+
+
+# Archived a second, waiting, seconds to drain, p99 of sent to stored, open circuits, pods not ready; None: unknown.
+STATS = {
+    "idle": (0, 0, 0, None, 0, 0),
+    "busy": (2, 0, 0, 0.099, 0, 0),
+    "backlog": (4, 1730, 432.5, 894, 0, 0),
+    "S3 outage": (0, 520, float("inf"), None, 1, 1),
+    "SQS outage": (0, None, None, None, 0, 1),
+}
+
+
+@pytest.fixture(scope="module")
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheus, float]]:
+    """A Prometheus that has scraped a pod in each state for ten minutes, as a job of that name; when it did so last."""
+    directory = tmp_path_factory.mktemp("prometheus")
+    stories = (idle, busy, backlog, s3_outage, sqs_outage)
+    histories = [
+        played(story, 10, uploads=2 if story is backlog else 256, job=name)
+        for name, story in zip(STATS, stories, strict=True)
+    ]
+    text = directory / "history"
+    text.write_text("\n".join([*(line for history in histories for line in history.lines()), "# EOF", ""]))
+    command = [tool("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(text), str(directory / "data")]
+    subprocess.run(command, check=True, capture_output=True)
+    with prometheus(directory) as server:
+        yield server, histories[0].end
+
+
+@pytest.mark.parametrize("state", STATS)
+def test_the_first_row_tells_how_it_is(scraped: tuple[Prometheus, float], state: str) -> None:
+    """At a glance: what is not known is not shown as a number, and what does not drain takes for ever."""
+    stats = [panel for panel in PANELS if panel["type"] == "stat"]
+    assert STATS[state] == tuple(shown(scraped, panel, state).get("__auto") for panel in stats)
+
+
+@pytest.mark.parametrize("state", STATS)
+def test_every_number_of_the_dashboard_is_the_one_of_the_state(scraped: tuple[Prometheus, float], state: str) -> None:
+    """What each panel shows at the end; CPU and memory are a process's, and here there is none."""
+    panels = [panel for panel in PANELS if panel["type"] != "stat"]
+    found = {panel["title"]: numbers for panel in panels if (numbers := shown(scraped, panel, state))}
+    assert {title: pytest.approx(numbers, rel=0.1) for title, numbers in NUMBERS[state].items()} == found
+
+
+def shown(scraped: tuple[Prometheus, float], panel: dict[str, Any], state: str) -> dict[str, float]:
+    """The last numbers of a panel, by legend; of rates those that are zero are left out."""
+    server, end = scraped
+    found = {}
+    for target in panel["targets"]:
+        for sample in server.query(asked(target["expr"], interval="1m", job=state), time=str(end)):
+            legend = target["legendFormat"]
+            for label in re.findall(r"{{(\w+)}}", legend):
+                legend = legend.replace(f"{{{{{label}}}}}", sample["metric"].get(label, ""))
+            found[legend.strip()] = float(f"{float(sample['value'][1]):.4g}")
+    is_rate = panel["type"] != "stat" and panel["fieldConfig"]["defaults"]["unit"] in {"ops", "reqps"}
+    return {legend: value for legend, value in found.items() if value or not is_rate}
+
+
+# Which critical alerts are up near the end of the outage.
+STOPS: dict[Callable[[Pod], None], set[str]] = {
+    never_received: {"EmailProcessorStopped"},  # the depth was never read
+    sqs_outage: {"EmailProcessorStopped", "EmailProcessorNotConsuming"},  # the depth was last read as 0
+    s3_outage: {"EmailProcessorCircuitOpen", "EmailProcessorNotConsuming"},
+    busy: set(),
+}
+
+
+@pytest.mark.parametrize(
+    ("story", "scrape"), [*((story, "serviceMonitor") for story in STOPS), (sqs_outage, "annotations")]
+)
+def test_a_total_stop_pages_and_its_end_is_silent(tmp_path: Path, story: Callable[[Pod], None], scrape: str) -> None:
+    """The chart's rules know the release, whatever finds its pods, from another one in its namespace that is down."""
+    ours = played(story, 75, job=NAME if scrape == "serviceMonitor" else "kubernetes-pods")
+    other = [
+        {"series": it["series"].replace(NAME, "another"), "values": it["values"]}
+        for it in played(
+            never_received, 30, job="another" if scrape == "serviceMonitor" else "kubernetes-pods"
+        ).input_series()
+    ]
+    answer = template("helm3", {"monitoring.alerts.enabled": True, "monitoring.scrape": scrape})
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(only("PrometheusRule", objects(answer.stdout))["spec"]))
+    critical = 'count by (alertname) (ALERTS{alertstate="firing", severity="critical"})'
+    expected = [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(STOPS[story])]
+    document = {
+        "rule_files": ["rules.yaml"],
+        "evaluation_interval": "30s",
+        "tests": [
+            {
+                "interval": "15s",
+                "input_series": [*ours.input_series(), *other],
+                "promql_expr_test": [
+                    {"expr": critical, "eval_time": "29m", "exp_samples": expected},
+                    {"expr": critical, "eval_time": "74m", "exp_samples": []},
+                ],
+            }
+        ],
+    }
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(document))
+    tested = subprocess.run(
+        [tool("promtool"), "test", "rules", str(tmp_path / "test.yaml")], capture_output=True, text=True, check=False
+    )
+    assert 0 == tested.returncode, tested.stdout + tested.stderr

@@ -9,6 +9,24 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "email-processor.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
+{{/* The matchers by which Prometheus tells this release's series from all others. */}}
+{{- define "email-processor.series" -}}
+{{- $namespace := include "email-processor.namespace" . -}}
+{{- $name := include "email-processor.fullname" . -}}
+{{- if .Values.monitoring.selector -}}
+{{- .Values.monitoring.selector -}}
+{{- else if eq .Values.monitoring.scrape "annotations" -}}
+{{- /* one job for the pods of all releases */ -}}
+namespace="{{ $namespace }}", pod=~"{{ $name }}-[a-z0-9]+-[a-z0-9]+"
+{{- else -}}
+namespace="{{ $namespace }}", job="{{ $name }}"
+{{- end -}}
+{{- end -}}
+
 {{- define "email-processor.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "email-processor.fullname" .) .Values.serviceAccount.name -}}
@@ -49,7 +67,7 @@ app.kubernetes.io/component: service
 {{/* Name, labels and annotations of an object: as above, and "name" or "suffix", and "annotations". */}}
 {{- define "email-processor.metadata" -}}
 name: {{ default (include "email-processor.fullname" .root) .name }}{{ default "" .suffix }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ include "email-processor.namespace" .root }}
 labels:
   {{- include "email-processor.labels" . | nindent 2 }}
 {{- with mergeOverwrite (dict) .root.Values.commonAnnotations (default dict .annotations) }}
