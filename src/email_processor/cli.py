@@ -1,4 +1,4 @@
-"""The commands and their exit codes: 0 clean, 2 wrong settings or usage, 1 anything else.
+"""The commands and their exit codes: 0 clean, 2 wrong settings or usage, 3 findings of an audit, 1 anything else.
 
 Everything heavy is imported by the command that needs it, so that `--version` and `healthcheck` are quick.
 """
@@ -18,6 +18,7 @@ import click
 from email_processor import __version__
 from email_processor.domain.errors import EmailProcessorError, SettingsError
 from email_processor.exit_codes import EXIT_FAILED, EXIT_SETTINGS
+from email_processor.tools.archive.commands import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,17 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Archive every email from an SQS queue into an S3 bucket, exactly once."""
     _open_streams()
+
+
+@main.result_callback()
+def _end(code: int | None) -> None:
+    """End with the exit code that a command returns."""
+    if code is not None:
+        _leave(code)
+
+
+for command in COMMANDS:
+    main.add_command(command)
 
 
 @main.command(short_help="Run the service until SIGTERM or SIGINT.")

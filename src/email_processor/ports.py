@@ -1,9 +1,9 @@
-"""What the pipeline needs from outside: narrow ports, implemented in `aws` and by the tests' doubles."""
+"""What pipeline and tools need from outside: narrow ports, implemented in `aws` and by the tests' doubles."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from email_processor.domain.email import Pointer
 from email_processor.domain.message import Message
@@ -63,6 +63,40 @@ class Archive(Protocol):
             StoreFaultError: the store failed; nothing is known of the object.
             ObjectRefusedError: the store will never take this object.
         """
+        ...
+
+
+class Listed(NamedTuple):
+    """An object as a listing has it; `size` in bytes."""
+
+    key: str
+    size: int
+
+
+class ListedPage(NamedTuple):
+    """Up to a thousand objects in key order, and whether there are none behind them."""
+
+    objects: Sequence[Listed]
+    is_last: bool
+
+
+class Shelf(Protocol):
+    """The bucket, for who reads what was archived. Every method raises `StoreFaultError` when the store fails."""
+
+    async def page(self, prefix: str, after: str) -> ListedPage:
+        """The first objects whose keys begin with `prefix` and come behind `after` in the order of UTF-8."""
+        ...
+
+    async def get(self, key: str) -> bytes | None:
+        """An object's bytes; None if there is no such object."""
+        ...
+
+    async def put(self, key: str, document: bytes) -> Stored:
+        """Store `document` unless `key` is there already, whatever is there."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Delete an object; it is no error if it is not there."""
         ...
 
 

@@ -111,21 +111,28 @@ class SignedArchive:
             return Stored.CREATED
         if answer.status == HTTPStatus.PRECONDITION_FAILED and "if-none-match" in headers:
             return Stored.ALREADY_THERE
-        raise self._fault(key, answer)
-
-    def _fault(self, key: str, answer: Answer) -> StoreFaultError | ObjectRefusedError:
-        if answer.status < REFUSALS:
-            return StoreFaultError(Cause.SERVER, f"{self._what(key)} an answer that is not S3's")
-        code, message = _first(_CODE, answer.body), unescape(_first(_MESSAGE, answer.body))
-        if code in OBJECT_REFUSED:
-            return ObjectRefusedError(f"{self._what(key)} {code}")
-        region = _first(_REGION, answer.body) or answer.headers.get("x-amz-bucket-region", "")
-        refusal = Refusal((code,) if code else (), answer.status, message, region)
-        cause, detail, fix = explain_refusal(refusal)
-        return StoreFaultError(cause, f"{self._what(key)} {detail}", fix=fix, code=code or str(answer.status))
+        raise fault_of(self._what(key), answer)
 
     def _what(self, key: str) -> str:
         return f"PutObject s3://{self._bucket}/{key}:"
+
+
+def fault_of(what: str, answer: Answer) -> StoreFaultError | ObjectRefusedError:
+    """The fault behind an answer that is not what was asked for; `what` was."""
+    if answer.status < REFUSALS:
+        return StoreFaultError(Cause.SERVER, f"{what} an answer that is not S3's")
+    code, message = code_of(answer), unescape(_first(_MESSAGE, answer.body))
+    if code in OBJECT_REFUSED:
+        return ObjectRefusedError(f"{what} {code}")
+    region = _first(_REGION, answer.body) or answer.headers.get("x-amz-bucket-region", "")
+    refusal = Refusal((code,) if code else (), answer.status, message, region)
+    cause, detail, fix = explain_refusal(refusal)
+    return StoreFaultError(cause, f"{what} {detail}", fix=fix, code=code or str(answer.status))
+
+
+def code_of(answer: Answer) -> str:
+    """What S3 calls an error; empty if it says nothing."""
+    return _first(_CODE, answer.body)
 
 
 class SdkArchive:

@@ -42,7 +42,8 @@ class Signer:
     ) -> dict[str, str]:
         """All headers of a request: `headers`, which must have `host` and names in lower case, and the signature's.
 
-        `target` is an encoded path without a query, `body_hash` the SHA-256 of the body in hex, `now` epoch seconds.
+        `target` is an encoded path; a query behind it is encoded too, and sorted by its names. `body_hash` is the
+        SHA-256 of the body in hex, `now` epoch seconds.
         """
         moment = _moment(int(now))
         signed = {**headers, "x-amz-date": moment}
@@ -51,7 +52,8 @@ class Signer:
         names = sorted(signed)
         lines = "".join([f"{name}:{signed[name]}\n" for name in names])
         list_of_names = ";".join(names)
-        request = f"{method}\n{target}\n\n{lines}\n{list_of_names}\n{body_hash}"
+        path, _, query = target.partition("?")
+        request = f"{method}\n{path}\n{query}\n{lines}\n{list_of_names}\n{body_hash}"
         day = moment[:8]
         request_hash = hashlib.sha256(request.encode()).hexdigest()
         text = f"{ALGORITHM}\n{moment}\n{day}/{self._scope}\n{request_hash}"

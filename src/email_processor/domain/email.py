@@ -78,6 +78,18 @@ def read(body: bytes) -> Email | Pointer:
         raise UnarchivableError(error.reason, f"{_around(wrappings)}: {error.detail}") from None
 
 
+def fields_of(raw: bytes) -> Mapping[str, Any]:
+    """The members of an email's JSON object, as `read` accepts it.
+
+    Raises:
+        UnarchivableError: it is no such object.
+    """
+    value = _parse(raw)
+    _sender(value)
+    members: Mapping[str, Any] = value
+    return members
+
+
 def read_payload(payload: bytes, pointer: Pointer) -> Email:
     """Read what a pointer pointed to, as if it had been the body.
 

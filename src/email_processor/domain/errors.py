@@ -46,6 +46,10 @@ class ObjectRefusedError(EmailProcessorError):
     """The store refuses this object, and only this one."""
 
 
+class ForeignObjectError(EmailProcessorError):
+    """The object is no document of this service."""
+
+
 class PayloadMissingError(EmailProcessorError):
     """The offloaded payload that the message points to does not exist."""
 

@@ -21,13 +21,17 @@ from email_processor.settings import Settings, load
 T = TypeVar("T")
 
 
+class WrongUseError(EmailProcessorError):
+    """The command cannot be meant like this."""
+
+
 def run_command(
-    work: Callable[[Settings], Coroutine[Any, Any, None]],
+    work: Callable[[Settings], Coroutine[Any, Any, int | None]],
     *,
     needed: Collection[str],
     so_far: Callable[[], str] = lambda: "",
 ) -> int:
-    """Run `work` with the settings, and return the exit code.
+    """Run `work` with the settings, and return the exit code: that of `work`, if it gives one.
 
     Only the settings that are `needed` are looked at; of the others, an example stands in for a wrong one. `so_far`
     says what has been done by the time that `work` fails or is interrupted; it is empty if that is nothing.
@@ -38,7 +42,9 @@ def run_command(
         click.echo(str(error), err=True)
         return EXIT_SETTINGS
     try:
-        run_coroutine(work(settings))
+        return run_coroutine(work(settings)) or 0
+    except BrokenPipeError:
+        return 0  # its reader has seen enough
     except KeyboardInterrupt:
         click.echo(f"Interrupted. Until then: {so_far() or 'nothing.'}", err=True)
         return EXIT_FAILED
@@ -48,8 +54,7 @@ def run_command(
             click.echo(f"  fix: {error.fix}", err=True)
         if done := so_far():
             click.echo(f"Until then: {done}", err=True)
-        return EXIT_FAILED
-    return 0
+        return EXIT_SETTINGS if isinstance(error, WrongUseError) else EXIT_FAILED
 
 
 def run_coroutine(work: Coroutine[Any, Any, T]) -> T:

@@ -1,0 +1,167 @@
+"""The bucket for who reads it: LIST, GET, PUT and DELETE, signed here and put on the wire."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from hashlib import sha256
+from html import unescape
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, unquote_plus, urlsplit
+
+from email_processor.aws.archive import SignedArchive, StoreOptions, code_of, fault_of
+from email_processor.aws.connect import (
+    CONNECT_TIMEOUT_SECONDS,
+    SPARE_CONNECTIONS,
+    client_config,
+    open_session,
+    trust_of,
+    usable_configuration,
+)
+from email_processor.aws.endpoints import bucket_address, is_behind_proxy
+from email_processor.aws.faults import explain
+from email_processor.aws.http_client import Answer, HttpClient
+from email_processor.aws.resolver import Resolver
+from email_processor.aws.signed import Endpoint
+from email_processor.aws.sigv4 import Signer
+from email_processor.domain.errors import Cause, StartError, StoreFaultError
+from email_processor.ports import Listed, ListedPage, Shelf, Stored
+
+PAGE = 1000  # most objects in an answer to LIST
+NOTHING = sha256(b"").hexdigest()
+
+_OBJECT = re.compile(rb"<Contents>(.*?)</Contents>", re.DOTALL)
+_KEY = re.compile(rb"<Key>([^<]*)</Key>")
+_SIZE = re.compile(rb"<Size>(\d+)</Size>")
+
+
+class S3Shelf:
+    """An S3 bucket as `Shelf`."""
+
+    def __init__(self, bucket: str, endpoint: Endpoint, path: str, archive: SignedArchive) -> None:
+        """`path` is what stands before the key in the path of a request, `/` at its end; `archive` stores."""
+        self._bucket = bucket
+        self._endpoint = endpoint
+        self._path = path
+        self._archive = archive
+
+    async def page(self, prefix: str, after: str) -> ListedPage:
+        """The first objects whose keys begin with `prefix` and come behind `after`."""
+        query = f"encoding-type=url&list-type=2&max-keys={PAGE}&prefix={_quoted(prefix)}"
+        if after:
+            query += f"&start-after={_quoted(after)}"
+        what = f"ListObjectsV2 s3://{self._bucket}/{prefix}:"
+        answer = await self._send(what, "GET", f"{self._path.rstrip('/') or '/'}?{query}")
+        if answer.status != HTTPStatus.OK or b"<ListBucketResult" not in answer.body:
+            raise fault_of(what, answer)
+        is_encoded = b"<EncodingType>url<" in answer.body
+        objects = [_listed(part, is_encoded=is_encoded) for part in _OBJECT.findall(answer.body)]
+        is_last = b"<IsTruncated>true<" not in answer.body
+        if None in objects or not (objects or is_last):
+            raise StoreFaultError(Cause.SERVER, f"{what} an answer that is not S3's")
+        return ListedPage([each for each in objects if each is not None], is_last)
+
+    async def get(self, key: str) -> bytes | None:
+        """An object's bytes."""
+        what = f"GetObject s3://{self._bucket}/{key}:"
+        answer = await self._send(what, "GET", self._target(key))
+        if answer.status == HTTPStatus.OK:
+            return answer.body
+        if answer.status == HTTPStatus.NOT_FOUND and code_of(answer) == "NoSuchKey":
+            return None
+        raise fault_of(what, answer)
+
+    async def put(self, key: str, document: bytes) -> Stored:
+        """Store `document` unless `key` is there already."""
+        return await self._archive.put(key, document)
+
+    async def delete(self, key: str) -> None:
+        """Delete an object."""
+        what = f"DeleteObject s3://{self._bucket}/{key}:"
+        answer = await self._send(what, "DELETE", self._target(key))
+        if answer.status not in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
+            raise fault_of(what, answer)
+
+    def _target(self, key: str) -> str:
+        return f"{self._path}{quote(key, safe='/~')}"
+
+    async def _send(self, what: str, method: str, target: str) -> Answer:
+        try:
+            return await self._endpoint.send(method, target, {"x-amz-content-sha256": NOTHING}, b"", NOTHING)
+        except Exception as error:
+            cause, detail, fix = explain(error)
+            raise StoreFaultError(cause, f"{what} {detail}", fix=fix) from error
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="~")
+
+
+def _listed(part: bytes, *, is_encoded: bool) -> Listed | None:
+    """An object of a listing; None if it is not how S3 lists one."""
+    key, size = _KEY.search(part), _SIZE.search(part)
+    if key is None or size is None:
+        return None
+    text = key[1].decode(errors="replace")
+    return Listed(unquote_plus(text) if is_encoded else unescape(text), int(size[1]))
+
+
+class Configured:
+    """What the bucket is configured to do, by the SDK's client: it is rarely asked."""
+
+    def __init__(self, client: Any, bucket: str) -> None:  # noqa: ANN401 - an S3 client
+        """Ask about `bucket`."""
+        self._client = client
+        self._bucket = bucket
+
+    async def lifecycle(self) -> list[Any]:
+        """Its lifecycle rules as S3 says them.
+
+        Raises:
+            StoreFaultError: they cannot be read.
+        """
+        try:
+            answer = await self._client.get_bucket_lifecycle_configuration(Bucket=self._bucket)
+        except Exception as error:
+            facts: Any = getattr(error, "response", {})
+            if facts.get("Error", {}).get("Code") == "NoSuchLifecycleConfiguration":
+                return []
+            cause, detail, fix = explain(error)
+            raise StoreFaultError(cause, f"GetBucketLifecycleConfiguration: {detail}", fix=fix) from error
+        return list(answer.get("Rules", ()))
+
+
+@asynccontextmanager
+async def open_shelf(store: StoreOptions) -> AsyncIterator[tuple[Shelf, Configured]]:
+    """A bucket to read, for as long as the context lasts. Nothing is sent.
+
+    Raises:
+        StartError: the AWS configuration itself is wrong, or requests would have to go through a proxy.
+    """
+    async with AsyncExitStack() as stack:
+        with usable_configuration():
+            shelf = await _open(stack, store)
+        yield shelf
+
+
+async def _open(stack: AsyncExitStack, store: StoreOptions) -> tuple[Shelf, Configured]:
+    resolver = Resolver()
+    session, credentials = open_session(store.region, patience=store.timeout / 2, resolver=resolver)
+    stack.push_async_callback(credentials.close)
+    config = client_config(store.user_agent, timeout=store.timeout, connections=SPARE_CONNECTIONS)
+    client = await stack.enter_async_context(session.client("s3", config=config))
+    base, is_virtual_hosted, region = await bucket_address(client, store.bucket)
+    if is_behind_proxy(base):
+        raise StartError(
+            f"Requests to {urlsplit(base).netloc} would go through a proxy, which reading the archive does not know.",
+            fix="Name the host in NO_PROXY, or read through a VPC endpoint.",
+        )
+    tls = trust_of(session) if base.startswith("https:") else None
+    connecting = min(CONNECT_TIMEOUT_SECONDS, store.timeout)
+    http = HttpClient(base, tls=tls, connect_timeout=connecting, timeout=store.timeout, resolver=resolver)
+    stack.callback(http.close)
+    endpoint = Endpoint(base, Signer("s3", region), credentials, http, store.user_agent)
+    path = urlsplit(base).path + ("/" if is_virtual_hosted else f"/{store.bucket}/")
+    with_checksum: bool = client.meta.config.request_checksum_calculation != "when_required"  # type: ignore[attr-defined]
+    archive = SignedArchive(store, endpoint, path, with_checksum=with_checksum)
+    return S3Shelf(store.bucket, endpoint, path, archive), Configured(client, store.bucket)

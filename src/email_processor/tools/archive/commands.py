@@ -1,0 +1,221 @@
+"""The options of the commands on the archive. What they do is imported when it is done."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from email_processor.tools.archive.selection import Selection
+
+OUTPUTS = ("table", "keys", "jsonl", "json")
+MOST_REQUESTS = 10_000
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+class _Day(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """A day in UTC: `2026-10-01`, `today` or `yesterday`."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:  # noqa: ANN401 - as click has it
+        if isinstance(value, date):
+            return value
+        today = datetime.now(UTC).date()
+        named = {"today": today, "yesterday": today - timedelta(days=1)}
+        try:
+            if value in named or _DAY.fullmatch(value):
+                return named.get(value) or date.fromisoformat(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}.", param, ctx)
+        return self.fail(f"{value!r} is no day; write it as 2026-10-01, in UTC, or say today or yesterday.", param, ctx)
+
+
+DAY = _Day()
+_PATH = click.Path(path_type=Path)
+Command = Callable[..., Any]
+
+
+def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options in their order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_DAYS = _options(
+    click.option(
+        "--day", type=DAY, metavar="DAY", help="One day, in UTC, by when the queue first handed the mail out."
+    ),
+    click.option("--since", type=DAY, metavar="DAY", help="The first day."),
+    click.option("--until", type=DAY, metavar="DAY", help="The last day; today if not given."),
+)
+_ID = click.option("--id", "message_id", metavar="ID", help="The message id that SQS gave it.")
+_MAILS = _options(
+    click.option("--from", "sender", metavar="ADDRESS|NAME", help="An address, or what stands before its @."),
+    _DAYS,
+    _ID,
+    click.option("--subject", metavar="REGEX", help="Only if the subject has this, in any case. Reads every mail."),
+    click.option("--text", metavar="REGEX", help="Only if the content has this, in any case. Reads every mail."),
+)
+_MOST_REQUESTS = click.option(
+    "--max-requests",
+    "most_requests",
+    type=click.IntRange(min=1),
+    default=MOST_REQUESTS,
+    show_default=True,
+    help="Stop with exit code 2 when more would be needed.",
+)
+_PLAN = click.option("--plan", "is_plan", is_flag=True, help="Only say what it takes: requests, price, time.")
+
+
+def _which(command: Command) -> Command:
+    """Options that say which mails are meant, for a command that takes them as a `selection`."""
+
+    @wraps(command)
+    def selected(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the command takes
+        names = ("sender", "day", "since", "until", "message_id", "subject", "text", "quarantine")
+        given = {name: options.pop(name, None) for name in names}
+        return command(*arguments, selection=_selection(given), **options)
+
+    return _MAILS(selected)
+
+
+def _selection(options: Mapping[str, Any]) -> "Selection":
+    from email_processor.tools.archive.selection import Selection, days_of, pattern_of, sender_of
+
+    given = defaultdict(lambda: None, options)
+    sender, message_id = given["sender"], given["message_id"]
+    if given["quarantine"] and (sender or given["subject"] or given["text"]):
+        raise click.UsageError(
+            "A message in quarantine is no email: it has no sender, subject or text to look for. `quarantine ls` "
+            "groups them by reason."
+        )
+    if message_id is not None and not (message_id and message_id.isprintable()):
+        raise click.UsageError("--id has no message id in it.")
+    first, last = days_of(given["day"], given["since"], given["until"])
+    folder, address = ("", "") if sender is None else sender_of(sender)
+    return Selection(
+        first=first,
+        last=last,
+        folder=folder,
+        address=address,
+        message_id=message_id or "",
+        subject=pattern_of(given["subject"], "--subject"),
+        text=pattern_of(given["text"], "--text"),
+        quarantine=bool(given["quarantine"]),
+    )
+
+
+def _examples(*lines: str) -> str:
+    """Commands as they are typed, below the options."""
+    return "\n".join(["\b", "For example:", *(f"  email-processor {line}" for line in lines)])
+
+
+def _given(context: click.Context, *names: str) -> list[str]:
+    """Those of the options that stand on the command line."""
+    source = click.core.ParameterSource.COMMANDLINE
+    return [name for name in names if context.get_parameter_source(name) is source]
+
+
+@click.command(
+    short_help="Find mails by day, sender, id or words.",
+    epilog=_examples(
+        "find --from john.doe@example.com --since 2026-10-01 --until 2026-10-31",
+        "find --day yesterday --subject invoice --output jsonl",
+        "find --id 5fea7756-0ea4-451a-a703-a558b933e274 --day 2026-10-01",
+    ),
+)
+@_which
+@click.option("--quarantine", is_flag=True, help="Look in the quarantine instead.")
+@click.option(
+    "--output",
+    type=click.Choice(OUTPUTS),
+    default="table",
+    show_default=True,
+    help="keys: for xargs; jsonl: one JSON object a line; json: one document.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
+@_MOST_REQUESTS
+@_PLAN
+@click.pass_context
+def find(
+    context: click.Context,
+    *,
+    selection: "Selection",
+    output: str,
+    limit: int | None,
+    most_requests: int,
+    is_plan: bool,
+) -> int:
+    """Find mails by day, sender, id or words, in key order: by day, sender and id.
+
+    A sender and a day are one request. Results are on stdout; what it took and cost is on stderr. Needs s3:ListBucket,
+    and s3:GetObject where keys do not tell (a whole address, --subject, --text).
+    """
+    if is_plan and (useless := _given(context, "output", "limit")):
+        raise click.UsageError(f"With --plan nothing is found, so --{' and --'.join(useless)} would do nothing.")
+    from email_processor.tools.archive import find as finding
+
+    if is_plan:
+        return finding.plan(selection)
+    return finding.find(selection, output, limit=limit, most_requests=most_requests)
+
+
+@click.command(
+    short_help="Show one mail, safely.",
+    epilog=_examples(
+        "show emails/2026/10/01/john.doe/5fea7756-0ea4-451a-a703-a558b933e274_143022.json",
+        "show 5fea7756-0ea4-451a-a703-a558b933e274 --day 2026-10-01 --html mail.html",
+    ),
+)
+@click.argument("target", metavar="KEY|ID")
+@_DAYS
+@click.option("--raw", is_flag=True, help="Print the object as it is.")
+@click.option("--eml", is_flag=True, help="Print it as mail programs read it (RFC 5322).")
+@click.option("--html", "page", type=_PATH, metavar="FILE", help="Write a web page that can do nothing.")
+@_MOST_REQUESTS
+def show(
+    *,
+    target: str,
+    day: date | None,
+    since: date | None,
+    until: date | None,
+    raw: bool,
+    eml: bool,
+    page: Path | None,
+    most_requests: int,
+) -> int:
+    """Show one mail, found by its key, or by its message id and its day.
+
+    Nothing that a sender wrote can steer the terminal: control characters are shown as escapes. In the web page the
+    mail stands in a frame without any right, and what it wants to load from elsewhere is blocked and counted. Needs
+    s3:GetObject, and s3:ListBucket for an id.
+    """
+    if raw + eml + (page is not None) > 1:
+        raise click.UsageError("--raw, --eml and --html are three ways: choose one.")
+    form = "raw" if raw else "eml" if eml else "text"
+    from email_processor.tools.archive import show as showing
+
+    return showing.show(_target(target, day, since, until), form, page=page, most_requests=most_requests)
+
+
+def _target(target: str, day: date | None, since: date | None, until: date | None) -> "str | Selection":
+    """A key as it is, an id with its days."""
+    if "/" in target:
+        if day or since or until:
+            raise click.UsageError("A key says its day itself: leave out --day, --since and --until.")
+        return target
+    return _selection({"message_id": target, "day": day, "since": since, "until": until})
+
+
+COMMANDS = (find, show)

@@ -1,0 +1,83 @@
+"""What commands print: results on stdout for people or machines, and all else on stderr."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from email_processor.tools.archive.search import SCHEMA
+from email_processor.tools.archive.text import one_line, printable
+
+KIB = 1024
+OUTPUTS = ("table", "keys", "jsonl", "json")
+
+
+def emit(data: bytes) -> None:
+    """Write results, which are exact bytes, and let them be read at once."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def say(text: str) -> None:
+    """Tell a person, who may look at a terminal, what is not a result."""
+    click.echo(printable(text), err=True)
+
+
+class Rows:
+    """Results in one of the forms, row by row: nothing is kept."""
+
+    def __init__(self, output: str, name: str, line: Callable[[Mapping[str, Any]], str]) -> None:
+        """`name` is that of the list in one JSON document, `line` makes a line of the table."""
+        self._output = output
+        self._name = name
+        self._line = line
+        self.count = 0
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Print one more."""
+        match self._output:
+            case "keys":
+                emit(f"{row['key']}\n".encode())
+            case "jsonl":
+                emit(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+            case "json":
+                start = b",\n" if self.count else b'{"schema":%d,"%b":[\n' % (SCHEMA, self._name.encode())
+                emit(start + orjson.dumps({name: value for name, value in row.items() if name != "schema"}))
+            case _:
+                emit(f"{one_line(self._line(row)).rstrip()}\n".encode())
+        self.count += 1
+
+    def end(self) -> None:
+        """No more will come."""
+        if self._output == "json":
+            emit(b"\n]}\n" if self.count else b'{"schema":%d,"%b":[]}\n' % (SCHEMA, self._name.encode()))
+
+
+def mail_line(row: Mapping[str, Any]) -> str:
+    """A line of the table of mails."""
+    when = str(row.get("processed_at", row.get("day", ""))).replace("T", " ").removesuffix("Z")
+    who = row.get("sender", row.get("folder", ""))
+    return f"{when:<19}  {who:<24}  {row['message_id']:<36}  {size_of(row['size']):>9}  {row.get('subject', '')}"
+
+
+def size_of(size: float) -> str:
+    """Bytes, for people."""
+    if size < KIB:
+        return f"{size:.0f} B"
+    return f"{size / KIB:,.1f} KiB" if size < KIB**2 else f"{size / KIB**2:,.1f} MiB"
+
+
+@contextmanager
+def progress(doing: str) -> Iterator[Callable[[int], None]]:
+    """A line that moves on a terminal, nothing elsewhere; call the value with how many more are done."""
+    console = Console(stderr=True)
+    is_live = console.is_terminal and not console.is_dumb_terminal
+    columns = SpinnerColumn(), TextColumn(doing), TextColumn("{task.completed:,.0f}")
+    with Progress(*columns, console=console, transient=True, disable=not is_live) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda count: bar.advance(task, count)

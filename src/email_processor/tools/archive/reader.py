@@ -1,0 +1,196 @@
+"""The bucket as the commands read it: tried again, held back when S3 says so, counted, priced, and never too often."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple, TypeVar
+
+from prometheus_client import CollectorRegistry
+
+from email_processor import __version__
+from email_processor.aws.shelf import Configured, open_shelf
+from email_processor.domain.errors import Cause, StoreFaultError
+from email_processor.metrics import Metrics
+from email_processor.pipeline.limiter import Limiter
+from email_processor.pipeline.waiting import Backoff
+from email_processor.ports import Clock, Listed, ListedPage, Shelf, Stored
+from email_processor.service import store_options
+from email_processor.settings import Settings
+from email_processor.tools.archive.concurrently import mapped, task_group
+from email_processor.tools.command import WrongUseError
+
+T = TypeVar("T")
+
+LISTS_AT_ONCE = 32
+OBJECTS_AT_ONCE = 64
+OBJECT_BYTES = 8 * 1024 * 1024  # under way at once
+TRIES = 10  # of one request; the pauses between them add up to a minute or so
+NEEDED = (  # settings
+    *("S3_BUCKET_NAME", "AWS_REGION", "S3_KEY_PREFIX", "S3_QUARANTINE_PREFIX", "S3_SSE", "S3_KMS_KEY_ID"),
+    *("S3_TIMEOUT_SECONDS", "S3_CONDITIONAL_WRITES", "UPLOADS_MAX"),
+)
+
+
+class Kind(Enum):
+    """A kind of request: how a count of them reads, and its price in dollars (us-east-1, S3 Standard)."""
+
+    LIST = "listed {:,} pages", 5e-6
+    GET = "read {:,} objects", 4e-7
+    PUT = "wrote {:,} objects", 5e-6
+    DELETE = "deleted {:,} objects", 0.0
+
+
+@dataclass(slots=True)
+class RequestTally:
+    """The requests that were made, those included that failed: S3 wants money for them as well."""
+
+    counts: Counter[Kind] = field(default_factory=Counter)
+
+    @property
+    def dollars(self) -> float:
+        """What they cost."""
+        return sum(count * kind.value[1] for kind, count in self.counts.items())
+
+    def __str__(self) -> str:
+        """Say how many of each kind, and the price."""
+        parts = [kind.value[0].format(self.counts[kind]) for kind in Kind if self.counts[kind]]
+        return ", ".join([*parts, f"${self.dollars:.4f}"])
+
+
+class KeyRange(NamedTuple):
+    """Keys that begin with `prefix`, come behind `after` and, if there is a `before`, before that."""
+
+    prefix: str
+    after: str = ""
+    before: str = ""
+
+
+class Reader:
+    """Requests to a bucket: each is tried again, unless that is in vain, and no more are under way than S3 bears."""
+
+    def __init__(
+        self, shelf: Shelf, clock: Clock, uniform: Callable[[float, float], float], most_requests: int | None = None
+    ) -> None:
+        """After `most_requests` it raises `WrongUseError`: whoever asks would wait and pay more than they know."""
+        self._shelf = shelf
+        self._clock = clock
+        self._uniform = uniform
+        self._most = most_requests
+        self._limiter = Limiter(
+            clock,
+            Metrics(CollectorRegistry(), __version__),
+            start=LISTS_AT_ONCE,
+            most=OBJECTS_AT_ONCE,
+            most_bytes=OBJECT_BYTES,
+        )
+        self.tally = RequestTally()
+
+    async def page(self, prefix: str, after: str = "") -> ListedPage:
+        """The first objects behind `after` whose keys begin with `prefix`."""
+        return await self._ask(Kind.LIST, lambda: self._shelf.page(prefix, after))
+
+    async def get(self, key: str, size: int = 0) -> bytes | None:
+        """An object of about `size` bytes; None if it is not there."""
+        return await self._ask(Kind.GET, lambda: self._shelf.get(key), size)
+
+    async def put(self, key: str, document: bytes) -> Stored:
+        """Store an object unless its key is taken."""
+        return await self._ask(Kind.PUT, lambda: self._shelf.put(key, document), len(document))
+
+    async def delete(self, key: str) -> None:
+        """Delete an object."""
+        await self._ask(Kind.DELETE, lambda: self._shelf.delete(key))
+
+    async def _ask(self, kind: Kind, request: Callable[[], Awaitable[T]], size: int = 0) -> T:
+        backoff = Backoff(self._uniform)
+        failures = 0
+        while True:
+            self._count(kind)
+            async with self._limiter.slot(size):
+                began = self._clock.monotonic()
+                try:
+                    answer = await request()
+                except StoreFaultError as fault:
+                    failures += 1
+                    if fault.cause is Cause.THROTTLED:
+                        self._limiter.throttle(began)
+                    if fault.cause.needs_a_person or failures >= TRIES:
+                        raise
+                else:
+                    self._limiter.succeed(began, size)
+                    return answer
+            await backoff.wait()
+
+    def _count(self, kind: Kind) -> None:
+        if self._most is not None and self.tally.counts.total() >= self._most:
+            raise WrongUseError(
+                f"This takes more than {self._most:,} requests ({self.tally}).",
+                fix="Ask for fewer days or for a sender, or raise --max-requests. With --plan it says what it will do.",
+            )
+        self.tally.counts[kind] += 1
+
+    async def objects(self, ranges: Iterable[KeyRange]) -> AsyncGenerator[Sequence[Listed], None]:
+        """The objects of all ranges in their order, a page at a time; the first pages are asked for ahead."""
+
+        async def source() -> AsyncGenerator[KeyRange, None]:
+            for each in ranges:
+                yield each
+
+        async def first(each: KeyRange) -> tuple[KeyRange, ListedPage]:
+            return each, await self.page(each.prefix, each.after)
+
+        async with mapped(source(), first, LISTS_AT_ONCE) as found:
+            async for each, page in found:
+                async for objects in self._pages(each, page):
+                    yield objects
+
+    async def _pages(self, each: KeyRange, page: ListedPage) -> AsyncGenerator[Sequence[Listed], None]:
+        """A page, and those behind it as far as the range goes."""
+        while True:
+            inside = within(each, page.objects)
+            yield inside
+            if page.is_last or len(inside) < len(page.objects):
+                return
+            page = await self.page(each.prefix, page.objects[-1].key)
+
+    async def each_page(self, ranges: Sequence[KeyRange], handle: Callable[[Sequence[Listed]], None]) -> None:
+        """Hand the objects of all ranges to `handle`, a page at a time and in no order: as fast as S3 answers."""
+        rest = iter(ranges)
+
+        async def work() -> None:
+            for each in rest:
+                async for objects in self._pages(each, await self.page(each.prefix, each.after)):
+                    handle(objects)
+
+        async with task_group() as tasks:
+            for _ in range(min(LISTS_AT_ONCE, len(ranges))):
+                tasks.create_task(work())
+
+
+def within(each: KeyRange, objects: Sequence[Listed]) -> Sequence[Listed]:
+    """Those of a page that are still in the range."""
+    if not each.before or not objects or order(objects[-1].key) < order(each.before):
+        return objects
+    return [it for it in objects if order(it.key) < order(each.before)]
+
+
+def order(key: str) -> bytes:
+    """What S3 sorts keys by."""
+    return key.encode(errors="surrogatepass")
+
+
+@asynccontextmanager
+async def open_reader(settings: Settings, most_requests: int | None = None) -> AsyncIterator[tuple[Reader, Configured]]:
+    """The bucket of the settings, to be read.
+
+    Raises:
+        StartError: the AWS configuration cannot be used.
+    """
+    clock = Clock(monotonic=asyncio.get_running_loop().time, wall=time.time)
+    async with open_shelf(store_options(settings)) as (shelf, configured):
+        yield Reader(shelf, clock, random.Random().uniform, most_requests), configured  # noqa: S311 - it spreads retries

@@ -1,0 +1,240 @@
+"""Listing and reading: in order, bounded, tried again, counted, priced, and nothing left running."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import date, timedelta
+
+import click
+import pytest
+
+from email_processor.domain.errors import Cause, StoreFaultError
+from email_processor.tools.archive.concurrently import mapped
+from email_processor.tools.archive.reader import KeyRange, Kind, Reader, RequestTally
+from email_processor.tools.archive.search import Search
+from email_processor.tools.archive.selection import RequestPlan, Selection, days_of, pattern_of, sender_of
+from email_processor.tools.command import WrongUseError
+from tests.simulation.connection import FETCH, Fate, refused, slow
+from tests.unit.tools.archive.kit import ALL_DAY, DAY, NOON, Archived, counts
+
+MONTH = Selection(date(2024, 12, 1), date(2024, 12, 31), folder="ann")
+
+
+async def found(reader: Reader, selection: Selection, after: str = "") -> list[str]:
+    """The keys of a selection."""
+    async with Search(reader, selection, "emails").mails(after=after) as mails:
+        return [mail.listed.key async for mail in mails]
+
+
+async def test_a_senders_month_is_one_list_a_day_in_key_order() -> None:
+    """However S3 orders its answers; another's mails are not listed."""
+    archived = Archived()
+    archived.faults.always(FETCH, lambda subjects: slow(0.3 if "10/" in subjects[1] else 0.0, 0.1))
+    expected = [archived.add(f"m{day}", moment=NOON.replace(day=day)) for day in range(1, 32)]
+    archived.add("other", sender="bob@example.com")
+    reader = archived.reader()
+    assert expected == await found(reader, MONTH)
+    assert {Kind.LIST: 31} == counts(reader)
+    assert "listed 31 pages, $0.0002" == str(reader.tally)
+
+
+async def test_many_mails_of_a_day_are_a_list_for_each_page() -> None:
+    """And one can begin behind any key, as an export that goes on does."""
+    archived = Archived(page_size=10)
+    keys = sorted(archived.add(f"m{number:03}") for number in range(95))
+    reader = archived.reader()
+    assert keys == await found(reader, ALL_DAY)
+    assert {Kind.LIST: 10} == counts(reader)
+    assert keys[42:] == await found(archived.reader(), ALL_DAY, after=keys[41])
+    assert [] == await found(archived.reader(), Selection(DAY - timedelta(1), DAY - timedelta(1)), after=keys[41])
+
+
+async def test_an_id_with_its_sender_is_one_request() -> None:
+    """Nothing else is listed; an id that only begins like it is another."""
+    archived = Archived()
+    key = archived.add("m1")
+    archived.add("m10")
+    reader = archived.reader()
+    assert [key] == await found(reader, Selection(DAY, DAY, folder="ann", message_id="m1"))
+    assert [key] == await found(archived.reader(), Selection(DAY, DAY, message_id="m1"))
+    assert {Kind.LIST: 1} == counts(reader)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Selection(DAY, DAY, folder="ann", address="ann@example.com"), ["a", "c"]),
+        (Selection(DAY, DAY, folder="ann", address="ANN@other.example"), ["b"]),
+        (Selection(DAY, DAY, subject=re.compile("invoice")), ["c"]),
+        (Selection(DAY, DAY, text=re.compile("two")), ["b"]),
+    ],
+)
+async def test_what_the_key_does_not_say_is_read(wanted: Selection, expected: list[str]) -> None:
+    """The folder is only the local part."""
+    archived = Archived()
+    archived.add("a")
+    archived.add("b", sender='"Ann" <ann@other.example>', content="two")
+    archived.add("c", sender="Ann <ann@example.com>", email_subject="an invoice")
+    archived.bucket.objects["emails/2024/12/10/ann/odd_000000.json"] = b"{"
+    archived.bucket.objects["emails/2024/12/10/ann/notes.txt"] = b"not ours"
+    reader = archived.reader()
+    search = Search(reader, wanted, "emails")
+    async with search.mails() as mails:
+        assert expected == [mail.place.message_id async for mail in mails]
+    assert {Kind.LIST: 1, Kind.GET: 4} == counts(reader)
+    assert 1 == search.strangers
+    assert ["emails/2024/12/10/ann/odd_000000.json"] == search.unreadable
+
+
+async def test_a_throttle_and_an_error_that_passes_are_tried_again() -> None:
+    """What needs a person is not, nor what never ends."""
+    archived = Archived()
+    key = archived.add("a")
+    archived.faults.next(FETCH, refused(Cause.THROTTLED), refused(Cause.SERVER))
+    reader = archived.reader()
+    assert [key] == await found(reader, ALL_DAY)
+    assert {Kind.LIST: 3} == counts(reader)
+    for cause, tries in {Cause.DENIED: 1, Cause.NETWORK: 10}.items():
+        archived.faults.always(FETCH, refused(cause))
+        reader = archived.reader()
+        with pytest.raises(StoreFaultError, match="simulated"):
+            await found(reader, ALL_DAY)
+        assert tries == counts(reader)[Kind.LIST]
+
+
+async def test_more_requests_than_allowed_are_not_made() -> None:
+    """It stops, and says what to do."""
+    archived = Archived(page_size=1)
+    for number in range(10):
+        archived.add(f"m{number}")
+    reader = archived.reader(most_requests=5)
+    with pytest.raises(WrongUseError, match="more than 5 requests"):
+        await found(reader, ALL_DAY)
+    assert {Kind.LIST: 5} == counts(reader)
+
+
+async def test_a_listing_that_is_left_early_leaves_nothing_running() -> None:
+    """Nor does one that is cancelled."""
+    archived = Archived()
+    archived.add("a", moment=NOON.replace(day=1))
+    archived.faults.always(FETCH, lambda subjects: Fate() if "12/01/" in subjects[1] else slow(1000))
+    before = asyncio.all_tasks()
+    async with aclosing(archived.reader().objects(MONTH.ranges("emails"))) as pages:
+        async for page in pages:
+            assert ["emails/2024/12/01/ann/a_120000.json"] == [each.key for each in page]
+            break
+    assert before == asyncio.all_tasks()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(5):
+            await found(archived.reader(), MONTH)
+    assert before == asyncio.all_tasks()
+
+
+async def test_work_is_done_ahead_but_not_without_a_bound() -> None:
+    """Whoever is slow to take results holds up the rest."""
+    begun: list[int] = []
+
+    async def source() -> AsyncGenerator[int, None]:
+        for number in range(100):
+            yield number
+
+    async def work(number: int) -> int:
+        begun.append(number)
+        await asyncio.sleep(1)
+        return number
+
+    async with mapped(source(), work, 4) as results:
+        async for number in results:
+            await asyncio.sleep(10)
+            assert len(begun) <= number + 7
+            if number == 20:
+                break
+    assert begun == sorted(begun)
+
+
+async def test_ranges_that_are_split_have_every_object_once() -> None:
+    """As an audit lists a day: several parts at a time, in no order."""
+    archived = Archived(page_size=3)
+    keys = {archived.add(f"m{number}", sender=f"{'abcxyz'[number % 6]}@example.com") for number in range(60)}
+    day = "emails/2024/12/10/"
+    ranges = [KeyRange(day, "", f"{day}b"), KeyRange(day, f"{day}b", f"{day}y"), KeyRange(day, f"{day}y")]
+    seen: list[str] = []
+    await archived.reader().each_page(ranges, lambda page: seen.extend(each.key for each in page))
+    assert sorted(keys) == sorted(seen)
+
+
+def test_requests_are_priced() -> None:
+    """A thousand LISTs or PUTs cost half a cent, a thousand GETs a twelfth of that; deletes are free."""
+    tally = RequestTally()
+    tally.counts.update({Kind.LIST: 1000, Kind.GET: 10_000, Kind.PUT: 1000, Kind.DELETE: 7})
+    assert 0.014 == pytest.approx(tally.dollars)
+    assert "listed 1,000 pages, read 10,000 objects, wrote 1,000 objects, deleted 7 objects, $0.0140" == str(tally)
+
+
+OCTOBER = Selection(date(2026, 10, 1), date(2026, 10, 31), folder="john.doe", address="john.doe@example.com")
+
+
+@pytest.mark.parametrize(
+    ("selection", "said"),
+    [
+        (OCTOBER, "31 lists or a few more, then 1 read for each of john.doe's mails to compare the full address"),
+        (ALL_DAY, "1 prefix, 1 list and 1 for each further 1,000 mails\nabout $0.0000 and 1 s for the lists"),
+        (replace(ALL_DAY, message_id="m"), "with --from it would be 1 list a day, however many mails the day has"),
+    ],
+)
+def test_a_plan_says_what_it_takes(selection: Selection, said: str) -> None:
+    """Before anything is asked."""
+    assert said in str(RequestPlan.of(selection, reads=False))
+
+
+def test_a_plan_that_is_bound_to_be_too_much_is_refused() -> None:
+    """By its lists alone."""
+    plan = RequestPlan.of(Selection(date(2000, 1, 1), DAY), reads=False)
+    plan.stay_below(plan.lists)
+    with pytest.raises(WrongUseError, match="at least 9,111 requests"):
+        plan.stay_below(plan.lists - 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("John.Doe@Example.com", ("john.doe", "John.Doe@Example.com")),
+        ("John Doe", ("john_doe", "")),
+        ("unknown", ("unknown", "")),
+    ],
+)
+def test_a_sender_is_an_address_or_a_name(text: str, expected: tuple[str, str]) -> None:
+    """An address is compared as a whole, a name is its folder."""
+    assert expected == sender_of(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "a\x1b[2Jb", "john*", "j?hn", "@example.com", "???", "<a@b>", "!!!", "A <a@b>"]
+)
+def test_what_is_no_sender_is_refused(text: str) -> None:
+    """Nothing, control characters, patterns, domains, whole mailboxes."""
+    with pytest.raises(click.UsageError, match="--from"):
+        sender_of(text)
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        ((None, None, None), "Which days"),
+        ((DAY, DAY, None), "--day is one day"),
+        ((None, None, DAY), "Which days"),
+        ((None, DAY, DAY - timedelta(1)), "is after"),
+    ],
+)
+def test_days_that_contradict_each_other_are_refused(days: tuple[date | None, ...], said: str) -> None:
+    """And so is no day at all."""
+    with pytest.raises(click.UsageError, match=said):
+        days_of(*days)
+
+
+def test_a_pattern_that_is_none_is_refused() -> None:
+    """With what is wrong with it."""
+    with pytest.raises(click.BadParameter, match="unterminated"):
+        pattern_of("[", "--text")

@@ -1,0 +1,122 @@
+"""What is shown of a mail can do nothing: in a terminal, in a browser, in a mail program."""
+
+import email as standard
+import html
+import re
+import unicodedata
+from datetime import UTC, datetime
+from email import policy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from email_processor.tools.archive.mime import eml, is_html, mbox, sent_at
+from email_processor.tools.archive.page import page_of
+from email_processor.tools.archive.show import readable
+from email_processor.tools.archive.text import one_line, printable
+from tests.unit.tools.archive.kit import NOON, stored
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+HOSTILE = st.lists(
+    st.sampled_from(
+        ["\x1b]0;owned\x07", "\x1b[2J", "\x9b1m", "\x7f", "\u202e", "\u2066", "\r\nBcc: all@x", "\u2028", "a"]
+    )
+    | TEXTS,
+    max_size=6,
+).map("".join)
+BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+KEY = "emails/2024/12/10/ann/m_120000.json"
+
+
+@given(HOSTILE | st.text())
+def test_nothing_printed_can_steer_a_terminal(text: str) -> None:
+    """No control but newline and tab, nothing that turns the direction; and what is harmless stays as it is."""
+    for shown in (printable(text), one_line(text)):
+        assert not [it for it in shown if unicodedata.category(it) in {"Cc", "Cs"} and it not in "\n\t"]
+        assert not [it for it in shown if unicodedata.bidirectional(it) in BIDI]
+    assert not {"\n", "\t"} & set(one_line(text))
+    if text.isascii() and text.isprintable():
+        assert text == printable(text)
+
+
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_a_shown_mail_has_only_the_lines_that_it_should(sender: str, subject: str, content: str) -> None:
+    """A sender cannot add a line to the head of it."""
+    shown = readable(KEY, stored(sender=sender, email_subject=subject, content=content))
+    head, _, body = shown.partition("\n\n")
+    assert ["From:", "Subject:", "Sent:", "Id:", "Key:"] == [line.split(" ")[0] for line in head.splitlines()]
+    assert printable(content).rstrip("\n") == body.rstrip("\n")
+
+
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_a_made_message_has_only_the_headers_that_it_should(sender: str, subject: str, content: str) -> None:
+    """Line breaks cannot enter them; the content is as it was, and lines have the length that they may have."""
+    made = eml(KEY, b"{}", stored(sender=sender, email_subject=subject, content=content))
+    message = standard.message_from_bytes(made, policy=policy.SMTP)
+    assert [
+        *("From", "Subject", "Date", "X-Archive-Key", "X-Archive-SHA256", "X-Archive-Message-Id"),
+        *("MIME-Version", "Content-Type", "Content-Transfer-Encoding"),
+    ] == message.keys()
+    payload = message.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    assert content == payload.decode()
+    assert KEY == message["X-Archive-Key"]
+    assert not message.defects
+    assert max(map(len, made.split(b"\r\n"))) <= 998
+    assert re.search(rb"(?m)^From ", mbox(KEY, b"{}", stored(content=content)).partition(b"\n")[2]) is None
+
+
+def test_a_subject_reads_as_it_was_written() -> None:
+    """In any script."""
+    message = standard.message_from_bytes(eml(KEY, b"{}", stored(email_subject="Grüße 😀")), policy=policy.SMTP)
+    assert "Grüße 😀" == message["Subject"]
+
+
+@pytest.mark.parametrize(
+    ("said", "moment"),
+    [
+        ("1693561101", datetime(2023, 9, 1, 9, 38, 21, tzinfo=UTC)),
+        ("yesterday", NOON),
+        ("1e999", NOON),
+        ("-5", NOON),
+        ("nan", NOON),
+    ],
+)
+def test_the_date_is_what_the_email_says_if_that_is_one(said: str, moment: datetime) -> None:
+    """Else when the queue first handed it out."""
+    assert moment == sent_at(stored(email_timestream=said))
+
+
+HTML = '<html><body onload="x()"><img src="https://t.example/p.gif"><p style="background:url(//t.example/q)">Hi</p>'
+
+
+def test_a_page_can_do_nothing() -> None:
+    """All of the mail is in a frame without rights, under a policy that loads nothing; what it wanted is counted."""
+    page = page_of(KEY, stored(email_subject="<script>x()</script>", content=HTML))
+    assert 2 == page.blocked
+    assert "2 references to other servers blocked." in page.text
+    assert "<script" not in page.text
+    assert 1 == page.text.count('<iframe sandbox=""')
+    (framed,) = re.findall(r'srcdoc="([^"]*)"', page.text)
+    assert HTML in html.unescape(framed)
+    assert 2 == len(
+        re.findall("default-src 'none'; img-src data:; style-src 'unsafe-inline'", html.unescape(page.text))
+    )
+
+
+@given(HOSTILE)
+def test_no_content_leaves_its_frame(content: str) -> None:
+    """Text is text, whatever is in it."""
+    page = page_of(KEY, stored(content=f'{content}"></iframe><script>x()</script>'))
+    assert 0 == page.blocked
+    assert "<script" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("<!DOCTYPE html><p>", True), ("\n<div class=x>", True), ("a < b", False), ("<ann@x>", False)],
+)
+def test_html_is_recognised(content: str, expected: bool) -> None:
+    """By how it begins."""
+    assert expected is is_html(content)
