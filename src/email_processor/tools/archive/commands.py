@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from email_processor.tools.archive.record import Because
     from email_processor.tools.archive.selection import Selection
 
 OUTPUTS = ("table", "keys", "jsonl", "json")
@@ -88,6 +89,21 @@ def _which(command: Command) -> Command:
         return command(*arguments, selection=_selection(given), **options)
 
     return _MAILS(selected)
+
+
+def _recorded(command: Command) -> Command:
+    """Options of the access record, for a command that takes them as a `reason`."""
+
+    @wraps(command)
+    def recorded(*arguments: Any, because: str, record: bool, **options: Any) -> Any:  # noqa: ANN401 - as above
+        from email_processor.tools.archive.record import Because
+
+        return command(*arguments, reason=Because(because, is_stored=record), **options)
+
+    return _options(
+        click.option("--because", default="", metavar="TEXT", help="Why: it stands in the access record."),
+        click.option("--record", is_flag=True, help="Store the access record as an object, too."),
+    )(recorded)
 
 
 def _selection(options: Mapping[str, Any]) -> "Selection":
@@ -218,4 +234,65 @@ def _target(target: str, day: date | None, since: date | None, until: date | Non
     return _selection({"message_id": target, "day": day, "since": since, "until": until})
 
 
-COMMANDS = (find, show)
+@click.command(
+    short_help="Take mails out of the archive, with a manifest.",
+    epilog=_examples(
+        "export --from john.doe@example.com --since 2026-10-01 --format eml --to john.zip",
+        "export --day 2026-10-01 --format jsonl --to day.jsonl --because 'case 17'",
+        "export --day 2026-10-01 --format jsonl --to day.jsonl --because 'case 17' --resume",
+    ),
+)
+@_which
+@click.option("--quarantine", is_flag=True, help="Take what is in quarantine instead; raw or jsonl.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["raw", "jsonl", "eml", "mbox"]),
+    required=True,
+    help="raw: the objects as they are; jsonl: one object a line; eml, mbox: for mail programs.",
+)
+@click.option(
+    "--to",
+    type=_PATH,
+    required=True,
+    metavar="DIR|FILE",
+    help="A file for jsonl and mbox; for raw and eml a folder, or a file that ends in .zip.",
+)
+@click.option("--resume", is_flag=True, help="Go on with an export that did not end; nothing is read twice.")
+@_recorded
+@_MOST_REQUESTS
+@_PLAN
+@click.pass_context
+def export(
+    context: click.Context,
+    *,
+    selection: "Selection",
+    form: str,
+    to: Path,
+    resume: bool,
+    reason: "Because",
+    most_requests: int,
+    is_plan: bool,
+) -> int:
+    """Take mails out of the archive: to a file, a folder or a zip archive, in key order.
+
+    Beside it a manifest has the key, the SHA-256 and the size of each object. Until all is there it has the name of
+    its place with .part behind it; whatever ends it, --resume goes on where it was. A line on stderr says who took
+    what, when and why. Needs s3:ListBucket and s3:GetObject, and s3:PutObject for --record.
+    """
+    if selection.quarantine and form in {"eml", "mbox"}:
+        raise click.UsageError("What is in quarantine is no email: --format raw or jsonl.")
+    if to.suffix.lower() == ".zip" and form in {"jsonl", "mbox"}:
+        raise click.UsageError(f"--format {form} makes one file, which is no zip archive: name it otherwise.")
+    if is_plan and (useless := _given(context, "resume", "record", "because")):
+        raise click.UsageError(f"With --plan nothing is taken, so --{' and --'.join(useless)} would do nothing.")
+    if is_plan:
+        from email_processor.tools.archive import find as finding
+
+        return finding.plan(selection, reads=True)
+    from email_processor.tools.archive import export as exporting
+
+    return exporting.export(selection, form, to, resume=resume, most_requests=most_requests, reason=reason)
+
+
+COMMANDS = (find, show, export)

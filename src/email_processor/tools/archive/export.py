@@ -1,0 +1,48 @@
+"""`export`: mails taken out of the archive, as a whole or to be continued, with a manifest of what was taken."""
+
+from pathlib import Path
+
+from email_processor.exit_codes import EXIT_FAILED
+from email_processor.settings import Settings
+from email_processor.tools.archive.destination import Destination, destination
+from email_processor.tools.archive.find import prefix_of
+from email_processor.tools.archive.output import progress, say
+from email_processor.tools.archive.reader import NEEDED, open_reader
+from email_processor.tools.archive.record import AccessRecord, Because, note
+from email_processor.tools.archive.search import Search
+from email_processor.tools.archive.selection import RequestPlan, Selection
+from email_processor.tools.command import run_command
+
+
+def export(selection: Selection, form: str, to: Path, *, resume: bool, most_requests: int, reason: Because) -> int:
+    """Write the mails of a selection to a file or a folder; the exit code."""
+    under_way: list[Destination] = []
+
+    async def work(settings: Settings) -> int:
+        RequestPlan.of(selection, reads=True).stay_below(most_requests)
+        prefix = prefix_of(settings, selection)
+        head = {"bucket": settings.s3_bucket_name, "prefix": prefix, "selection": str(selection), "format": form}
+        async with open_reader(settings, most_requests) as (reader, _):
+            with destination(to, head, resume=resume) as place, progress("Exporting") as advance:
+                under_way.append(place)
+                await note(reader, AccessRecord("export", f"{selection}, to {to}", reason))
+                search = Search(reader, selection, prefix)
+                before = place.count
+                async with search.mails(read=True, after=place.last_key) as mails:
+                    async for mail in mails:
+                        place.add(mail)
+                        advance(1)
+                place.finish()
+            under_way.clear()
+            for remark in search.remarks():
+                say(remark)
+            there = f" ({before:,} of them were there already)" if before else ""
+            say(f"{place.count:,} mails exported to {to}{there}; {reader.tally}")
+        return EXIT_FAILED if search.unreadable else 0
+
+    def so_far() -> str:
+        if not under_way:
+            return ""
+        return f"{under_way[0].count:,} mails are in {to}.part; the same command with --resume goes on behind them."
+
+    return run_command(work, needed=NEEDED, so_far=so_far)

@@ -1,0 +1,87 @@
+"""`export` as it is typed: what it takes, what it says of it, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import zipfile
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from tests.integration.tools.archive.conftest import Place
+from tests.support.emulators import BIN
+from tests.support.mail import email
+from tests.support.waiting import eventually
+from tests.unit.tools.archive.kit import made
+
+OBJECTS = dict(
+    made(f"m{number:03}", email(f"ann.{number % 7}@example.com", content=str(number))) for number in range(30)
+)
+ON_THE_DAY = ("--day", "2024-12-10")
+TO_A_FILE = ("--format", "jsonl", "--to", "day.jsonl")
+
+
+def test_a_day_is_exported_with_a_record_of_it(place: Place) -> None:
+    """In key order, with a manifest; who did it and why is a line on stderr, and an object."""
+    place.add(OBJECTS)
+    ended = place.run("export", *ON_THE_DAY, *TO_A_FILE, "--because", "audit", "--record")
+    assert (0, "") == (ended.exit_code, ended.stdout)
+    keys = sorted(OBJECTS)
+    assert b"".join(OBJECTS[key] + b"\n" for key in keys) == Path("day.jsonl").read_bytes()
+    _, *lines, _ = map(json.loads, Path("day.jsonl.manifest.jsonl").read_text().splitlines())
+    assert [(key, sha256(OBJECTS[key]).hexdigest()) for key in keys] == [(it["key"], it["sha256"]) for it in lines]
+    record, summary = ended.stderr.splitlines()
+    assert {"event": "archive_accessed", "command": "export", "why": "audit"}.items() <= json.loads(record).items()
+    assert summary.startswith("30 mails exported to day.jsonl; listed 1 pages, read 31 objects, wrote 1 objects, $0.00")
+    (key,) = place.site.bucket.listing("access-records/")
+    assert json.loads(record).items() <= place.site.bucket.document(key).items()
+
+
+def test_mails_are_exported_for_mail_programs(place: Place) -> None:
+    """In a zip archive; one that cannot be read is said, and is a failure."""
+    place.add({**OBJECTS, "emails/2024/12/10/ann/odd_000000.json": b"{"})
+    ended = place.run("export", *ON_THE_DAY, "--format", "eml", "--to", "mails.zip")
+    assert 1 == ended.exit_code
+    assert "emails/2024/12/10/ann/odd_000000.json cannot be read as an email" in ended.stderr
+    with zipfile.ZipFile("mails.zip") as archive:
+        assert sorted(key.replace(".json", ".eml") for key in OBJECTS) == sorted(archive.namelist())
+
+
+def test_an_export_that_was_killed_reads_nothing_twice(place: Place) -> None:
+    """What its manifest has is complete: the rest is read, and the whole is as if nothing had been."""
+    place.add(OBJECTS)
+    command = [str(BIN / "email-processor"), "export", *ON_THE_DAY, *TO_A_FILE]
+    journal = Path("day.jsonl.manifest.jsonl.part")
+    with subprocess.Popen(command, env={**os.environ}, stderr=subprocess.DEVNULL) as process:
+        eventually(lambda: journal.exists() or process.poll() is not None, "a manifest", within=30)
+        process.send_signal(signal.SIGKILL)
+    if Path("day.jsonl").exists():
+        pytest.skip("it was done before it could be killed")
+    there = max(len(journal.read_bytes().splitlines()) - 1, 0)
+    ended = place.run(*command[1:], "--resume")
+    assert 0 == ended.exit_code, ended.stderr
+    assert b"".join(OBJECTS[key] + b"\n" for key in sorted(OBJECTS)) == Path("day.jsonl").read_bytes()
+    assert f"read {30 - there} objects" in ended.stderr
+
+
+MISUSED = {
+    "a quarantine for mail programs": ("--quarantine --format eml --to a", "is no email"),
+    "a zip archive of one file": ("--format mbox --to a.zip", "name it otherwise"),
+    "an option without effect": ("--format raw --to a --plan --resume", "would do nothing"),
+    "nothing to go on with": ("--format raw --to a --resume", "no unfinished export"),
+    "no folder": ("--format raw --to nowhere/a", "is no folder"),
+    "a destination that exists": ("--format raw --to .", "is there already"),
+    "too many requests": ("--format raw --to a --max-requests 5", "more than 5 requests"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISUSED.values(), ids=MISUSED)
+def test_wrong_use_is_two_and_says_what_to_do(place: Place, arguments: str, said: str) -> None:
+    """And nothing is there that looks whole."""
+    place.add(OBJECTS)
+    ended = place.run("export", *ON_THE_DAY, *arguments.split())
+    assert (2, "") == (ended.exit_code, ended.stdout)
+    assert said in ended.stderr
+    assert not Path("a").exists()

@@ -1,0 +1,195 @@
+"""An export's files: whole or not there, continued behind what was complete, and as their formats want them."""
+
+import errno
+import io
+import json
+import mailbox
+import zipfile
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from email_processor.domain.key import read_object_key
+from email_processor.domain.stored import read_email_document
+from email_processor.ports import Listed
+from email_processor.tools.archive import zip_writer
+from email_processor.tools.archive.destination import Destination, destination
+from email_processor.tools.archive.files import FileError, write_whole
+from email_processor.tools.archive.search import FoundMail
+from email_processor.tools.command import WrongUseError
+from tests.support.mail import email
+from tests.unit.tools.archive.kit import made
+
+
+def mail(number: int) -> FoundMail:
+    """A mail, as it is found and read."""
+    key, document = made(f"m{number}", email(f"ann.{number}@example.com", content=f"{number}\nFrom here"))
+    place = read_object_key("emails", key)
+    assert place is not None
+    return FoundMail(Listed(key, len(document)), place, document, read_email_document(document))
+
+
+MAILS = [mail(number) for number in range(5)]
+WAYS = {
+    "jsonl": "a.jsonl",
+    "mbox": "a.mbox",
+    "raw": "folder",
+    "eml": "folder",
+    "raw in zip": "a.zip",
+    "eml in zip": "a.zip",
+}
+ways = pytest.mark.parametrize(("form", "name"), [(way.split()[0], name) for way, name in WAYS.items()], ids=WAYS)
+
+
+def opened(path: Path, form: str, *, resume: bool = False) -> Destination:
+    """A destination."""
+    return destination(path, {"format": form, "selection": "all"}, resume=resume)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """What an export has, by the names of its files."""
+    if path.is_dir():
+        return {str(it.relative_to(path)): it.read_bytes() for it in path.rglob("*") if it.is_file()}
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            return {name: archive.read(name) for name in archive.namelist()}
+    return {path.name: path.read_bytes()}
+
+
+def exported(path: Path, form: str) -> dict[str, bytes]:
+    """All mails, at one go."""
+    with opened(path, form) as place:
+        for each in MAILS:
+            place.add(each)
+        place.finish()
+    return contents(path)
+
+
+@ways
+def test_an_export_is_whole_with_its_manifest(form: str, name: str, tmp_path: Path) -> None:
+    """Key, SHA-256 and size of every object, and nothing that is unfinished."""
+    exported(tmp_path / name, form)
+    assert {name, f"{name}.manifest.jsonl"} == {it.name for it in tmp_path.iterdir()}
+    head, *lines, foot = map(json.loads, (tmp_path / f"{name}.manifest.jsonl").read_text().splitlines())
+    assert {"schema": 1, "format": form, "selection": "all"} == head
+    assert {"complete": True, "mails": 5} == foot
+    assert [(it.listed.key, sha256(it.document or b"").hexdigest()) for it in MAILS] == [
+        (line["key"], line["sha256"]) for line in lines
+    ]
+
+
+@ways
+@pytest.mark.parametrize("torn", [0, 7])
+def test_an_export_that_was_killed_goes_on(form: str, name: str, torn: int, tmp_path: Path) -> None:
+    """Behind the last mail that is complete, with the same result; what was torn is written again."""
+    path, part, journal = tmp_path / name, tmp_path / f"{name}.part", tmp_path / f"{name}.manifest.jsonl.part"
+    with opened(path, form) as place:
+        for each in MAILS[:3]:
+            place.add(each)
+    assert not path.exists()
+    if torn:
+        journal.write_bytes(journal.read_bytes()[:-torn])
+        if part.is_file():
+            with part.open("ab") as file:
+                file.write(b"half of ano")
+    with opened(path, form, resume=True) as place:
+        assert (3 if not torn else 2) == place.count
+        assert place.last_key == MAILS[place.count - 1].listed.key
+        for each in MAILS[place.count :]:
+            place.add(each)
+        place.finish()
+    (tmp_path / "again").mkdir()
+    assert exported(tmp_path / "again" / name, form) == contents(path)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "raw"])
+def test_data_that_did_not_reach_the_disk_is_written_again(form: str, tmp_path: Path) -> None:
+    """After a power cut the manifest may be ahead of a file; a folder's files are looked at as they are."""
+    path = tmp_path / "to"
+    with opened(path, form) as place:
+        for each in MAILS[:3]:
+            place.add(each)
+    if form == "jsonl":
+        part = tmp_path / "to.part"
+        part.write_bytes(part.read_bytes()[:-10])
+        assert 2 == opened(path, form, resume=True).count
+    else:
+        assert 3 == opened(path, form, resume=True).count
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    """Neither an export, nor one that is not finished, nor one of something else."""
+    path = tmp_path / "to.jsonl"
+    with pytest.raises(WrongUseError, match="no unfinished export"):
+        opened(path, "jsonl", resume=True)
+    with opened(path, "jsonl") as place:
+        place.add(MAILS[0])
+    with pytest.raises(WrongUseError, match="Continue it with --resume"):
+        opened(path, "jsonl")
+    with pytest.raises(WrongUseError, match="of something else"):
+        opened(path, "mbox", resume=True)
+    with opened(path, "jsonl", resume=True) as place:
+        place.finish()
+    with pytest.raises(WrongUseError, match="is there already"):
+        opened(path, "jsonl")
+    with pytest.raises(WrongUseError, match="is no folder"):
+        opened(tmp_path / "nowhere" / "to", "raw")
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing_that_looks_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was complete before can be continued."""
+    path = tmp_path / "to"
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with opened(path, "raw") as place:
+        place.add(MAILS[0])
+        monkeypatch.setattr(Path, "write_bytes", full)
+        with pytest.raises(FileError, match="No space left on device"):
+            place.add(MAILS[1])
+        with pytest.raises(FileError, match="Make room"):
+            write_whole(tmp_path / "page.html", b"page")
+    assert not path.exists()
+    assert not (tmp_path / "page.html").exists()
+    assert 1 == opened(path, "raw", resume=True).count
+
+
+def test_mail_programs_read_an_mbox(tmp_path: Path) -> None:
+    """As many mails as there are, though a line of one begins as a mail does."""
+    exported(tmp_path / "a.mbox", "mbox")
+    with closing(mailbox.mbox(tmp_path / "a.mbox", create=False)) as box:
+        payloads = [it.get_payload(decode=True) for it in box]
+    assert [f"{number}\nFrom here".encode() for number in range(5)] == payloads
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), st.binary(), max_size=5))
+def test_a_zip_archive_is_one(files: dict[str, bytes]) -> None:
+    """As the standard library reads it, names of any script included."""
+    assert files == read_back(io.BytesIO(), files)
+
+
+def test_a_zip_archive_may_be_large(tmp_path: Path) -> None:
+    """More files than the old format could count, and files behind the first 4 GiB, which are a hole here."""
+    many = {f"{number}": b"" for number in range(70_000)}
+    assert many == read_back(io.BytesIO(), many)
+    with (tmp_path / "sparse").open("w+b") as file:
+        file.seek(2**32 + 5)
+        assert {"far": b"away"} == read_back(file, {"far": b"away"})
+
+
+def read_back(file: BinaryIO, files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files of an archive that has them."""
+    entries = [zip_writer.add_entry(file, file.tell(), name, data) for name, data in files.items()]
+    zip_writer.end_archive(file, file.tell(), entries)
+    with zipfile.ZipFile(file) as archive:
+        assert archive.testzip() is None
+        return {it.filename: archive.read(it) for it in archive.infolist()}
