@@ -93,14 +93,9 @@ def test_no_sender_can_escape_the_prefix(site: Site) -> None:
     site.queue.send_all([email(sender) for sender in senders])
     with site.service() as service:
         service.wait_until("messages_archived_total", len(senders))
-    assert {
-        "etc_passwd",
-        "a_.._b",
-        "日本語",
-        "hidden",
-        "j",
-        "unknown",
-    } == {key.split("/")[4] for key in site.bucket.listing("emails/")}
+    assert {"etc_passwd", "a_.._b", "日本語", "hidden", "j", "unknown"} == {
+        key.split("/")[4] for key in site.bucket.listing("emails/")
+    }
     assert {5} == {key.count("/") for key in site.bucket.listing()}
 
 

@@ -92,14 +92,7 @@ def test_a_start_loads_only_what_every_start_needs(one_site: Site) -> None:
         assert 0 == service.stop()
     loaded = {line.rpartition("|")[2].strip() for line in service.lines if line.startswith("import time:")}
     assert {"aioboto3", "uvloop"} <= loaded
-    needless = {
-        "email_processor.tools.demo",
-        "email_processor.tools.check",
-        "moto",
-        "rich",
-        "s3transfer",
-        "structlog",
-    }
+    needless = {"email_processor.tools.demo", "email_processor.tools.check", "moto", "rich", "s3transfer", "structlog"}
     assert set() == loaded & needless
     assert len(loaded) <= MODULES_OF_A_START
 

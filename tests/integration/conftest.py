@@ -19,9 +19,10 @@ def _models_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[FakeAws]:
-    """A scripted server, for SQS and S3 alike."""
+async def fake(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeAws]:
+    """A scripted server, for SQS and S3 alike, that AWS's own variables point at."""
     async with scripted_server() as server:
+        point_at(server.url, monkeypatch)
         yield server
 
 
@@ -32,8 +33,7 @@ def client(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def aws(fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
-    """The ports, pointed at the fake by AWS's own variables."""
-    point_at(fake.url, monkeypatch)
+async def aws(fake: FakeAws, client: str) -> AsyncIterator[Aws]:
+    """The ports, at the fake."""
     async with opened(client=client) as ports:
         yield ports

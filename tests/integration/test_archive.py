@@ -92,7 +92,6 @@ async def test_a_store_that_refuses_checksums_is_sent_none(
     fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The SDK's own variable for that is obeyed."""
-    point_at(fake.url, monkeypatch)
     monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
     fake.rule = STORED
     async with opened(client=client) as aws:
@@ -100,11 +99,8 @@ async def test_a_store_that_refuses_checksums_is_sent_none(
     assert [] == [name for name in fake.requests[0].headers if "checksum" in name]
 
 
-async def test_without_conditional_writes_there_is_no_condition(
-    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_conditional_writes_there_is_no_condition(fake: FakeAws, client: str) -> None:
     """The header that such a store would refuse is not sent."""
-    point_at(fake.url, monkeypatch)
     fake.rule = STORED
     async with opened(client=client, conditional=False) as aws:
         await aws.archive.put(KEY, b"{}")
@@ -122,10 +118,9 @@ ENCRYPTIONS = [
 
 @pytest.mark.parametrize(("sse", "key", "headers"), ENCRYPTIONS)
 async def test_encryption_is_asked_for(
-    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, sse: str, key: str | None, headers: dict[str, str]
+    fake: FakeAws, client: str, sse: str, key: str | None, headers: dict[str, str]
 ) -> None:
     """As it is set, and nothing more."""
-    point_at(fake.url, monkeypatch)
     fake.rule = STORED
     async with opened(client=client, sse=sse, kms_key_id=key) as aws:
         await aws.archive.put(KEY, b"{}")
@@ -158,7 +153,6 @@ async def test_no_variable_bends_the_put_that_does_not_bend_the_sdk(
     fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """What other S3 libraries would read of the environment changes nothing."""
-    point_at(fake.url, monkeypatch)
     fake.rule = STORED
     async with opened(client=client) as aws:
         await aws.archive.put(KEY, b"{}")
@@ -175,7 +169,6 @@ async def test_no_variable_bends_the_put_that_does_not_bend_the_sdk(
 
 async def test_the_environment_is_left_as_it_was(fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening hides nothing for longer than it takes: a variable of AWS that comes later is still seen."""
-    point_at(fake.url, monkeypatch)
     monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
     before = dict(os.environ)
     async with opened(client=client):

@@ -114,11 +114,8 @@ async def test_a_put_is_made_once(fake: FakeAws, aws: Aws) -> None:
     assert 1 == len(fake.requests)
 
 
-async def test_a_put_without_an_answer_is_a_timeout(
-    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_put_without_an_answer_is_a_timeout(fake: FakeAws, client: str) -> None:
     """The client itself gives up after its timeout, and says how to go on."""
-    point_at(fake.url, monkeypatch)
     fake.rule = CallFault.HANG
     async with opened(client=client, timeout=0.2) as aws:
         fault = await fault_of_a_put(aws)

@@ -75,13 +75,7 @@ ADDRESSES = {
         "archive.s3-accelerate.amazonaws.com:443",
     ),
     "a dotted bucket": ({}, "", "my.archive", "eu-west-1", "s3.eu-west-1.amazonaws.com:443"),
-    "path style": (
-        {},
-        "s3 =\n  addressing_style = path",
-        "archive",
-        "eu-west-1",
-        "s3.eu-west-1.amazonaws.com:443",
-    ),
+    "path style": ({}, "s3 =\n  addressing_style = path", "archive", "eu-west-1", "s3.eu-west-1.amazonaws.com:443"),
     "virtual-hosted style": (
         {},
         "s3 =\n  addressing_style = virtual",
@@ -166,12 +160,7 @@ QUEUE_ADDRESSES = {
 
 @pytest.mark.parametrize(("variables", "region", "target"), QUEUE_ADDRESSES.values(), ids=QUEUE_ADDRESSES)
 async def test_the_queue_is_asked_where_the_sdk_says(
-    proxy: FakeAws,
-    client: str,
-    monkeypatch: pytest.MonkeyPatch,
-    variables: dict[str, str],
-    region: str,
-    target: str,
+    proxy: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str, target: str
 ) -> None:
     """Both clients obey region, endpoints, FIPS and dual stack."""
     for name, value in variables.items():
@@ -187,7 +176,6 @@ async def test_the_region_of_the_settings_is_signed_for(
     fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It beats what else the environment says of regions."""
-    point_at(fake.url, monkeypatch)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     fake.rule = an_aws
     async with opened(client=client, region="eu-west-1") as aws:
@@ -197,11 +185,8 @@ async def test_the_region_of_the_settings_is_signed_for(
     assert [["eu-west-1", "sqs"], ["eu-west-1", "s3"]] == [scope.split("/")[1:3] for scope in scopes]
 
 
-async def test_a_fips_region_is_signed_for_by_its_own_name(
-    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_fips_region_is_signed_for_by_its_own_name(fake: FakeAws, client: str) -> None:
     """`fips-us-east-1` is a way to ask for other endpoints, and no region."""
-    point_at(fake.url, monkeypatch)
     fake.rule = an_aws
     async with opened(client=client, region="fips-us-east-1") as aws:
         await aws.inbox.receive(1, 0)
@@ -213,7 +198,6 @@ async def test_a_fips_region_is_signed_for_by_its_own_name(
 async def test_no_proxy_is_honoured_by_both_halves(fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What NO_PROXY names is asked directly."""
     async with scripted_server() as proxy:
-        point_at(fake.url, monkeypatch)
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         fake.rule = an_aws

@@ -27,7 +27,8 @@ def home(fake: FakeAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.setattr(credentials, "AGAIN_SECONDS", 0.0)
     fake.rule = an_aws
     (tmp_path / "config").write_text("")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", fake.url)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     return tmp_path

@@ -27,14 +27,14 @@ def queue(emulator: Emulator) -> Queue:
 
 
 @pytest.fixture
-async def aws(queue: Queue, client: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
+async def at_queue(queue: Queue, client: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
     """The ports, pointed at it."""
     point_at(queue.emulator.url, monkeypatch)
     async with opened(client=client, queue_url=queue.url, timeout=10) as ports:
         yield ports
 
 
-async def test_a_message_arrives_as_it_was_sent(aws: Aws, queue: Queue) -> None:
+async def test_a_message_arrives_as_it_was_sent(at_queue: Aws, queue: Queue) -> None:
     """Body, digest, system attributes and user attributes are all there."""
     message_id = queue.send(
         ODD,
@@ -44,7 +44,7 @@ async def test_a_message_arrives_as_it_was_sent(aws: Aws, queue: Queue) -> None:
             "binary": {"DataType": "Binary.png", "BinaryValue": b"\x89PNG\x00\xff"},
         },
     )
-    (message,) = await aws.inbox.receive(10, 1)
+    (message,) = await at_queue.inbox.receive(10, 1)
     assert message.message_id == message_id
     assert message.body == ODD.encode()
     assert message.md5_of_body == hashlib.md5(ODD.encode(), usedforsecurity=False).hexdigest()
@@ -59,48 +59,48 @@ async def test_a_message_arrives_as_it_was_sent(aws: Aws, queue: Queue) -> None:
     } == message.message_attributes
 
 
-async def test_no_more_than_asked_for_is_received(aws: Aws, queue: Queue) -> None:
+async def test_no_more_than_asked_for_is_received(at_queue: Aws, queue: Queue) -> None:
     """The limit of a receive holds, and what is in flight is not handed out again."""
     queue.send_all([email() for _ in range(5)])
-    received = [*await aws.inbox.receive(3, 0), *await aws.inbox.receive(3, 0)]
+    received = [*await at_queue.inbox.receive(3, 0), *await at_queue.inbox.receive(3, 0)]
     assert 5 == len({message.message_id for message in received})
-    assert [] == await aws.inbox.receive(3, 0)
+    assert [] == await at_queue.inbox.receive(3, 0)
     assert 5 == queue.in_flight
 
 
-async def test_a_deleted_message_is_gone(aws: Aws, queue: Queue) -> None:
+async def test_a_deleted_message_is_gone(at_queue: Aws, queue: Queue) -> None:
     """A batch of ten is deleted, each entry done."""
     queue.send_all([email() for _ in range(10)])
-    handles = [message.receipt_handle for message in await aws.inbox.receive(10, 1)]
-    assert [Verdict.DONE] * 10 == await aws.inbox.delete(handles)
+    handles = [message.receipt_handle for message in await at_queue.inbox.receive(10, 1)]
+    assert [Verdict.DONE] * 10 == await at_queue.inbox.delete(handles)
     assert queue.is_empty()
 
 
-async def test_a_handle_that_never_was_is_gone(aws: Aws, queue: Queue) -> None:
+async def test_a_handle_that_never_was_is_gone(at_queue: Aws, queue: Queue) -> None:
     """It is neither deleted nor extended, and its neighbour is."""
     queue.send(email())
-    (message,) = await aws.inbox.receive(10, 1)
+    (message,) = await at_queue.inbox.receive(10, 1)
     handles = ["AQEBnever", message.receipt_handle]
-    assert [Verdict.GONE, Verdict.DONE] == await aws.inbox.change_visibility(handles, 60)
-    assert [Verdict.GONE, Verdict.DONE] == await aws.inbox.delete(handles)
+    assert [Verdict.GONE, Verdict.DONE] == await at_queue.inbox.change_visibility(handles, 60)
+    assert [Verdict.GONE, Verdict.DONE] == await at_queue.inbox.delete(handles)
 
 
-async def test_visibility_zero_gives_a_message_back(aws: Aws, queue: Queue) -> None:
+async def test_visibility_zero_gives_a_message_back(at_queue: Aws, queue: Queue) -> None:
     """It can be received again at once, counted, with a new handle and the first receive's time."""
     queue.send(email())
-    (first,) = await aws.inbox.receive(10, 1)
-    assert [Verdict.DONE] == await aws.inbox.change_visibility([first.receipt_handle], 0)
-    (second,) = await aws.inbox.receive(10, 1)
+    (first,) = await at_queue.inbox.receive(10, 1)
+    assert [Verdict.DONE] == await at_queue.inbox.change_visibility([first.receipt_handle], 0)
+    (second,) = await at_queue.inbox.receive(10, 1)
     assert 2 == second.receive_count
     assert second.receipt_handle != first.receipt_handle
     assert second.moment(0) == first.moment(0)
 
 
-async def test_the_state_counts_messages(aws: Aws, queue: Queue) -> None:
+async def test_the_state_counts_messages(at_queue: Aws, queue: Queue) -> None:
     """Visible and in flight are told apart; without a redrive policy there is no limit of receives."""
     queue.send_all([email() for _ in range(3)])
-    await aws.inbox.receive(1, 1)
-    assert QueueState(visible=2, in_flight=1, delayed=0, max_receive_count=None) == await aws.inbox.state()
+    await at_queue.inbox.receive(1, 1)
+    assert QueueState(visible=2, in_flight=1, delayed=0, max_receive_count=None) == await at_queue.inbox.state()
 
 
 async def test_the_state_tells_the_limit_of_receives(
@@ -125,22 +125,18 @@ STATES = {
 
 @pytest.mark.parametrize(("attributes", "limit"), STATES.values(), ids=STATES)
 async def test_a_redrive_policy_is_read_in_every_form(
-    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, attributes: dict[str, str], limit: int | None
+    fake: FakeAws, aws: Aws, attributes: dict[str, str], limit: int | None
 ) -> None:
     """The limit of receives is a number or there is none; counts of what is hidden may be absent."""
-    point_at(fake.url, monkeypatch)
     fake.rule = sqs({"Attributes": {"ApproximateNumberOfMessages": "3", **attributes}})
-    async with opened(client=client) as aws:
-        assert await aws.inbox.state() == QueueState(3, 0, 0, limit)
+    assert await aws.inbox.state() == QueueState(3, 0, 0, limit)
 
 
-async def test_a_receive_asks_for_everything(fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_receive_asks_for_everything(fake: FakeAws, aws: Aws) -> None:
     """Limit, wait and visibility timeout are those that were given; all attributes are asked for."""
-    point_at(fake.url, monkeypatch)
     fake.rule = sqs({})
-    async with opened(client=client) as aws:
-        assert [] == await aws.inbox.receive(7, 20)
-        (asked,) = fake.requests
+    assert [] == await aws.inbox.receive(7, 20)
+    (asked,) = fake.requests
     assert "ReceiveMessage" == asked.operation
     assert {
         "QueueUrl": "http://127.0.0.1/123456789012/emails",
@@ -153,11 +149,8 @@ async def test_a_receive_asks_for_everything(fake: FakeAws, client: str, monkeyp
     } == asked.json
 
 
-async def test_a_fifo_receive_without_an_answer_is_asked_again_under_its_id(
-    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_fifo_receive_without_an_answer_is_asked_again_under_its_id(fake: FakeAws, client: str) -> None:
     """SQS repeats a receive of the same attempt, so that a lost answer does not lock its groups."""
-    point_at(fake.url, monkeypatch)
     async with opened(client=client, queue_url="http://127.0.0.1/123456789012/emails.fifo") as aws:
         fake.rule = Reply(503)
         with pytest.raises(Exception, match="SQS failed"):
@@ -169,17 +162,13 @@ async def test_a_fifo_receive_without_an_answer_is_asked_again_under_its_id(
     assert first == again != next_one
 
 
-async def test_a_message_that_says_little_is_taken_as_it_is(
-    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_message_that_says_little_is_taken_as_it_is(fake: FakeAws, aws: Aws) -> None:
     """No digest, no attributes, a lone surrogate in the body: the batch arrives."""
-    point_at(fake.url, monkeypatch)
     entries = (
         b'{"Messages":[{"MessageId":"m","ReceiptHandle":"r","Body":"\\ud800"},{"MessageId":"n","ReceiptHandle":"s"}]}'
     )
     fake.rule = Reply(200, entries, {"Content-Type": "application/x-amz-json-1.0"})
-    async with opened(client=client) as aws:
-        one, other = await aws.inbox.receive(10, 0)
+    one, other = await aws.inbox.receive(10, 0)
     assert ("m", "r", b"\xed\xa0\x80") == (one.message_id, one.receipt_handle, one.body)
     assert (b"", None, 1) == (other.body, other.md5_of_body, other.receive_count)
 
@@ -196,14 +185,10 @@ async def delete_two(aws: Aws) -> object:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"Successful":[{"Id":"0"', b"", b"null", b"[]"])
-async def test_a_delete_is_never_done_on_an_answer_that_is_none(
-    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, body: bytes
-) -> None:
+async def test_a_delete_is_never_done_on_an_answer_that_is_none(fake: FakeAws, aws: Aws, body: bytes) -> None:
     """What cannot be read as an answer may be a fault or a failed entry, but it is not a success."""
-    point_at(fake.url, monkeypatch)
     fake.rule = Reply(200, body)
-    async with opened(client=client) as aws:
-        assert await delete_two(aws) in NOT_DONE
+    assert await delete_two(aws) in NOT_DONE
 
 
 ODD_ANSWERS = {
@@ -214,26 +199,18 @@ ODD_ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
-async def test_a_delete_is_never_done_on_an_answer_that_makes_no_sense(
-    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, answer: object
-) -> None:
+async def test_a_delete_is_never_done_on_an_answer_that_makes_no_sense(fake: FakeAws, aws: Aws, answer: object) -> None:
     """The same of an answer that can be read and is about something else."""
-    point_at(fake.url, monkeypatch)
     fake.rule = sqs(answer)
-    async with opened(client=client) as aws:
-        assert await delete_two(aws) in NOT_DONE
+    assert await delete_two(aws) in NOT_DONE
 
 
-async def test_an_error_does_not_repeat_what_it_should_not(
-    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_error_does_not_repeat_what_it_should_not(fake: FakeAws, aws: Aws) -> None:
     """To a wrong signature SQS adds the request that it expected; only the first line of it is told."""
-    point_at(fake.url, monkeypatch)
     message = (
         "The request signature does not match.\n\nThe Canonical String should have been\n'x-amz-security-token:T0KEN"
     )
     fake.rule = sqs_error("InvalidSignatureException", 403, query_code="SignatureDoesNotMatch", message=message)
-    async with opened(client=client) as aws:
-        with pytest.raises(Exception, match="does not match") as caught:
-            await aws.inbox.receive(10, 0)
+    with pytest.raises(Exception, match="does not match") as caught:
+        await aws.inbox.receive(10, 0)
     assert "T0KEN" not in str(caught.value)

@@ -93,11 +93,8 @@ async def test_a_call_is_made_once(fake: FakeAws, aws: Aws, operation: str) -> N
     assert [asked.operation for asked in fake.requests] == [operation]
 
 
-async def test_an_answer_that_does_not_come_is_a_timeout(
-    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_answer_that_does_not_come_is_a_timeout(fake: FakeAws, client: str) -> None:
     """The client itself gives up after its timeout."""
-    point_at(fake.url, monkeypatch)
     fake.rule = CallFault.HANG
     async with opened(client=client, timeout=0.2) as aws:
         with pytest.raises(QueueFaultError) as caught:

@@ -75,7 +75,6 @@ async def test_what_arrives_is_signed_as_botocore_signs_it(
     fake: FakeAws, monkeypatch: pytest.MonkeyPatch, token: str | None
 ) -> None:
     """All of it but the user agent, which proxies may change; a key of any script, with and without a token."""
-    point_at(fake.url, monkeypatch)
     if token is None:
         monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     else:
@@ -91,9 +90,8 @@ async def test_what_arrives_is_signed_as_botocore_signs_it(
         assert not is_signed(asked, "user-agent")
 
 
-async def test_a_put_says_everything_that_it_should(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_put_says_everything_that_it_should(fake: FakeAws) -> None:
     """Only new, what it is, its digest, how it is to be encrypted; under the key, as S3 decodes it."""
-    point_at(fake.url, monkeypatch)
     fake.rule = STORED
     async with opened(sse="aws:kms", kms_key_id="alias/mail") as aws:
         assert await aws.archive.put(KEY, b"{}") is Stored.CREATED
@@ -170,9 +168,8 @@ async def test_a_default_port_is_not_part_of_the_name() -> None:
         assert host == http.send.call_args.args[2]["host"]
 
 
-async def test_connections_are_kept(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_are_kept(fake: FakeAws) -> None:
     """A second call needs no second connection."""
-    point_at(fake.url, monkeypatch)
     fake.rule = an_aws
     async with opened() as aws:
         for _ in range(3):
@@ -262,11 +259,8 @@ async def test_no_compressed_answer_is_asked_for(aws: Aws, fake: FakeAws) -> Non
     assert ["identity", "identity"] == [asked.headers["accept-encoding"] for asked in fake.requests]
 
 
-async def test_a_fifo_receive_that_is_cancelled_is_asked_for_again(
-    fake: FakeAws, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_fifo_receive_that_is_cancelled_is_asked_for_again(fake: FakeAws) -> None:
     """A deadline arrives as a cancellation: the groups that an answer on its way has locked are had by the same id."""
-    point_at(fake.url, monkeypatch)
     fake.rule = CallFault.HANG
     async with opened(queue_url="http://127.0.0.1/123456789012/emails.fifo", timeout=60) as aws:
         with pytest.raises(TimeoutError):

@@ -87,10 +87,7 @@ class Queue:
     def receive(self, visibility: int = 30) -> list[Any]:
         """Take up to ten messages as another consumer would, hidden for `visibility` seconds."""
         answer = self.emulator.sqs.receive_message(
-            QueueUrl=self.url,
-            MaxNumberOfMessages=10,
-            VisibilityTimeout=visibility,
-            MessageSystemAttributeNames=["All"],
+            QueueUrl=self.url, MaxNumberOfMessages=10, VisibilityTimeout=visibility, MessageSystemAttributeNames=["All"]
         )
         return list(answer.get("Messages", ()))
 

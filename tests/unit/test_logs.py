@@ -84,12 +84,7 @@ def test_arguments_are_put_into_the_event() -> None:
 
 @pytest.mark.parametrize(
     ("level", "expected"),
-    [
-        ("DEBUG", ["d", "i", "w", "e"]),
-        ("INFO", ["i", "w", "e"]),
-        ("WARNING", ["w", "e"]),
-        ("ERROR", ["e"]),
-    ],
+    [("DEBUG", ["d", "i", "w", "e"]), ("INFO", ["i", "w", "e"]), ("WARNING", ["w", "e"]), ("ERROR", ["e"])],
 )
 def test_less_severe_records_are_not_logged(level: str, expected: list[str]) -> None:
     """From the level up."""
@@ -214,8 +209,7 @@ def test_people_get_text_and_machines_json(style: str, stream_type: type[io.Stri
 
 
 @pytest.mark.parametrize(
-    ("stream_type", "no_color", "has_colours"),
-    [(Terminal, "", True), (Terminal, "1", False), (io.StringIO, "", False)],
+    ("stream_type", "no_color", "has_colours"), [(Terminal, "", True), (Terminal, "1", False), (io.StringIO, "", False)]
 )
 def test_colours_are_for_terminals(
     stream_type: type[io.StringIO], no_color: str, has_colours: bool, monkeypatch: pytest.MonkeyPatch

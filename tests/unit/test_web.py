@@ -119,16 +119,7 @@ async def test_a_query_changes_nothing(site: ServedSite, client: aiohttp.ClientS
 
 @pytest.mark.parametrize(
     "path",
-    [
-        "/",
-        "/health",
-        "/healthz/",
-        "/HEALTHZ",
-        "/metrics/x",
-        "/../etc/passwd",
-        "/%2e%2e/%2e%2e/etc/passwd",
-        "//healthz",
-    ],
+    ["/", "/health", "/healthz/", "/HEALTHZ", "/metrics/x", "/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//healthz"],
 )
 async def test_there_is_nothing_else(site: ServedSite, path: str) -> None:
     """No other path is known, however it is written."""

@@ -137,12 +137,12 @@ class Picky:
         return sqs(answer)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once."""
     monkeypatch.setattr(module, "BACKOFF_SECONDS", 0)
 
 
-@pytest.mark.usefixtures("_no_backoff")
 @pytest.mark.parametrize(
     "failure",
     [
@@ -152,11 +152,8 @@ def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=["failed", "throttled", "not mentioned"],
 )
-async def test_entries_that_failed_are_sent_again_and_no_others(
-    fake: FakeAws, monkeypatch: pytest.MonkeyPatch, failure: dict[str, Any]
-) -> None:
+async def test_entries_that_failed_are_sent_again_and_no_others(fake: FakeAws, failure: dict[str, Any]) -> None:
     """Every third letter fails twice, or is not mentioned in the answer; each is taken once."""
-    point_at(fake.url, monkeypatch)
     letters = [Note(str(number)) for number in range(25)]
     queue = Picky(lambda body, tries: failure if int(body) % 3 == 0 and tries <= 2 else None)
     fake.rule = queue
@@ -166,10 +163,8 @@ async def test_entries_that_failed_are_sent_again_and_no_others(
     assert {body: tries for body, tries in queue.tries.items() if tries > 1} == {str(n): 3 for n in range(0, 25, 3)}
 
 
-@pytest.mark.usefixtures("_no_backoff")
-async def test_a_letter_that_can_never_be_taken_ends_the_run(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_letter_that_can_never_be_taken_ends_the_run(fake: FakeAws) -> None:
     """At once, with what SQS says against it; the others of its batch are reported as sent."""
-    point_at(fake.url, monkeypatch)
     refusal = {"Code": "InvalidMessageContents", "SenderFault": True, "Message": "Bad character."}
     queue = Picky(lambda body, _tries: refusal if body == "3" else None)
     fake.rule = queue
@@ -181,10 +176,8 @@ async def test_a_letter_that_can_never_be_taken_ends_the_run(fake: FakeAws, monk
     assert 1 == queue.tries["3"]
 
 
-@pytest.mark.usefixtures("_no_backoff")
-async def test_it_gives_up_on_a_queue_that_keeps_failing(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_gives_up_on_a_queue_that_keeps_failing(fake: FakeAws) -> None:
     """The error says what was wrong last."""
-    point_at(fake.url, monkeypatch)
     queue = Picky(lambda _body, _tries: {"Code": "InternalError", "SenderFault": False, "Message": "Sorry."})
     fake.rule = queue
     with pytest.raises(QueueFaultError, match="InternalError: Sorry") as fault:
@@ -220,7 +213,6 @@ async def repeats_of(count: int, queue_url: str = QUEUE_URL) -> Repeats:
     return sender.repeats
 
 
-@pytest.mark.usefixtures("_no_backoff")
 @pytest.mark.parametrize(
     "instead",
     [
@@ -236,7 +228,6 @@ async def test_messages_whose_answer_was_lost_may_be_there_twice(
     fake: FakeAws, monkeypatch: pytest.MonkeyPatch, instead: Reply | CallFault
 ) -> None:
     """Their requests are repeated and counted, and each of their messages counts once."""
-    point_at(fake.url, monkeypatch)
     monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.5)
     queue = Forgetful(lambda asked: asked > 2, instead)
     fake.rule = queue
@@ -245,59 +236,42 @@ async def test_messages_whose_answer_was_lost_may_be_there_twice(
     assert 30 == len(queue.taken)
 
 
-@pytest.mark.usefixtures("_no_backoff")
-async def test_only_the_messages_of_repeated_requests_are_in_doubt(
-    fake: FakeAws, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_only_the_messages_of_repeated_requests_are_in_doubt(fake: FakeAws) -> None:
     """One request of five loses its answer."""
-    point_at(fake.url, monkeypatch)
     queue = Forgetful(lambda asked: asked != 2)
     fake.rule = queue
     assert Repeats(requests=1, messages=10, unanswered=0) == await repeats_of(50)
     assert 60 == len(queue.taken)
 
 
-@pytest.mark.usefixtures("_no_backoff")
-async def test_messages_that_an_answer_does_not_mention_are_in_doubt(
-    fake: FakeAws, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_messages_that_an_answer_does_not_mention_are_in_doubt(fake: FakeAws) -> None:
     """The others of their request are not."""
-    point_at(fake.url, monkeypatch)
     fake.rule = Picky(lambda body, tries: {} if body == "3" and tries == 1 else None)
     assert Repeats(requests=1, messages=1, unanswered=0) == await repeats_of(10)
 
 
-@pytest.mark.usefixtures("_no_backoff")
-async def test_messages_that_sqs_refused_are_not_in_doubt(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_messages_that_sqs_refused_are_not_in_doubt(fake: FakeAws) -> None:
     """A throttled request, or one that failed by its own word, was not taken."""
-    point_at(fake.url, monkeypatch)
     replies = [sqs_error("ThrottlingException"), sqs_error("RequestThrottled", 403)]
     queue = Picky(lambda _body, tries: {"Code": "InternalError"} if tries == 1 else None)
     fake.rule = lambda asked: replies.pop() if replies else queue(asked)
     assert Repeats() == await repeats_of(10)
 
 
-@pytest.mark.usefixtures("_no_backoff")
-async def test_a_fifo_queue_takes_nothing_twice(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fifo_queue_takes_nothing_twice(fake: FakeAws) -> None:
     """It knows a message that is sent again by its deduplication id."""
-    point_at(fake.url, monkeypatch)
     fake.rule = Forgetful(lambda asked: asked > 2)
     assert Repeats() == await repeats_of(10, f"{QUEUE_URL}.fifo")
 
 
-@pytest.mark.usefixtures("_no_backoff")
-async def test_messages_that_were_given_up_may_be_there_all_the_same(
-    fake: FakeAws, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_messages_that_were_given_up_may_be_there_all_the_same(fake: FakeAws) -> None:
     """They do not count as sent, but the last request may have been taken."""
-    point_at(fake.url, monkeypatch)
     fake.rule = CallFault.CUT
     assert await repeats_of(10) == Repeats(requests=module.TRIES - 1, messages=10, unanswered=10)
 
 
-async def test_messages_that_were_denied_are_not_there(fake: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_messages_that_were_denied_are_not_there(fake: FakeAws) -> None:
     """An answer is an answer."""
-    point_at(fake.url, monkeypatch)
     fake.rule = sqs_error("AccessDeniedException", 403)
     assert Repeats() == await repeats_of(10)
 
@@ -315,10 +289,9 @@ async def test_messages_that_were_denied_are_not_there(fake: FakeAws, monkeypatc
     ],
 )
 async def test_what_a_person_has_to_mend_is_said_with_its_fix(
-    fake: FakeAws, monkeypatch: pytest.MonkeyPatch, reply: Reply, cause: Cause, fix: str
+    fake: FakeAws, reply: Reply, cause: Cause, fix: str
 ) -> None:
     """At the first answer: one request of each worker, and no other."""
-    point_at(fake.url, monkeypatch)
     fake.rule = reply
     with pytest.raises(QueueFaultError, match="SendMessageBatch") as fault:
         await send([Note(str(number)) for number in range(200)])

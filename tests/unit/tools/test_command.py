@@ -49,7 +49,6 @@ def test_wrong_settings_are_two(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     """With the report on stderr, and only of those that are needed."""
     monkeypatch.delenv("SQS_QUEUE_URL")
     monkeypatch.setenv("HTTP_PORT", "many")
-
     assert EXIT_SETTINGS == run_command(nothing, needed=("SQS_QUEUE_URL",))
     said = capsys.readouterr()
     assert "" == said.out

@@ -45,7 +45,6 @@ async def run(*options: str, **variables: str) -> Ran:
 async def test_all_well(permitted: PermittedAws) -> None:
     """Exit code 0, lines that can be pasted, nothing beside them, no colour and no secret."""
     ran = await run("--strict")
-
     assert (0, "") == (ran.code, ran.errors)
     assert ["email-processor 1.0.0 check", "  region    us-east-1"] == ran.output.splitlines()[:2]
     assert f"  identity  {ROLE}" in ran.output
@@ -56,16 +55,13 @@ async def test_all_well(permitted: PermittedAws) -> None:
 async def test_warning(permitted: PermittedAws) -> None:
     """A warning is no failure unless asked for."""
     permitted.deny("ChangeMessageVisibilityBatch")
-
     assert (0, 1) == ((await run()).code, (await run("--strict")).code)
 
 
 async def test_failure(permitted: PermittedAws) -> None:
     """A failure is exit code 1, with its fix."""
     permitted.deny("DeleteMessageBatch")
-
     ran = await run()
-
     assert 1 == ran.code
     assert "FAIL EP306 sqs:DeleteMessage" in ran.output
     assert "Add to the policy of the role archiver:" in ran.output
@@ -74,7 +70,6 @@ async def test_failure(permitted: PermittedAws) -> None:
 async def test_wrong_settings(permitted: PermittedAws) -> None:
     """Wrong settings are exit code 2, after everything else was looked at."""
     ran = await run(HTTP_PORT="many")
-
     assert 2 == ran.code
     assert "FAIL EP101 HTTP_PORT" in ran.output
     assert "ok   EP306 sqs:DeleteMessage" in ran.output
@@ -83,7 +78,6 @@ async def test_wrong_settings(permitted: PermittedAws) -> None:
 async def test_json(permitted: PermittedAws) -> None:
     """One document, with a finding for each check."""
     ran = await run("--json", "--write")
-
     assert (0, "") == (ran.code, ran.errors)
     assert [check.code for check in CHECKS] == [finding["code"] for finding in ran.json["findings"]]
     assert 0 == ran.json["summary"]["failed"]
@@ -92,7 +86,6 @@ async def test_json(permitted: PermittedAws) -> None:
 async def test_json_with_wrong_settings() -> None:
     """The document is complete for wrong settings, too."""
     ran = await run("--json", "--offline")
-
     assert 2 == ran.code
     assert {"settings"} == {finding["group"] for finding in ran.json["findings"]}
     assert (None, None) == (ran.json["queue"], ran.json["bucket"])
@@ -101,7 +94,6 @@ async def test_json_with_wrong_settings() -> None:
 async def test_offline(permitted: PermittedAws) -> None:
     """Only the settings are looked at: nobody is asked."""
     ran = await run("--offline")
-
     assert 0 == ran.code
     assert [] == permitted.operations
     assert [check.code for check in CHECKS if check.group is Group.SETTINGS] == [
@@ -117,16 +109,13 @@ async def test_colour(permitted: PermittedAws) -> None:
 async def test_trouble_is_quiet(permitted: PermittedAws) -> None:
     """What goes wrong is in the report, and not on stderr as well."""
     permitted.instead |= {"GetQueueAttributes": CallFault.RESET, "ListObjectsV2": CallFault.CUT}
-
     ran = await run()
-
     assert (1, "") == (ran.code, ran.errors)
 
 
 async def test_help() -> None:
     """The options are explained."""
     ran = await run("--help")
-
     assert 0 == ran.code
     for option in ("--write", "--offline", "--strict", "--json"):
         assert option in ran.output

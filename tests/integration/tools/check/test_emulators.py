@@ -35,7 +35,6 @@ def _environment(emulator: Emulator, queue: Queue, bucket: Bucket, monkeypatch: 
 async def test_all_well() -> None:
     """A queue and a bucket that are set up well raise nothing, and every check has its line."""
     report = await look()
-
     assert {} == bad(report)
     assert [check.code for check in CHECKS] == [finding.code for finding in report.findings]
 
@@ -43,9 +42,7 @@ async def test_all_well() -> None:
 async def test_nothing_is_changed(queue: Queue, bucket: Bucket) -> None:
     """Without --write no message is received and nothing is stored."""
     queue.send("{}")
-
     await look()
-
     (message,) = queue.receive()
     assert "1" == message["Attributes"]["ApproximateReceiveCount"]
     assert [] == bucket.listing()
@@ -54,7 +51,6 @@ async def test_nothing_is_changed(queue: Queue, bucket: Bucket) -> None:
 async def test_write(bucket: Bucket, emulator: Emulator) -> None:
     """With --write the probe is stored under the quarantine prefix and read back; a second run finds it there."""
     first, second = await look(write=True), await look(write=True)
-
     assert ({}, {}) == (bad(first), bad(second))
     assert told(first, "EP408")[1].startswith(f"s3://{bucket.name}/{PROBE_KEY}: stored, and read back")
     assert told(second, "EP408")[1].startswith(
@@ -69,9 +65,7 @@ async def test_write(bucket: Bucket, emulator: Emulator) -> None:
 async def test_receive(queue: Queue) -> None:
     """With --write a message is received and given back: the next consumer has it at once, received once more."""
     queue.send("{}")
-
     report = await look(write=True)
-
     assert (
         "ok",
         "allowed (one message was received and given back at once, which counts as a receive)",
@@ -83,7 +77,6 @@ async def test_receive(queue: Queue) -> None:
 async def test_client_of_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check asks through the client that the service uses, whichever it is."""
     monkeypatch.setenv("AWS_CLIENT", "sdk")
-
     assert {} == bad(await look(write=True))
 
 
@@ -93,9 +86,7 @@ async def test_receive_that_would_do_harm(emulator: Emulator, monkeypatch: pytes
     fragile = emulator.new_queue(RedrivePolicy=policy, SqsManagedSseEnabled="true")
     fragile.send("{}")
     monkeypatch.setenv("SQS_QUEUE_URL", fragile.url)
-
     report = await look(write=True)
-
     assert (
         "skipped",
         "needs an empty queue: with a maxReceiveCount of 1 a receive more would do harm",
@@ -109,9 +100,7 @@ async def test_fifo(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None
     fifo = emulator.new_queue(fifo=True)
     fifo.send("{}", MessageGroupId="a")
     monkeypatch.setenv("SQS_QUEUE_URL", fifo.url)
-
     report = await look(write=True)
-
     assert ("ok", "FIFO queue (visible 1, in flight 0, delayed 0)") == told(report, "EP304")
     assert "ok" == told(report, "EP305")[0]
     assert 1 == len(fifo.receive())
@@ -121,16 +110,13 @@ async def test_bare_queue(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -
     """A queue as it comes has no dead-letter queue, and short retention is noticed."""
     bare = emulator.new_queue(MessageRetentionPeriod="3600", SqsManagedSseEnabled="true")
     monkeypatch.setenv("SQS_QUEUE_URL", bare.url)
-
     assert {"EP311": "warning", "EP312": "warning"} == bad(await look())
 
 
 async def test_missing_queue(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue that does not exist is one failure; the bucket is looked at all the same."""
     monkeypatch.setenv("SQS_QUEUE_URL", f"{queue.url}-not")
-
     report = await look()
-
     assert {"EP303": "failed"} == bad(report)
     assert ("skipped", "needs the queue") == told(report, "EP306")
     assert "ok" == told(report, "EP403")[0]
@@ -139,9 +125,7 @@ async def test_missing_queue(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> N
 async def test_missing_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bucket that does not exist is one failure, with --write too; the queue is looked at all the same."""
     monkeypatch.setenv("S3_BUCKET_NAME", "no-such-bucket")
-
     report = await look(write=True)
-
     assert {"EP403": "failed"} == bad(report)
     assert ("skipped", "needs the bucket") == told(report, "EP408")
     assert "ok" == told(report, "EP306")[0]
@@ -151,7 +135,6 @@ async def test_bucket_elsewhere(emulator: Emulator, monkeypatch: pytest.MonkeyPa
     """A bucket in another region is noticed."""
     emulator.s3.create_bucket(Bucket="elsewhere-bound", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     monkeypatch.setenv("S3_BUCKET_NAME", "elsewhere-bound")
-
     assert ("warning", "eu-west-1, but AWS_REGION is us-east-1") == told(await look(), "EP404")
 
 
@@ -159,9 +142,7 @@ async def test_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without credentials all is looked at that strangers can see: both services, the bucket, its region, the clock."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-
     report = await look(write=True)
-
     assert {"EP202": "failed"} == bad(report)
     for code in ("EP301", "EP401", "EP403", "EP404", "EP601"):
         assert "ok" == told(report, code)[0]
@@ -178,9 +159,7 @@ async def test_locked_bucket(emulator: Emulator, bucket: Bucket, monkeypatch: py
     rule = {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": "emails/"}, "Expiration": {"Days": 7}}
     emulator.s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [rule]})
     monkeypatch.setenv("S3_BUCKET_NAME", name)
-
     report = await look()
-
     assert {"EP414": "warning"} == bad(report)
     assert told(report, "EP413")[1].startswith("on, GOVERNANCE 30 days by default")
     assert ("ok", "enabled") == told(report, "EP412")
@@ -191,9 +170,7 @@ async def test_key(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     key = client("kms", emulator.url).create_key()["KeyMetadata"]["Arn"]
     monkeypatch.setenv("S3_SSE", "aws:kms")
     monkeypatch.setenv("S3_KMS_KEY_ID", key)
-
     before, after = await look(), await look(write=True)
-
     assert ({}, {}) == (bad(before), bad(after))
     assert ("ok", key) == told(before, "EP501")
     assert ("ok", f"S3 encrypted the probe with {key}") == told(after, "EP501")
@@ -204,5 +181,4 @@ async def test_key_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that KMS does not know is a failure before the first email meets it."""
     monkeypatch.setenv("S3_SSE", "aws:kms")
     monkeypatch.setenv("S3_KMS_KEY_ID", "0a1b2c3d-0000-0000-0000-000000000000")
-
     assert {"EP501": "failed"} == bad(await look())

@@ -28,7 +28,6 @@ HARMLESS = {
 async def test_all_allowed(permitted: PermittedAws) -> None:
     """All is well, and shown without a receive, a PUT, or anything else that could change something."""
     report = await look()
-
     assert {} == bad(report)
     assert ("ok", "allowed under emails/ and quarantine/") == told(report, "EP405")
     assert HARMLESS == set(permitted.operations)
@@ -37,9 +36,7 @@ async def test_all_allowed(permitted: PermittedAws) -> None:
 async def test_write(permitted: PermittedAws) -> None:
     """With --write, one receive and two PUTs of one key are made."""
     permitted.waiting = 12
-
     report = await look(write=True)
-
     assert {} == bad(report)
     assert [f"/archive/{PROBE_KEY}"] == list(permitted.objects)
     assert 1 == permitted.operations.count("ReceiveMessage")
@@ -60,9 +57,7 @@ async def test_write(permitted: PermittedAws) -> None:
 async def test_one_denial(permitted: PermittedAws, operation: str, code: str, status: str) -> None:
     """A denied operation is one finding, in AWS's words."""
     permitted.deny(operation)
-
     report = await look()
-
     assert {code: status} == bad(report)
     assert "is not authorized to perform" in error_of(report, code)
 
@@ -72,14 +67,12 @@ async def test_receive_is_denied(permitted: PermittedAws, client: str, monkeypat
     """With --write a denied receive is found, through either client."""
     monkeypatch.setenv("AWS_CLIENT", client)
     permitted.deny("ReceiveMessage")
-
     assert {"EP305": "failed"} == bad(await look(write=True))
 
 
 async def test_put_is_denied(permitted: PermittedAws) -> None:
     """A PUT that is denied though the harmless question was not (a condition on encryption, say) is found."""
     permitted.deny("PutObject")
-
     assert {"EP408": "failed"} == bad(await look(write=True))
 
 
@@ -92,9 +85,7 @@ async def test_what_is_not_needed(permitted: PermittedAws) -> None:
         "GetCallerIdentity",
         "GetObjectLockConfiguration",
     )
-
     report = await look()
-
     assert {} == bad(report)
     assert {"skipped"} == {told(report, code)[0] for code in ("EP203", "EP411", "EP412", "EP413", "EP414")}
 
@@ -102,9 +93,7 @@ async def test_what_is_not_needed(permitted: PermittedAws) -> None:
 async def test_write_without_attributes(permitted: PermittedAws) -> None:
     """Where the redrive policy is not known, no receive is risked."""
     permitted.deny("GetQueueAttributes")
-
     report = await look(write=True)
-
     assert ("skipped", "needs sqs:GetQueueAttributes, to know that a receive does no harm") == told(report, "EP305")
     assert "ReceiveMessage" not in permitted.operations
 
@@ -113,9 +102,7 @@ async def test_batch_that_is_refused_entry_by_entry(permitted: PermittedAws) -> 
     """A denial inside a batch's answer is a denial."""
     failed = {"Id": "0", "SenderFault": True, "Code": "AccessDenied", "Message": "No."}
     permitted.instead["DeleteMessageBatch"] = sqs({"Successful": [], "Failed": [failed]})
-
     report = await look()
-
     assert {"EP306": "failed"} == bad(report)
 
 
@@ -128,9 +115,7 @@ async def test_refused_credentials(permitted: PermittedAws) -> None:
             refused = sqs_error("InvalidClientTokenId", 403)
         permitted.instead[operation] = refused
     permitted.deny("GetCallerIdentity")
-
     report = await look(write=True)
-
     assert {"EP203": "failed"} == bad(report)
     assert ("skipped", "needs credentials that AWS accepts") == told(report, "EP303")
 
@@ -138,9 +123,7 @@ async def test_refused_credentials(permitted: PermittedAws) -> None:
 async def test_clock(permitted: PermittedAws) -> None:
     """A clock that is two minutes slow is noticed by AWS's own time."""
     permitted.skew = 120
-
     report = await look()
-
     assert {"EP601": "warning"} == bad(report)
     assert told(report, "EP601")[1] in {"119 s behind", "120 s behind", "121 s behind"}
 
@@ -151,9 +134,7 @@ async def test_clock_that_aws_refuses(permitted: PermittedAws) -> None:
     late = sqs_error("InvalidSignatureException", 403, message="Signature expired: 2024 is now earlier than 2025")
     for operation in ("GetQueueAttributes", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"):
         permitted.instead[operation] = late
-
     report = await look()
-
     assert {"EP601": "failed"} == bad(report)
     assert ("skipped", "needs the right time on this host") == told(report, "EP306")
 
@@ -163,7 +144,6 @@ async def test_key_is_denied(permitted: PermittedAws, monkeypatch: pytest.Monkey
     monkeypatch.setenv("S3_SSE", "aws:kms")
     monkeypatch.setenv("S3_KMS_KEY_ID", KEY_ARN)
     permitted.deny("GenerateDataKey")
-
     assert {"EP501": "warning"} == bad(await look())
 
 
@@ -172,7 +152,6 @@ async def test_decrypt_is_denied(permitted: PermittedAws, monkeypatch: pytest.Mo
     monkeypatch.setenv("S3_SSE", "aws:kms")
     monkeypatch.setenv("S3_KMS_KEY_ID", KEY_ARN)
     permitted.deny("Decrypt")
-
     assert {"EP502": "warning"} == bad(await look())
 
 
@@ -180,9 +159,7 @@ async def test_key_of_the_queue_is_denied(permitted: PermittedAws) -> None:
     """A receive that fails for the queue's key is the key's fault."""
     permitted.attributes = {**ATTRIBUTES, "KmsMasterKeyId": "alias/mail"}
     permitted.instead["ReceiveMessage"] = sqs_error("KmsAccessDenied", message="No.")
-
     report = await look(write=True)
-
     assert {"EP503": "failed"} == bad(report)
     assert ("skipped", "needs the queue's key") == told(report, "EP305")
 
@@ -194,9 +171,7 @@ async def test_default_key_of_the_bucket(permitted: PermittedAws) -> None:
         f"</SSEAlgorithm><KMSMasterKeyID>{KEY_ARN}</KMSMasterKeyID></ApplyServerSideEncryptionByDefault></Rule>"
         "</ServerSideEncryptionConfiguration>"
     )
-
     report = await look()
-
     assert ("ok", KEY_ARN) == told(report, "EP501")
     assert ("ok", f"aws:kms {KEY_ARN}") == told(report, "EP411")
 
@@ -204,9 +179,7 @@ async def test_default_key_of_the_bucket(permitted: PermittedAws) -> None:
 async def test_key_that_nobody_names(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """The account's own key cannot be asked after."""
     monkeypatch.setenv("S3_SSE", "aws:kms")
-
     report = await look()
-
     assert ("skipped", "needs S3_KMS_KEY_ID or --write: the key is not named") == told(report, "EP501")
     assert "GenerateDataKey" not in permitted.operations
 
@@ -214,9 +187,7 @@ async def test_key_that_nobody_names(permitted: PermittedAws, monkeypatch: pytes
 async def test_no_secret_and_no_body_is_told(permitted: PermittedAws) -> None:
     """Neither the secret key nor a message's body is in the report."""
     permitted.waiting = 1
-
     shown = json.dumps([str(finding) for finding in (await look(write=True)).findings])
-
     assert QUEUE_ARN in shown
     assert "confidential" not in shown
     assert "never-to-be-seen" not in shown

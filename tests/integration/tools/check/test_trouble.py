@@ -21,9 +21,7 @@ EVERYTHING = (*ACTIONS, "unsigned GetQueueAttributes", "unsigned HeadBucket")
 async def test_nobody_listens(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no connection is to be had, each service is one failure; STS is none."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
-
     report = await look(write=True)
-
     assert {"EP301": "failed", "EP401": "failed"} == bad(report)
     assert "Could not connect" in error_of(report, "EP301")
     assert ("skipped", "needs an answer of SQS") == told(report, "EP305")
@@ -34,9 +32,7 @@ async def test_nobody_listens(permitted: PermittedAws, monkeypatch: pytest.Monke
 async def test_one_service_is_unreachable(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other is looked at all the same."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_port()}")
-
     report = await look()
-
     assert {"EP401": "failed"} == bad(report)
     assert ("ok", "allowed") == told(report, "EP306")
 
@@ -44,18 +40,14 @@ async def test_one_service_is_unreachable(permitted: PermittedAws, monkeypatch: 
 async def test_nobody_answers(permitted: PermittedAws) -> None:
     """Where connections are taken and nothing comes back, the questions end by themselves."""
     permitted.instead = dict.fromkeys(EVERYTHING, CallFault.HANG)
-
     found = await look_briefly()
-
     assert ["EP301", "EP401"] == [code for code, (status, _) in found.items() if status == "failed"]
 
 
 async def test_answers_stop_coming(permitted: PermittedAws) -> None:
     """Where strangers are answered and we are not, each question says so."""
     permitted.instead = dict.fromkeys(ACTIONS, CallFault.HANG)
-
     found = await look_briefly(per_question=2)
-
     assert ("ok", "skipped", "failed", "failed", "failed") == tuple(
         found[code][0] for code in ("EP301", "EP303", "EP304", "EP306", "EP408")
     )
@@ -64,18 +56,14 @@ async def test_answers_stop_coming(permitted: PermittedAws) -> None:
 async def test_all_together_take_a_bounded_time(permitted: PermittedAws) -> None:
     """When the time for all is over, nothing more is waited for."""
     permitted.instead = dict.fromkeys(EVERYTHING, CallFault.HANG)
-
     found = await look_briefly(per_question=60, in_all=0.3)
-
     assert ("failed", "failed") == (found["EP301"][0], found["EP401"][0])
 
 
 async def test_profile_that_does_not_exist(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """An AWS configuration that cannot be used is the one failure."""
     monkeypatch.setenv("AWS_PROFILE", "nobody")
-
     report = await look()
-
     assert {"EP201": "failed"} == bad(report)
     assert "nobody" in error_of(report, "EP201")
     assert ("skipped", "needs a usable AWS configuration") == told(report, "EP301")
@@ -84,9 +72,7 @@ async def test_profile_that_does_not_exist(permitted: PermittedAws, monkeypatch:
 async def test_ca_bundle_that_does_not_exist(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CA bundle that is not there is told by its path."""
     monkeypatch.setenv("AWS_CA_BUNDLE", "/nonexistent/ca.pem")
-
     report = await look()
-
     assert {"EP201": "failed"} == bad(report)
     assert "/nonexistent/ca.pem" in error_of(report, "EP201")
 
@@ -95,9 +81,7 @@ async def test_ca_bundle_that_does_not_exist(permitted: PermittedAws, monkeypatc
 async def test_endpoint_that_is_none(permitted: PermittedAws, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With an endpoint that no client takes, the service does not start: that is told as it would tell it."""
     monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", "nonsense")
-
     report = await look()
-
     assert {"EP201": "failed"} == bad(report)
     assert "Invalid endpoint: nonsense" in error_of(report, "EP201")
 
@@ -108,25 +92,20 @@ async def test_endpoint_that_is_none_and_not_needed(permitted: PermittedAws, mon
     monkeypatch.setenv("S3_KMS_KEY_ID", "alias/mail")
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "nonsense")
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "nonsense")
-
     assert {} == bad(await look())
 
 
 async def test_answers_that_are_not_s3s(permitted: PermittedAws) -> None:
     """A proxy's error page in place of an answer is told as it is."""
     permitted.instead["ListObjectsV2"] = Reply(502, b"<html>Bad gateway</html>")
-
     report = await look()
-
     assert {"EP407": "failed"} == bad(report)
 
 
 async def test_a_gateway_that_answers_in_place_of_the_queue(permitted: PermittedAws) -> None:
     """A 200 that says nothing of a queue is no proof that there is one."""
     permitted.attributes = {}
-
     report = await look()
-
     assert "EP304" in bad(report)
     assert "ApproximateNumberOfMessages" in error_of(report, "EP304")
 
@@ -134,18 +113,14 @@ async def test_a_gateway_that_answers_in_place_of_the_queue(permitted: Permitted
 async def test_bucket_in_another_region(permitted: PermittedAws) -> None:
     """A redirect to another region tells the region."""
     permitted.instead["unsigned HeadBucket"] = Reply(301, headers={"x-amz-bucket-region": "eu-west-1"})
-
     report = await look()
-
     assert ("warning", "eu-west-1, but AWS_REGION is us-east-1") == told(report, "EP404")
 
 
 async def test_store_without_conditional_writes(permitted: PermittedAws) -> None:
     """A store that says it lacks them is told apart from one that is broken."""
     permitted.instead["PutObject"] = s3_error("NotImplemented", 501)
-
     report = await look(write=True)
-
     (finding,) = (finding for finding in report.findings if finding.code == "EP408")
     assert "If this store knows no conditional writes:\nS3_CONDITIONAL_WRITES=false" == finding.fix
 
@@ -154,9 +129,7 @@ async def test_store_that_ignores_conditions(permitted: PermittedAws, monkeypatc
     """A store that takes the second PUT is found out."""
     permitted.instead["PutObject"] = Reply(headers={"ETag": '"0"'})
     permitted.objects[f"/archive/{PROBE_KEY}"] = b"{}"
-
     report = await look(write=True)
-
     assert {"EP408": "failed", "EP409": "warning"} == bad(report)
     assert told(report, "EP408")[1].endswith("holds something else")
 
@@ -165,9 +138,7 @@ async def test_wrong_settings(permitted: PermittedAws, monkeypatch: pytest.Monke
     """What does not hang on the wrong setting is looked at."""
     monkeypatch.setenv("S3_BUCKET_NAME", "Not_A_Bucket")
     monkeypatch.setenv("HTTP_PORT", "many")
-
     report = await look(write=True)
-
     assert {"EP101": "failed"} == bad(report)
     assert ("skipped", "needs a valid S3_BUCKET_NAME") == told(report, "EP401")
     assert ("ok", "allowed") == told(report, "EP306")
@@ -177,9 +148,7 @@ async def test_wrong_settings(permitted: PermittedAws, monkeypatch: pytest.Monke
 async def test_wrong_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a region there is nowhere to ask."""
     monkeypatch.setenv("AWS_REGION", "over there")
-
     report = await look()
-
     assert {"EP101": "failed"} == bad(report)
     assert ("skipped", "needs a valid AWS_REGION") == told(report, "EP203")
     assert [] == permitted.operations
@@ -188,9 +157,7 @@ async def test_wrong_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyP
 async def test_rule_between_queue_and_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue in another region is not asked after in this one."""
     monkeypatch.setenv("SQS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/emails")
-
     report = await look()
-
     assert {"EP102": "failed"} == bad(report)
     assert ("skipped", "needs a valid AWS_REGION") == told(report, "EP303")
     assert ("ok", "archive") == told(report, "EP403")
@@ -199,7 +166,6 @@ async def test_rule_between_queue_and_region(permitted: PermittedAws, monkeypatc
 async def test_offline(permitted: PermittedAws) -> None:
     """Offline, only the settings are looked at."""
     report = await check(write=True, offline=True)
-
     assert ["EP101", "EP102", "EP103", "EP104"] == [finding.code for finding in report.findings]
     assert [] == permitted.operations
 
@@ -207,9 +173,7 @@ async def test_offline(permitted: PermittedAws) -> None:
 async def test_settings_that_cannot_be_read(tmp_path: Path) -> None:
     """A `.env` that is no file of text is a failure of the settings."""
     (tmp_path / ".env").write_bytes(b"\xff\xfe\x00")
-
     report = await look()
-
     assert {"EP101": "failed"} == bad(report)
     assert report.settings_are_wrong
 
@@ -224,7 +188,6 @@ async def test_receive_at_aws_without_write(permitted: PermittedAws) -> None:
         allowed = await may_receive(ask, client, url)
         permitted.deny("ReceiveMessage")
         denied = await may_receive(ask, client, url)
-
     assert Unasked("--write") == allowed
     assert not isinstance(denied, Unasked)
     assert Cause.DENIED is denied.cause
@@ -235,9 +198,7 @@ async def test_question_that_is_cancelled_is_not_answered() -> None:
     ask = Asker()
     task = asyncio.create_task(ask(asyncio.Event().wait()))
     await asyncio.sleep(0)
-
     task.cancel()
-
     with pytest.raises(asyncio.CancelledError):
         await task
 
@@ -249,6 +210,5 @@ async def test_error_of_ours_is_an_answer() -> None:
         raise KeyError(QUEUE_ARN)
 
     answer = await Asker()(broken())
-
     assert answer is not None
     assert "KeyError" in answer.error

@@ -28,9 +28,7 @@ def test_no_time(response: Any) -> None:  # noqa: ANN401 - as botocore passes it
     """An answer without a date, with a senseless one, or none at all says nothing of the clock."""
     client = Client()
     tap = Tap(client)
-
     client.receive(response)
-
     assert tap.skew is None
 
 
@@ -39,19 +37,14 @@ def test_best_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 1_700_000_010.0)
     client = Client()
     tap = Tap(client)
-
     client.receive({"headers": {"date": "Tue, 14 Nov 2023 22:13:20 GMT"}})
     client.receive({"headers": {"date": "Tue, 14 Nov 2023 22:13:27 GMT"}})
-
     assert 2.5 == tap.skew
 
 
 @pytest.mark.parametrize(
     ("url", "origin"),
-    [
-        ("https://jo:hunter2@host:8443/path?query", "https://host:8443"),
-        ("http://[::1]:4566/", "http://[::1]:4566"),
-    ],
+    [("https://jo:hunter2@host:8443/path?query", "https://host:8443"), ("http://[::1]:4566/", "http://[::1]:4566")],
 )
 def test_origin(url: str, origin: str) -> None:
     """Scheme, host and port, without a password."""

@@ -48,7 +48,6 @@ def test_unreachable() -> None:
     """Where S3 does not answer, that is the one failure."""
     no = Unasked("an answer of S3")
     known = bucket(seen=TIMEOUT, may_list=no, may_get=no, may_put=no, may_quarantine=no, written=no, encryption=no)
-
     assert ("failed", f"no answer from {S3}") == told("EP401", known)
     for code in ("EP403", "EP404", "EP405", "EP406", "EP407", "EP408", "EP409", "EP411"):
         assert ("skipped", "needs an answer of S3") == told(code, known)
@@ -57,14 +56,12 @@ def test_unreachable() -> None:
 def test_answer_that_cannot_be_understood() -> None:
     """What has no fix of its own is about the endpoint."""
     known = bucket(seen=BROKEN)
-
     assert "AWS_ENDPOINT_URL" in found("EP401", known).fix
 
 
 def test_two_addresses() -> None:
     """Both halves have to go to the same host."""
     known = bucket(endpoint=ELSEWHERE, put_endpoint=S3)
-
     assert ("failed", f"PUTs go to {S3}, everything else to {ELSEWHERE}") == told("EP402", known)
 
 
@@ -96,7 +93,6 @@ def test_missing() -> None:
         encryption=NO_BUCKET,
         written=no,
     )
-
     assert "aws s3 mb s3://archive --region us-east-1" in found("EP403", known).fix
     for code in ("EP404", "EP405", "EP406", "EP407", "EP408", "EP411"):
         assert ("skipped", "needs the bucket") == told(code, known)
@@ -137,7 +133,6 @@ def test_region(endpoint: str, region: str | None, expected: tuple[str, str]) ->
 def test_put_is_denied(changed: dict[str, Any], evidence: str, resources: list[str]) -> None:
     """A denial of PUTs names the prefixes, and its fix allows just these."""
     finding = found("EP405", bucket(**changed))
-
     assert ("failed", evidence) == (finding.status.value, finding.evidence)
     statement = json.loads(finding.fix.splitlines()[1])
     assert {"Effect": "Allow", "Action": "s3:PutObject", "Resource": resources} == statement
@@ -146,7 +141,6 @@ def test_put_is_denied(changed: dict[str, Any], evidence: str, resources: list[s
 def test_put_cannot_be_told() -> None:
     """A store that answers the harmless question with an error leaves it open."""
     known = bucket(may_put=BROKEN, may_quarantine=BROKEN)
-
     assert (
         "skipped",
         "cannot be told without a real PUT, which --write makes (500: Internal Server Error)",
@@ -194,7 +188,6 @@ def test_get(changed: dict[str, Any], expected: tuple[str, str]) -> None:
 def test_list_is_denied() -> None:
     """A denial of listings warns, and its fix is about the bucket itself."""
     known = bucket(may_list=DENIED)
-
     assert ("warning", "denied: a missing object looks like a denied one") == told("EP407", known)
     assert '"Resource": "arn:aws:s3:::archive"' in found("EP407", known).fix
 
@@ -202,7 +195,6 @@ def test_list_is_denied() -> None:
 def test_bucket_with_wrong_settings() -> None:
     """Where the bucket's settings are wrong, nothing is said of it."""
     known = facts(bucket=Unasked("a valid S3_BUCKET_NAME"))
-
     assert ("skipped", "needs a valid S3_BUCKET_NAME") == told("EP401", known)
 
 
@@ -210,7 +202,6 @@ def test_arns_of_other_partitions() -> None:
     """In China and GovCloud ARNs begin otherwise."""
     for region, partition in (("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")):
         known = facts(settings=settings(aws_region=region), bucket=replace(BUCKET, may_list=DENIED))
-
         assert f'"Resource": "arn:{partition}:s3:::archive"' in found("EP407", known).fix
 
 
@@ -258,14 +249,12 @@ def test_conditional_writes_are_off() -> None:
         settings=settings(s3_conditional_writes=False),
         bucket=replace(BUCKET, written=replace(WRITTEN, again=Stored.CREATED)),
     )
-
     assert ("skipped", "not used: S3_CONDITIONAL_WRITES is false") == told("EP409", known)
 
 
 def test_denied() -> None:
     """A denied PUT is one failure if the harmless question found it as well, else its own."""
     written = Written(KEY, DENIED, NO, NO)
-
     assert ("skipped", "needs s3:PutObject") == told("EP408", bucket(written=written, may_quarantine=DENIED))
     assert ("failed", "not stored") == told("EP408", bucket(written=written))
 
@@ -273,14 +262,12 @@ def test_denied() -> None:
 def test_denied_with_a_key() -> None:
     """With KMS, a denied PUT may be about the key."""
     known = facts(settings=settings(s3_sse="aws:kms"), bucket=replace(BUCKET, written=Written(KEY, DENIED, NO, NO)))
-
     assert "kms:GenerateDataKey" in found("EP408", known).fix
 
 
 def test_store_without_conditional_writes() -> None:
     """A store that says it lacks them has a setting for it."""
     fault = Failure(Cause.CONFIGURATION, "PutObject s3://archive/k: NotImplemented: No.", "", "NotImplemented")
-
     assert "S3_CONDITIONAL_WRITES=false" in found("EP408", bucket(written=Written(KEY, fault, NO, NO))).fix
 
 
@@ -288,7 +275,6 @@ def test_bucket_with_default_retention() -> None:
     """A PUT that a locked bucket refuses is explained."""
     fault = Failure(Cause.CONFIGURATION, "PutObject s3://archive/k: 400 InvalidRequest", "Check.")
     known = bucket(written=Written(KEY, fault, NO, NO), object_lock=locked(Mode="GOVERNANCE", Days=30))
-
     assert "checksum" in found("EP408", known).fix
 
 
@@ -330,7 +316,6 @@ def test_versioning(configuration: dict[str, Any], evidence: str) -> None:
 def test_object_lock_without_retention() -> None:
     """Object lock alone asks nothing of a PUT."""
     lock = {"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled"}}
-
     assert ("ok", "on, without a default retention") == told("EP413", bucket(object_lock=lock))
 
 
@@ -344,7 +329,6 @@ def test_object_lock_without_retention() -> None:
 def test_default_retention(retention: dict[str, object], words: str) -> None:
     """A default retention is no obstacle: every PUT carries a checksum."""
     lock = locked(**retention)
-
     assert ("ok", f"on, {words} by default: it holds for every email, and for the probe of --write") == told(
         "EP413", bucket(object_lock=lock)
     )

@@ -25,9 +25,7 @@ def test_provider(provider: str, evidence: str) -> None:
 def test_no_credentials() -> None:
     """Without credentials the identity is not known, and neither is anything that has to be signed."""
     none = Failure(Cause.CREDENTIALS, "NoCredentialsError: none", "Give some.")
-
     known = facts(provider=none, who=Unasked("credentials"))
-
     assert ("failed", "none that can be used") == told("EP202", known)
     assert ("skipped", "needs credentials") == told("EP203", known)
     assert ("NoCredentialsError: none", "Give some.") == (found("EP202", known).error, found("EP202", known).fix)
@@ -42,7 +40,6 @@ def test_identity() -> None:
 def test_sts_is_not_needed(fault: Failure) -> None:
     """An STS that denies or cannot be reached is no failure: the service never asks it."""
     known = facts(who=IdentityFacts(fault))
-
     assert ("skipped", "STS does not say; the service does not need it to") == told("EP203", known)
     assert fault.error == found("EP203", known).error
 
@@ -50,7 +47,6 @@ def test_sts_is_not_needed(fault: Failure) -> None:
 def test_credentials_that_are_refused() -> None:
     """Credentials that AWS refuses are one failure, whoever refuses them; what hangs on them is skipped."""
     known = queue(attributes=REFUSED, delete=REFUSED, change_visibility=REFUSED)
-
     assert ("failed", "AWS does not accept these credentials") == told("EP203", known)
     assert REFUSED.error == found("EP203", known).error
     needs = ("skipped", "needs credentials that AWS accepts")
@@ -60,7 +56,6 @@ def test_credentials_that_are_refused() -> None:
 def test_clock_and_identity() -> None:
     """Where STS refuses because of the clock, the clock is what failed."""
     known = facts(who=IdentityFacts(LATE))
-
     assert ("skipped", "needs the right time on this host") == told("EP203", known)
 
 
@@ -69,7 +64,6 @@ def test_configuration_that_cannot_be_used() -> None:
     no = Unasked("a usable AWS configuration")
     fault = Failure(Cause.CREDENTIALS, "ProfileNotFound: nope", "")
     known = facts(configuration=fault, provider=no, who=no, queue=no, bucket=no, key=no)
-
     assert ("failed", "cannot be used") == told("EP201", known)
     assert "ProfileNotFound: nope" == found("EP201", known).error
     for code in ("EP202", "EP203", "EP301", "EP401", "EP501", "EP502", "EP503"):
@@ -80,7 +74,6 @@ def test_no_region() -> None:
     """Without a region there is nowhere to ask, not even for the time."""
     no = Unasked("a valid AWS_REGION")
     known = facts(configuration=no, provider=no, who=no, queue=no, bucket=no, key=no)
-
     for code in ("EP201", "EP202", "EP203", "EP301", "EP414", "EP501", "EP601"):
         assert ("skipped", "needs a valid AWS_REGION") == told(code, known)
 
@@ -99,7 +92,6 @@ def test_difference(skew: float, expected: tuple[str, str]) -> None:
     """More than a minute is a warning, in either direction."""
     no = queue(skew=None).queue
     known = facts(who=IdentityFacts(IDENTITY, skew), queue=no, bucket=bucket(skew=None).bucket)
-
     assert expected == told("EP601", known)
 
 
@@ -112,7 +104,6 @@ def test_refused_for_the_time() -> None:
     """Requests that were refused for their time make it a failure, in AWS's words."""
     known = queue(attributes=LATE, delete=LATE, change_visibility=LATE, skew=400.0)
     known = facts(queue=known.queue, who=IdentityFacts(LATE, 400.0), bucket=bucket(skew=400.0).bucket)
-
     assert ("failed", "400 s ahead") == told("EP601", known)
     assert LATE.error == found("EP601", known).error
     assert ("skipped", "needs the right time on this host") == told("EP304", known)
@@ -121,5 +112,4 @@ def test_refused_for_the_time() -> None:
 def test_nobody_says_the_time() -> None:
     """Without any answer the clock is not known."""
     known = facts(who=IdentityFacts(IDENTITY), queue=queue(skew=None).queue, bucket=bucket(skew=None).bucket)
-
     assert ("skipped", "needs an answer of AWS") == told("EP601", known)

@@ -17,9 +17,7 @@ def denial(words: str) -> Failure:
 def test_another_action_is_meant() -> None:
     """Where AWS names another action than the one tried, that one is what has to be allowed, on what AWS names."""
     words = f"User: {IDENTITY.arn} is not authorized to perform: kms:Decrypt on resource: {KEY_ARN} because no policy"
-
     fix = allow("s3:GetObject", "arn:aws:s3:::archive/*", denial(words), None)
-
     assert "Add to the policy of the role archiver:" == fix.splitlines()[0]
     assert {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": KEY_ARN} == json.loads(fix.splitlines()[1])
 
@@ -27,16 +25,13 @@ def test_another_action_is_meant() -> None:
 def test_spelling_of_sqs() -> None:
     """SQS writes the action in lower case; the statement has it as the documentation writes it."""
     words = f"User: x is not authorized to perform: sqs:deletemessage on resource: {QUEUE_ARN}"
-
     assert '"Action": "sqs:DeleteMessage"' in allow("sqs:DeleteMessage", QUEUE_ARN, denial(words), IDENTITY)
 
 
 def test_explicit_deny() -> None:
     """Against an explicit deny no statement helps."""
     words = "User: x is not authorized to perform: s3:PutObject on resource: y with an explicit deny in a policy"
-
     fix = allow("s3:PutObject", "y", denial(words), IDENTITY)
-
     assert (
         "A policy denies s3:PutObject, and no Allow outweighs that: take the Deny out of the policy that is named."
         == fix
@@ -46,16 +41,13 @@ def test_explicit_deny() -> None:
 def test_another_account() -> None:
     """What lies in another account has to allow it itself, too."""
     foreign = Identity("999999999999", "arn:aws:sts::999999999999:assumed-role/archiver/pod-1")
-
     fix = allow("sqs:DeleteMessage", QUEUE_ARN, denial("No."), foreign)
-
     assert f"It is in account {ACCOUNT}, so its own policy has to allow {foreign.arn} as well." == fix.splitlines()[2]
 
 
 def test_who_is_not_a_role() -> None:
     """A user is named in full, and nobody is just a role."""
     user = Identity(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/jo")
-
     assert f"Add to the policy of {user.arn}:" == allow("a:B", QUEUE_ARN, denial("No."), user).splitlines()[0]
     assert "Add to the policy of the role:" == allow("a:B", QUEUE_ARN, denial("No."), None).splitlines()[0]
 

@@ -54,21 +54,18 @@ def test_usable() -> None:
 def test_no_key(sse: str, encryption: Answer[dict[str, Any]], why: str) -> None:
     """Without KMS there is nothing to look at."""
     known = facts(settings=settings(s3_sse=sse), bucket=replace(BUCKET, encryption=encryption))
-
     assert [("skipped", why)] * 2 == [told(code, known) for code in THE_KEY]
 
 
 def test_key_without_a_name() -> None:
     """The account's own key has no name here: only a real PUT shows it."""
     known = facts(settings=settings(s3_sse="aws:kms"), key=Unasked("S3_KMS_KEY_ID or --write: the key is not named"))
-
     assert ("skipped", "needs S3_KMS_KEY_ID or --write: the key is not named") == told("EP501", known)
 
 
 def test_key_that_does_not_exist() -> None:
     """A key that is not there, or not enabled, is a failure."""
     known = key(GONE, Unasked("kms:GenerateDataKey"))
-
     assert ("failed", f"{KEY_ARN} cannot be used") == told("EP501", known)
     assert ("skipped", "needs kms:GenerateDataKey") == told("EP502", known)
 
@@ -82,7 +79,6 @@ def test_denied() -> None:
     """A key policy may leave its use to S3, so a denial to us is only a warning; the fix is in AWS's own words."""
     words = f"AccessDeniedException: User: x is not authorized to perform: kms:GenerateDataKey on resource: {KEY_ARN}"
     known = key(replace(DENIED, error=words))
-
     assert ("warning", VIA_S3) == told("EP501", known)
     statement = json.loads(found("EP501", known).fix.splitlines()[1])
     assert {"Effect": "Allow", "Action": "kms:GenerateDataKey", "Resource": KEY_ARN} == statement
@@ -91,7 +87,6 @@ def test_denied() -> None:
 def test_unreachable() -> None:
     """The service never asks KMS itself, so a KMS out of reach is no failure."""
     known = key(TIMEOUT, Unasked("kms:GenerateDataKey"))
-
     assert (
         "skipped",
         "KMS does not say (no answer within 10 s); S3 asks it on our behalf, and --write shows whether",
@@ -101,7 +96,6 @@ def test_unreachable() -> None:
 def test_real_put_is_better_evidence() -> None:
     """What S3 did with the key counts more than what we may do."""
     known = key(DENIED, DENIED, bucket=replace(BUCKET, written=WRITTEN))
-
     assert ("ok", f"S3 encrypted the probe with {KEY_ARN}") == told("EP501", known)
     assert ("ok", "the probe was read back") == told("EP502", known)
 
@@ -109,7 +103,6 @@ def test_real_put_is_better_evidence() -> None:
 def test_old_probe_is_no_evidence() -> None:
     """A probe from an earlier check says nothing of today's permission to encrypt."""
     known = key(DENIED, bucket=replace(BUCKET, written=replace(WRITTEN, first=Stored.ALREADY_THERE)))
-
     assert ("warning", VIA_S3) == told("EP501", known)
 
 
@@ -124,7 +117,6 @@ def test_old_probe_is_no_evidence() -> None:
 def test_resource_of_a_key(key_id: str, resource: str) -> None:
     """Policies take a key by its id, never by its alias."""
     known = facts(settings=KMS, key=KeyFacts(key_id, DENIED, DENIED))
-
     assert f'"Resource": "{resource}"' in found("EP502", known).fix
 
 

@@ -40,7 +40,6 @@ def test_all_well() -> None:
 def test_fifo() -> None:
     """A FIFO queue is called one."""
     known = attributes(FifoQueue="true")
-
     assert ("ok", "FIFO queue (visible 12, in flight 3, delayed 1)") == told("EP304", known)
 
 
@@ -55,7 +54,6 @@ def test_unreachable() -> None:
         change_visibility=no,
         receive=no,
     )
-
     assert ("failed", "no answer from http://10.0.0.1:99") == told("EP301", known)
     for code in ("EP303", "EP304", "EP305", "EP306", "EP311"):
         assert ("skipped", "needs an answer of SQS") == told(code, known)
@@ -64,7 +62,6 @@ def test_unreachable() -> None:
 def test_answer_that_cannot_be_understood() -> None:
     """What has no fix of its own is about the endpoint."""
     known = queue(unreachable=Failure(Cause.SERVER, "ResponseParserError: No.", ""))
-
     assert ("failed", f"no answer from {SQS}") == told("EP301", known)
     assert "AWS_ENDPOINT_URL" in found("EP301", known).fix
 
@@ -89,14 +86,12 @@ def test_answer_that_cannot_be_understood() -> None:
 def test_url_and_endpoint(url: str, endpoint: str, expected: tuple[str, str]) -> None:
     """A queue at AWS and an endpoint elsewhere, or the other way round, do not belong together."""
     known = facts(settings=settings(sqs_queue_url=url), queue=queue(endpoint=endpoint).queue)
-
     assert expected == told("EP302", known)
 
 
 def test_missing() -> None:
     """A queue that does not exist fails once; all else about it is skipped."""
     known = queue(attributes=MISSING, delete=MISSING, change_visibility=MISSING, receive=NO_WRITE)
-
     assert ("failed", "SQS in us-east-1 knows no such queue") == told("EP303", known)
     assert "aws sqs list-queues --region us-east-1" in found("EP303", known).fix
     for code in ("EP304", "EP305", "EP306", "EP307", "EP311", "EP314", "EP503"):
@@ -106,7 +101,6 @@ def test_missing() -> None:
 def test_missing_where_there_is_no_sqs() -> None:
     """A bare 404 is not what SQS says of a queue."""
     known = queue(attributes=Failure(Cause.MISSING, "404", "", "404"), delete=MISSING, change_visibility=MISSING)
-
     assert ("failed", f"{SQS} does not look like SQS") == told("EP303", known)
 
 
@@ -122,21 +116,13 @@ def test_missing_where_there_is_no_sqs() -> None:
         ),
         ("receive", "EP305", "failed", "denied: nothing can be received", "sqs:ReceiveMessage"),
         ("delete", "EP306", "failed", "denied: what is stored stays on the queue and comes back", "sqs:DeleteMessage"),
-        (
-            "change_visibility",
-            "EP307",
-            "warning",
-            f"denied: {CHANGE_VISIBILITY.loss}",
-            "sqs:ChangeMessageVisibility",
-        ),
+        ("change_visibility", "EP307", "warning", f"denied: {CHANGE_VISIBILITY.loss}", "sqs:ChangeMessageVisibility"),
     ],
 )
 def test_denied(fact: str, code: str, status: str, evidence: str, action: str) -> None:
     """What the service cannot work without fails, the rest warns; the fix is the statement to add."""
     known = queue(**{fact: DENIED})
-
     finding = found(code, known)
-
     assert (status, evidence) == told(code, known)
     intro, statement = finding.fix.splitlines()
     assert "Add to the policy of the role archiver:" == intro
@@ -146,7 +132,6 @@ def test_denied(fact: str, code: str, status: str, evidence: str, action: str) -
 def test_denied_attributes_leave_the_rest() -> None:
     """Without GetQueueAttributes the queue still shows that it exists; what is in its attributes is skipped."""
     known = queue(attributes=DENIED)
-
     assert ("ok", QUEUE_ARN) == told("EP303", known)
     for code in ("EP311", "EP312", "EP313", "EP314", "EP503"):
         assert ("skipped", "needs sqs:GetQueueAttributes") == told(code, known)
@@ -155,14 +140,12 @@ def test_denied_attributes_leave_the_rest() -> None:
 def test_everything_denied() -> None:
     """Where everything is denied, nobody can say whether the queue exists."""
     known = queue(attributes=DENIED, delete=DENIED, change_visibility=DENIED)
-
     assert ("skipped", "SQS does not say") == told("EP303", known)
 
 
 def test_neither_allowed_nor_denied() -> None:
     """A question that was not answered is a failure of its own."""
     known = queue(delete=TIMEOUT)
-
     assert ("failed", "neither allowed nor denied") == told("EP306", known)
     assert (TIMEOUT.error, TIMEOUT.fix) == (found("EP306", known).error, found("EP306", known).fix)
 
@@ -172,10 +155,7 @@ def test_neither_allowed_nor_denied() -> None:
     [
         (0, ("ok", "allowed (no message was waiting)")),
         (1, ("ok", "allowed (one message was received and given back at once, which counts as a receive)")),
-        (
-            NO_WRITE,
-            ("skipped", "needs --write: only a receive can show it, and that counts against maxReceiveCount"),
-        ),
+        (NO_WRITE, ("skipped", "needs --write: only a receive can show it, and that counts against maxReceiveCount")),
         (Unasked("an empty queue"), ("skipped", "needs an empty queue")),
         (Failure(Cause.ENCRYPTION, "KMS.AccessDeniedException: No.", ""), ("skipped", "needs the queue's key")),
     ],
@@ -207,11 +187,7 @@ def test_receive(receive: int | Unasked | Failure, expected: tuple[str, str]) ->
             "EP312",
             ("warning", "3.99999 days: an outage of that length loses emails"),
         ),
-        (
-            {"MessageRetentionPeriod": "3600"},
-            "EP312",
-            ("warning", "1 h: an outage of that length loses emails"),
-        ),
+        ({"MessageRetentionPeriod": "3600"}, "EP312", ("warning", "1 h: an outage of that length loses emails")),
         ({"MessageRetentionPeriod": "60"}, "EP312", ("warning", "60 s: an outage of that length loses emails")),
         ({"MessageRetentionPeriod": ""}, "EP312", ("skipped", "the queue does not say")),
         ({}, "EP313", ("ok", "SSE-SQS")),
@@ -234,13 +210,11 @@ def test_attributes(changed: dict[str, str], code: str, expected: tuple[str, str
 def test_fix_for_no_dead_letter_queue() -> None:
     """Both commands can be pasted: one makes the dead-letter queue, the other points at it."""
     known = attributes(RedrivePolicy="")
-
     point = (
         f"aws sqs set-queue-attributes --region us-east-1 --queue-url {QUEUE_URL} --attributes "
         """'{"RedrivePolicy": "{\\"deadLetterTargetArn\\":\\"arn:aws:sqs:us-east-1:123456789012:emails-dead\\","""
         """\\"maxReceiveCount\\":\\"5\\"}"}'"""
     )
-
     assert [
         "Give it one:",
         "aws sqs create-queue --region us-east-1 --queue-name emails-dead --attributes MessageRetentionPeriod=1209600",
@@ -254,7 +228,5 @@ def test_dead_letter_queue_of_a_fifo_queue() -> None:
         settings=settings(sqs_queue_url=f"{QUEUE_URL}.fifo"),
         queue=queue(attributes={**ATTRIBUTES, "RedrivePolicy": ""}).queue,
     )
-
     fix = found("EP311", known).fix
-
     assert "--queue-name emails-dead.fifo --attributes MessageRetentionPeriod=1209600,FifoQueue=true" in fix

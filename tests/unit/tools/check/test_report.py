@@ -59,9 +59,7 @@ def test_head() -> None:
 def test_head_with_two_addresses() -> None:
     """Where PUTs go elsewhere, that is shown at once."""
     known = bucket(put_endpoint="https://elsewhere")
-
     text = to_text(report_of(settings(), [], known, [GOOD]), colour=False)
-
     assert f"  S3 at     {S3} (PUTs: https://elsewhere)" in text.splitlines()
 
 
@@ -70,9 +68,7 @@ def test_head_of_what_is_not_known() -> None:
     problems = [Problem((name,), "", "") for name in ("AWS_REGION", "SQS_QUEUE_URL", "S3_BUCKET_NAME")]
     no = Unasked("a valid AWS_REGION")
     known = facts(who=no, queue=no, bucket=no)
-
     lines = to_text(report_of(settings(), problems, known, [GOOD]), colour=False).splitlines()
-
     assert [f"  {name:9} unknown" for name in ("region", "account", "identity", "queue", "bucket")] == lines[1:6]
     assert "" == lines[6]
 
@@ -80,7 +76,6 @@ def test_head_of_what_is_not_known() -> None:
 def test_lines() -> None:
     """Lines are aligned; what is not well has its error, its fix and its link below."""
     lines = to_text(report(GOOD, WARNED, BAD), colour=False).splitlines()
-
     assert [
         "",
         "Queue",
@@ -103,9 +98,7 @@ def test_lines() -> None:
 def test_skipped_lines() -> None:
     """Neighbours that are skipped for the same reason share a line."""
     found = [skipped(code, "needs credentials") for code in ("EP304", "EP305", "EP306")] + [skipped("EP307", "no")]
-
     lines = to_text(report(GOOD, *found), colour=False).splitlines()
-
     assert [
         "-    EP304 to EP306                     skipped: needs credentials",
         "-    EP307 sqs:ChangeMessageVisibility  skipped: no",
@@ -148,7 +141,6 @@ def test_exit_code(findings: list[Finding], strict: bool, code: int) -> None:
 def test_json() -> None:
     """One document, with everything in it."""
     document = json.loads(to_json(report(GOOD, BAD)))
-
     assert {
         "version": __version__,
         "region": "us-east-1",
@@ -186,7 +178,6 @@ def test_json() -> None:
 def test_json_without_aws() -> None:
     """What was not looked at is null."""
     document = json.loads(to_json(report_of(settings(), [], None, [GOOD])))
-
     assert (None, None) == (document["account"], document["identity"])
     assert {"sqs": None, "s3": None, "s3_put": None} == document["endpoint"]
 
@@ -194,7 +185,6 @@ def test_json_without_aws() -> None:
 def test_settings_that_cannot_be_read() -> None:
     """A `.env` file that cannot be read is a failure of the settings."""
     made = unreadable(SettingsError("The file .env cannot be read.", fix="Remove it."))
-
     assert 2 == exit_code(made, strict=False)
     assert [
         "FAIL EP101 settings  cannot be read",
@@ -211,9 +201,7 @@ def test_nothing_foreign_reaches_the_terminal() -> None:
         error='connect to "http://jo:hunter2@proxy/"\r\n\u202eok',
         fix="Look at https://jo:hunter2@host:\nrun\x07 this",
     )
-
     (finding,) = report(foreign).findings
-
     assert ("no answer [2J", 'connect to "http://proxy/" ok', "Look at https://host:\nrun this") == (
         finding.evidence,
         finding.error,
@@ -242,7 +230,6 @@ def test_colour(stream: io.StringIO, environment: Mapping[str, str], expected: b
 def test_coloured_text_is_the_same_text() -> None:
     """Colour adds nothing that is not there without."""
     made = report_of(settings(), [], facts(), list(judge(facts())))
-
     assert "\x1b[32mok  \x1b[0m EP303" in to_text(made, colour=True)
     assert "\x1b" not in to_text(made, colour=False)
 
@@ -254,5 +241,4 @@ def test_stream_that_holds_only_ascii() -> None:
         print_report(report(ok("EP303", "Grüße")), stream, as_json=False)
         stream.flush()
         shown = raw.getvalue().decode("ascii")
-
     assert "exists  Gr\\xfc\\xdfe" in shown
