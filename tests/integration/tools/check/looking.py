@@ -13,11 +13,11 @@ async def look(*, write: bool = False) -> CheckReport:
     return await check(write=write, offline=False)
 
 
-async def look_briefly(*, per_question: float = 0.3, in_all: float = 60.0) -> dict[str, tuple[str, str]]:
-    """The same with --write, of an AWS that hangs, without the patience for it: status and evidence by code."""
+async def look_briefly(*, per_question: float = 0.3, in_all: float = 60.0) -> dict[str, str]:
+    """The same with --write, of an AWS that hangs, without the patience for it: status by code."""
     settings, problems = examine_settings()
     facts = await examine(Asker(per_question, in_all), settings, problems, write=True)
-    return {finding.code: (finding.status.value, finding.evidence) for finding in judge(facts)}
+    return {finding.code: finding.status.value for finding in judge(facts)}
 
 
 def bad(report: CheckReport) -> dict[str, str]:
@@ -29,10 +29,10 @@ def bad(report: CheckReport) -> dict[str, str]:
     }
 
 
-def told(report: CheckReport, code: str) -> tuple[str, str]:
+def told(report: CheckReport, code: str) -> str:
     """Status and evidence of one check."""
     (finding,) = (finding for finding in report.findings if finding.code == code)
-    return finding.status.value, finding.evidence
+    return f"{finding.status.value}: {finding.evidence}"
 
 
 def error_of(report: CheckReport, code: str) -> str:

@@ -109,7 +109,7 @@ def found(code: str, known: AwsFacts) -> Finding:
     return finding
 
 
-def told(code: str, known: AwsFacts) -> tuple[str, str]:
+def told(code: str, known: AwsFacts) -> str:
     """Status and evidence of the check of this code."""
     finding = found(code, known)
-    return finding.status.value, finding.evidence
+    return f"{finding.status.value}: {finding.evidence}"

@@ -40,7 +40,7 @@ def key(generate: Answer[bool] = True, decrypt: Answer[bool] = True, **changed: 
 
 def test_usable() -> None:
     """A key that can be used is shown."""
-    assert [("ok", KEY_ARN)] * 2 == [told(code, key()) for code in THE_KEY]
+    assert [f"ok: {KEY_ARN}"] * 2 == [told(code, key()) for code in THE_KEY]
 
 
 @pytest.mark.parametrize(
@@ -54,32 +54,32 @@ def test_usable() -> None:
 def test_no_key(sse: str, encryption: Answer[dict[str, Any]], why: str) -> None:
     """Without KMS there is nothing to look at."""
     known = facts(settings=settings(s3_sse=sse), bucket=replace(BUCKET, encryption=encryption))
-    assert [("skipped", why)] * 2 == [told(code, known) for code in THE_KEY]
+    assert [f"skipped: {why}"] * 2 == [told(code, known) for code in THE_KEY]
 
 
 def test_key_without_a_name() -> None:
     """The account's own key has no name here: only a real PUT shows it."""
     known = facts(settings=settings(s3_sse="aws:kms"), key=Unasked("S3_KMS_KEY_ID or --write: the key is not named"))
-    assert ("skipped", "needs S3_KMS_KEY_ID or --write: the key is not named") == told("EP501", known)
+    assert "skipped: needs S3_KMS_KEY_ID or --write: the key is not named" == told("EP501", known)
 
 
 def test_key_that_does_not_exist() -> None:
     """A key that is not there, or not enabled, is a failure."""
     known = key(GONE, Unasked("kms:GenerateDataKey"))
-    assert ("failed", f"{KEY_ARN} cannot be used") == told("EP501", known)
-    assert ("skipped", "needs kms:GenerateDataKey") == told("EP502", known)
+    assert f"failed: {KEY_ARN} cannot be used" == told("EP501", known)
+    assert "skipped: needs kms:GenerateDataKey" == told("EP502", known)
 
 
 def test_refused_credentials() -> None:
     """Credentials that KMS refuses are the credentials' fault."""
-    assert ("skipped", "needs credentials that AWS accepts") == told("EP501", key(REFUSED))
+    assert "skipped: needs credentials that AWS accepts" == told("EP501", key(REFUSED))
 
 
 def test_denied() -> None:
     """A key policy may leave its use to S3, so a denial to us is only a warning; the fix is in AWS's own words."""
     words = f"AccessDeniedException: User: x is not authorized to perform: kms:GenerateDataKey on resource: {KEY_ARN}"
     known = key(replace(DENIED, error=words))
-    assert ("warning", VIA_S3) == told("EP501", known)
+    assert f"warning: {VIA_S3}" == told("EP501", known)
     statement = json.loads(found("EP501", known).fix.splitlines()[1])
     assert {"Effect": "Allow", "Action": "kms:GenerateDataKey", "Resource": KEY_ARN} == statement
 
@@ -88,22 +88,22 @@ def test_unreachable() -> None:
     """The service never asks KMS itself, so a KMS out of reach is no failure."""
     known = key(TIMEOUT, Unasked("kms:GenerateDataKey"))
     assert (
-        "skipped",
-        "KMS does not say (no answer within 10 s); S3 asks it on our behalf, and --write shows whether",
-    ) == told("EP501", known)
+        "skipped: KMS does not say (no answer within 10 s); S3 asks it on our behalf, and --write shows whether"
+        == told("EP501", known)
+    )
 
 
 def test_real_put_is_better_evidence() -> None:
     """What S3 did with the key counts more than what we may do."""
     known = key(DENIED, DENIED, bucket=replace(BUCKET, written=WRITTEN))
-    assert ("ok", f"S3 encrypted the probe with {KEY_ARN}") == told("EP501", known)
-    assert ("ok", "the probe was read back") == told("EP502", known)
+    assert f"ok: S3 encrypted the probe with {KEY_ARN}" == told("EP501", known)
+    assert "ok: the probe was read back" == told("EP502", known)
 
 
 def test_old_probe_is_no_evidence() -> None:
     """A probe from an earlier check says nothing of today's permission to encrypt."""
     known = key(DENIED, bucket=replace(BUCKET, written=replace(WRITTEN, first=Stored.ALREADY_THERE)))
-    assert ("warning", VIA_S3) == told("EP501", known)
+    assert f"warning: {VIA_S3}" == told("EP501", known)
 
 
 @pytest.mark.parametrize(
@@ -123,32 +123,32 @@ def test_resource_of_a_key(key_id: str, resource: str) -> None:
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({}, ("skipped", "not used: the queue is not encrypted with KMS")),
+        ({}, "skipped: not used: the queue is not encrypted with KMS"),
         (
             {"attributes": {**ATTRIBUTES, "KmsMasterKeyId": "alias/q"}},
-            ("skipped", "alias/q: kms:Decrypt shows with --write when a message waits"),
+            "skipped: alias/q: kms:Decrypt shows with --write when a message waits",
         ),
         (
             {"attributes": {**ATTRIBUTES, "KmsMasterKeyId": "alias/q"}, "receive": 0},
-            ("skipped", "alias/q: kms:Decrypt shows with --write when a message waits"),
+            "skipped: alias/q: kms:Decrypt shows with --write when a message waits",
         ),
         (
             {"attributes": {**ATTRIBUTES, "KmsMasterKeyId": "alias/q"}, "receive": 1},
-            ("ok", "alias/q: a message was decrypted"),
+            "ok: alias/q: a message was decrypted",
         ),
-        ({"attributes": MISSING}, ("skipped", "needs the queue")),
-        ({"attributes": DENIED}, ("skipped", "needs sqs:GetQueueAttributes")),
+        ({"attributes": MISSING}, "skipped: needs the queue"),
+        ({"attributes": DENIED}, "skipped: needs sqs:GetQueueAttributes"),
         (
             {"receive": Failure(Cause.ENCRYPTION, "KMS.AccessDeniedException: No.", "")},
-            ("failed", "messages cannot be decrypted"),
+            "failed: messages cannot be decrypted",
         ),
     ],
 )
-def test_key_of_the_queue(changed: dict[str, Any], expected: tuple[str, str]) -> None:
+def test_key_of_the_queue(changed: dict[str, Any], expected: str) -> None:
     """The key of the queue shows in a receive that brings a message."""
     assert expected == told("EP503", queue(**changed))
 
 
 def test_queue_with_wrong_settings() -> None:
     """Where the queue's settings are wrong, nothing is said of its key."""
-    assert ("skipped", "needs a valid SQS_QUEUE_URL") == told("EP503", facts(queue=Unasked("a valid SQS_QUEUE_URL")))
+    assert "skipped: needs a valid SQS_QUEUE_URL" == told("EP503", facts(queue=Unasked("a valid SQS_QUEUE_URL")))

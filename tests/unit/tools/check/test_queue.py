@@ -28,19 +28,19 @@ from tests.unit.tools.check.known import (
 def test_all_well() -> None:
     """Each line shows what was seen."""
     assert [
-        ("EP301", "ok", f"{SQS} answers"),
-        ("EP302", "ok", QUEUE_URL),
-        ("EP303", "ok", QUEUE_ARN),
-        ("EP304", "ok", "standard queue (visible 12, in flight 3, delayed 1)"),
-        ("EP306", "ok", "allowed"),
-        ("EP307", "ok", "allowed"),
-    ] == [(code, *told(code, queue())) for code in ("EP301", "EP302", "EP303", "EP304", "EP306", "EP307")]
+        ("EP301", f"ok: {SQS} answers"),
+        ("EP302", f"ok: {QUEUE_URL}"),
+        ("EP303", f"ok: {QUEUE_ARN}"),
+        ("EP304", "ok: standard queue (visible 12, in flight 3, delayed 1)"),
+        ("EP306", "ok: allowed"),
+        ("EP307", "ok: allowed"),
+    ] == [(code, told(code, queue())) for code in ("EP301", "EP302", "EP303", "EP304", "EP306", "EP307")]
 
 
 def test_fifo() -> None:
     """A FIFO queue is called one."""
     known = attributes(FifoQueue="true")
-    assert ("ok", "FIFO queue (visible 12, in flight 3, delayed 1)") == told("EP304", known)
+    assert "ok: FIFO queue (visible 12, in flight 3, delayed 1)" == told("EP304", known)
 
 
 def test_unreachable() -> None:
@@ -54,36 +54,32 @@ def test_unreachable() -> None:
         change_visibility=no,
         receive=no,
     )
-    assert ("failed", "no answer from http://10.0.0.1:99") == told("EP301", known)
+    assert "failed: no answer from http://10.0.0.1:99" == told("EP301", known)
     for code in ("EP303", "EP304", "EP305", "EP306", "EP311"):
-        assert ("skipped", "needs an answer of SQS") == told(code, known)
+        assert "skipped: needs an answer of SQS" == told(code, known)
 
 
 def test_answer_that_cannot_be_understood() -> None:
     """What has no fix of its own is about the endpoint."""
     known = queue(unreachable=Failure(Cause.SERVER, "ResponseParserError: No.", ""))
-    assert ("failed", f"no answer from {SQS}") == told("EP301", known)
+    assert f"failed: no answer from {SQS}" == told("EP301", known)
     assert "AWS_ENDPOINT_URL" in found("EP301", known).fix
 
 
 @pytest.mark.parametrize(
     ("url", "endpoint", "expected"),
     [
-        (QUEUE_URL, "https://vpce-1.sqs.us-east-1.vpce.amazonaws.com", ("ok", QUEUE_URL)),
-        (
-            "http://localstack:4566/000000000000/q",
-            "http://127.0.0.1:4566",
-            ("ok", "http://localstack:4566/000000000000/q"),
-        ),
-        (QUEUE_URL, "http://127.0.0.1:4566", ("warning", f"is at {SQS}, but requests go to http://127.0.0.1:4566")),
+        (QUEUE_URL, "https://vpce-1.sqs.us-east-1.vpce.amazonaws.com", f"ok: {QUEUE_URL}"),
+        ("http://localstack:4566/000000000000/q", "http://127.0.0.1:4566", "ok: http://localstack:4566/000000000000/q"),
+        (QUEUE_URL, "http://127.0.0.1:4566", f"warning: is at {SQS}, but requests go to http://127.0.0.1:4566"),
         (
             "http://127.0.0.1:4566/000000000000/q",
             SQS,
-            ("warning", f"is at http://127.0.0.1:4566, but requests go to {SQS}"),
+            f"warning: is at http://127.0.0.1:4566, but requests go to {SQS}",
         ),
     ],
 )
-def test_url_and_endpoint(url: str, endpoint: str, expected: tuple[str, str]) -> None:
+def test_url_and_endpoint(url: str, endpoint: str, expected: str) -> None:
     """A queue at AWS and an endpoint elsewhere, or the other way round, do not belong together."""
     known = facts(settings=settings(sqs_queue_url=url), queue=queue(endpoint=endpoint).queue)
     assert expected == told("EP302", known)
@@ -92,16 +88,16 @@ def test_url_and_endpoint(url: str, endpoint: str, expected: tuple[str, str]) ->
 def test_missing() -> None:
     """A queue that does not exist fails once; all else about it is skipped."""
     known = queue(attributes=MISSING, delete=MISSING, change_visibility=MISSING, receive=NO_WRITE)
-    assert ("failed", "SQS in us-east-1 knows no such queue") == told("EP303", known)
+    assert "failed: SQS in us-east-1 knows no such queue" == told("EP303", known)
     assert "aws sqs list-queues --region us-east-1" in found("EP303", known).fix
     for code in ("EP304", "EP305", "EP306", "EP307", "EP311", "EP314", "EP503"):
-        assert ("skipped", "needs the queue") == told(code, known)
+        assert "skipped: needs the queue" == told(code, known)
 
 
 def test_missing_where_there_is_no_sqs() -> None:
     """A bare 404 is not what SQS says of a queue."""
     known = queue(attributes=Failure(Cause.MISSING, "404", "", "404"), delete=MISSING, change_visibility=MISSING)
-    assert ("failed", f"{SQS} does not look like SQS") == told("EP303", known)
+    assert f"failed: {SQS} does not look like SQS" == told("EP303", known)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +119,7 @@ def test_denied(fact: str, code: str, status: str, evidence: str, action: str) -
     """What the service cannot work without fails, the rest warns; the fix is the statement to add."""
     known = queue(**{fact: DENIED})
     finding = found(code, known)
-    assert (status, evidence) == told(code, known)
+    assert f"{status}: {evidence}" == told(code, known)
     intro, statement = finding.fix.splitlines()
     assert "Add to the policy of the role archiver:" == intro
     assert {"Effect": "Allow", "Action": action, "Resource": QUEUE_ARN} == json.loads(statement)
@@ -132,35 +128,35 @@ def test_denied(fact: str, code: str, status: str, evidence: str, action: str) -
 def test_denied_attributes_leave_the_rest() -> None:
     """Without GetQueueAttributes the queue still shows that it exists; what is in its attributes is skipped."""
     known = queue(attributes=DENIED)
-    assert ("ok", QUEUE_ARN) == told("EP303", known)
+    assert f"ok: {QUEUE_ARN}" == told("EP303", known)
     for code in ("EP311", "EP312", "EP313", "EP314", "EP503"):
-        assert ("skipped", "needs sqs:GetQueueAttributes") == told(code, known)
+        assert "skipped: needs sqs:GetQueueAttributes" == told(code, known)
 
 
 def test_everything_denied() -> None:
     """Where everything is denied, nobody can say whether the queue exists."""
     known = queue(attributes=DENIED, delete=DENIED, change_visibility=DENIED)
-    assert ("skipped", "SQS does not say") == told("EP303", known)
+    assert "skipped: SQS does not say" == told("EP303", known)
 
 
 def test_neither_allowed_nor_denied() -> None:
     """A question that was not answered is a failure of its own."""
     known = queue(delete=TIMEOUT)
-    assert ("failed", "neither allowed nor denied") == told("EP306", known)
+    assert "failed: neither allowed nor denied" == told("EP306", known)
     assert (TIMEOUT.error, TIMEOUT.fix) == (found("EP306", known).error, found("EP306", known).fix)
 
 
 @pytest.mark.parametrize(
     ("receive", "expected"),
     [
-        (0, ("ok", "allowed (no message was waiting)")),
-        (1, ("ok", "allowed (one message was received and given back at once, which counts as a receive)")),
-        (NO_WRITE, ("skipped", "needs --write: only a receive can show it, and that counts against maxReceiveCount")),
-        (Unasked("an empty queue"), ("skipped", "needs an empty queue")),
-        (Failure(Cause.ENCRYPTION, "KMS.AccessDeniedException: No.", ""), ("skipped", "needs the queue's key")),
+        (0, "ok: allowed (no message was waiting)"),
+        (1, "ok: allowed (one message was received and given back at once, which counts as a receive)"),
+        (NO_WRITE, "skipped: needs --write: only a receive can show it, and that counts against maxReceiveCount"),
+        (Unasked("an empty queue"), "skipped: needs an empty queue"),
+        (Failure(Cause.ENCRYPTION, "KMS.AccessDeniedException: No.", ""), "skipped: needs the queue's key"),
     ],
 )
-def test_receive(receive: int | Unasked | Failure, expected: tuple[str, str]) -> None:
+def test_receive(receive: int | Unasked | Failure, expected: str) -> None:
     """A receive that was made says what it did; one that was not says why."""
     assert expected == told("EP305", queue(receive=receive))
 
@@ -168,41 +164,33 @@ def test_receive(receive: int | Unasked | Failure, expected: tuple[str, str]) ->
 @pytest.mark.parametrize(
     ("changed", "code", "expected"),
     [
-        ({}, "EP311", ("ok", "emails-dead (maxReceiveCount 5)")),
-        ({"RedrivePolicy": ""}, "EP311", ("warning", "none: what cannot be handled comes back until it expires")),
-        (
-            {"RedrivePolicy": "nonsense"},
-            "EP311",
-            ("warning", "none: what cannot be handled comes back until it expires"),
-        ),
+        ({}, "EP311", "ok: emails-dead (maxReceiveCount 5)"),
+        ({"RedrivePolicy": ""}, "EP311", "warning: none: what cannot be handled comes back until it expires"),
+        ({"RedrivePolicy": "nonsense"}, "EP311", "warning: none: what cannot be handled comes back until it expires"),
         (
             {"RedrivePolicy": json.dumps({"deadLetterTargetArn": f"{QUEUE_ARN}-dead", "maxReceiveCount": "2"})},
             "EP311",
-            ("warning", "maxReceiveCount 2 is low: a restart of pods moves good emails to emails-dead"),
+            "warning: maxReceiveCount 2 is low: a restart of pods moves good emails to emails-dead",
         ),
-        ({}, "EP312", ("ok", "14 days")),
-        ({"MessageRetentionPeriod": "345600"}, "EP312", ("ok", "4 days")),
-        (
-            {"MessageRetentionPeriod": "345599"},
-            "EP312",
-            ("warning", "3.99999 days: an outage of that length loses emails"),
-        ),
-        ({"MessageRetentionPeriod": "3600"}, "EP312", ("warning", "1 h: an outage of that length loses emails")),
-        ({"MessageRetentionPeriod": "60"}, "EP312", ("warning", "60 s: an outage of that length loses emails")),
-        ({"MessageRetentionPeriod": ""}, "EP312", ("skipped", "the queue does not say")),
-        ({}, "EP313", ("ok", "SSE-SQS")),
-        ({"KmsMasterKeyId": "alias/aws/sqs"}, "EP313", ("ok", "KMS, with alias/aws/sqs")),
-        ({"SqsManagedSseEnabled": "false"}, "EP313", ("warning", "none at rest")),
-        ({}, "EP314", ("ok", "up to 1024 KiB")),
+        ({}, "EP312", "ok: 14 days"),
+        ({"MessageRetentionPeriod": "345600"}, "EP312", "ok: 4 days"),
+        ({"MessageRetentionPeriod": "345599"}, "EP312", "warning: 3.99999 days: an outage of that length loses emails"),
+        ({"MessageRetentionPeriod": "3600"}, "EP312", "warning: 1 h: an outage of that length loses emails"),
+        ({"MessageRetentionPeriod": "60"}, "EP312", "warning: 60 s: an outage of that length loses emails"),
+        ({"MessageRetentionPeriod": ""}, "EP312", "skipped: the queue does not say"),
+        ({}, "EP313", "ok: SSE-SQS"),
+        ({"KmsMasterKeyId": "alias/aws/sqs"}, "EP313", "ok: KMS, with alias/aws/sqs"),
+        ({"SqsManagedSseEnabled": "false"}, "EP313", "warning: none at rest"),
+        ({}, "EP314", "ok: up to 1024 KiB"),
         (
             {"MaximumMessageSize": "2097152"},
             "EP314",
-            ("warning", "up to 2048 KiB, more than the 1024 KiB that memory is reckoned with"),
+            "warning: up to 2048 KiB, more than the 1024 KiB that memory is reckoned with",
         ),
-        ({"MaximumMessageSize": "many"}, "EP314", ("skipped", "the queue does not say")),
+        ({"MaximumMessageSize": "many"}, "EP314", "skipped: the queue does not say"),
     ],
 )
-def test_attributes(changed: dict[str, str], code: str, expected: tuple[str, str]) -> None:
+def test_attributes(changed: dict[str, str], code: str, expected: str) -> None:
     """What an operator would wish to have known before is a warning."""
     assert expected == told(code, attributes(**changed))
 
