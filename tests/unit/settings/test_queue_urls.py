@@ -55,47 +55,26 @@ def test_a_queue_of_another_region_is_found_out(url: str, region: str) -> None:
     assert f"for example: AWS_REGION={region}\n" in text
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "emails",
-        f"arn:aws:sqs:us-east-1:{ACCOUNT}:emails",
-        "sqs://h/1/q",
-        "//h/1/q",
-        "https:///1/q",
-        "http://h:0/1/q",
-        "http://h/1/q\t2",
-    ],
-)
-def test_a_name_or_an_arn_is_no_url(url: str) -> None:
-    """What the console shows beside the URL is easily taken for it."""
-    assert f"must be the queue's URL, not its name or ARN; it is {url!r}" == problem("SQS_QUEUE_URL", url)
+NO_URL = "must be the queue's URL, not its name or ARN"
+NAMES = ("", "/", "/emails", f"/{ACCOUNT}/", f"/{ACCOUNT}/a.b", f"/{ACCOUNT}/{'q' * 81}", f"/{ACCOUNT}/{'q' * 76}.fifo")
+REFUSED = [
+    # what the console shows beside the URL is easily taken for it
+    *((url, NO_URL) for url in ("emails", f"arn:aws:sqs:us-east-1:{ACCOUNT}:emails", "sqs://h/1/q", "//h/1/q")),
+    *((url, NO_URL) for url in ("https:///1/q", "http://h:0/1/q", "http://h/1/q\t2")),
+    # an address that cannot be parsed is reported, not raised
+    *((f"http://{host}/1/emails", "must be a URL") for host in ("[::1", "h:99999", "h:x")),
+    # the name must be one that SQS allows: 80 characters at most, `.fifo` included
+    *(
+        (f"https://sqs.us-east-1.amazonaws.com{path}", "must end in /<account>/<queue name>")
+        for path in (*NAMES, f"/{ACCOUNT}/émails", f"/{ACCOUNT}/emails#x")
+    ),
+]
 
 
-@pytest.mark.parametrize("url", ["http://[::1/1/emails", "http://h:99999/1/emails", "http://h:x/1/emails"])
-def test_a_broken_url_is_refused(url: str) -> None:
-    """An address that cannot be parsed is reported, not raised."""
-    assert f"must be a URL; it is {url!r}" == problem("SQS_QUEUE_URL", url)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "",
-        "/",
-        "/emails",
-        f"/{ACCOUNT}/",
-        f"/{ACCOUNT}/a.b",
-        f"/{ACCOUNT}/{'q' * 81}",
-        f"/{ACCOUNT}/{'q' * 76}.fifo",
-        f"/{ACCOUNT}/émails",
-        f"/{ACCOUNT}/emails#x",
-    ],
-)
-def test_a_url_must_end_in_account_and_name(path: str) -> None:
-    """And the name must be one that SQS allows: 80 characters at most, `.fifo` included."""
-    url = f"https://sqs.us-east-1.amazonaws.com{path}"
-    assert f"must end in /<account>/<queue name>; it is {url[:80]!r}" == problem("SQS_QUEUE_URL", url)
+@pytest.mark.parametrize(("url", "said"), REFUSED)
+def test_what_is_no_url_of_a_queue_is_refused(url: str, said: str) -> None:
+    """Each for what it is."""
+    assert f"{said}; it is {url[:80]!r}" == problem("SQS_QUEUE_URL", url)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,102 @@ BOUNDS = [
     ("SHUTDOWN_GRACE_SECONDS", "1", "3600", "0.1", "a number from 1 to 3600"),
     ("HTTP_PORT", "0", "65535", "1", "a whole number from 0 to 65535"),
 ]
-WHOLE = [name for name, *_, wanted in BOUNDS if "whole" in wanted]
+SWITCHES = ("QUARANTINE_ENABLED", "S3_CONDITIONAL_WRITES")
+PREFIXES = ("S3_KEY_PREFIX", "S3_QUARANTINE_PREFIX")
+ONES = {"true": True, "True": True, "1": True, "yes": True, "false": False, "FALSE": False, "0": False, "off": False}
+SEGMENTS = {"mail": "mail", "/mail/": "mail", "a/b=c/d": "a/b=c/d", "x!-_.*'()": "x!-_.*'()", "p" * 400: "p" * 400}
+REGIONS = (
+    *("us-east-1", "ap-southeast-7", "us-gov-west-1", "cn-north-1", "us-iso-east-1", "us-isob-east-1"),
+    *("eusc-de-east-1", "mx-central-1"),
+)
+BUCKETS = ("abc", "a" * 63, "my.bucket-1", "0bucket", "123.456.7.x", "archive-1a2b3c-s3alias", "a-.b")
+
+# name, value, what it is taken for
+TAKEN: list[tuple[str, str, object]] = [
+    *((name, word, meaning) for name in SWITCHES for word, meaning in ONES.items()),
+    *((name, value, prefix) for name in PREFIXES for value, prefix in SEGMENTS.items()),
+    *(("AWS_REGION", region, region) for region in REGIONS),
+    *(("S3_BUCKET_NAME", bucket, bucket) for bucket in BUCKETS),
+    # half of the world writes log levels in lower case, and pydantic-settings takes names in any
+    ("LOG_LEVEL", "debug", "DEBUG"),
+    ("LOG_FORMAT", "JSON", "json"),
+    ("receivers_max", "7", 7),
+    # Kubernetes secrets often end with a line break
+    ("SQS_QUEUE_URL", f"{QUEUE_URL}\n", QUEUE_URL),
+    ("S3_BUCKET_NAME", " my-email-archive \n", "my-email-archive"),
+    ("S3_KEY_PREFIX", "emails/\n", "emails"),
+    # charts and Compose files set variables to nothing where they mean the default
+    *((name, "", DEFAULTS[name]) for name in ("LOG_FILE", "S3_KMS_KEY_ID", "POD_TERMINATION_GRACE_SECONDS")),
+    ("MAX_MESSAGES_PER_POLL", "", DEFAULTS["MAX_MESSAGES_PER_POLL"]),
+]
+
+NO_NUMBERS = ("ten", "1O", "nan", "inf", "-inf", "1e999", "0x10", "10s", "1,5", "[]")
+NO_REGIONS = ("us-east", "us-east-1a", "US-EAST-1", "Ireland", "us_east_1", "eu-west-1;", "arn:aws")
+NO_BUCKETS = (
+    *("ab", "a" * 64, "My-Bucket", "my_bucket", "-bucket", "bucket-", "a..b", "192.168.5.4", "xn--bucket", "sthree-x"),
+    *("a b", "bücket"),
+)
+A_BUCKET = "must be a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens"
+CHARACTERS = "must be made of letters, digits and the characters / ! - _ . * ' ( ) ="
+WHOLE_SEGMENTS = "must not be empty or have empty, '.' or '..' segments"
+NO_PREFIXES = {
+    **dict.fromkeys(("/", "a//b", "a/../b", "./a"), WHOLE_SEGMENTS),
+    **dict.fromkeys(("a b", "émail", "a\\b", "a%2f"), CHARACTERS),
+    "p" * 401: "must have at most 400 characters",
+}
+
+# name, value, what is said against it
+REFUSED = [
+    *((name, value, f"must be {wanted}") for name, *_, wanted in BOUNDS for value in NO_NUMBERS),
+    *((name, "1.5", f"must be {wanted}") for name, *_, wanted in BOUNDS if "whole" in wanted),
+    *((name, value, "must be true or false") for name in SWITCHES for value in ("maybe", "2", "ja")),
+    *(("S3_SSE", value, "must be one of none, AES256, aws:kms") for value in ("kms", "aes256")),
+    *(("LOG_LEVEL", value, "must be one of DEBUG, INFO, WARNING, ERROR") for value in ("LOUD", "CRITICAL")),
+    ("LOG_FORMAT", "xml", "must be one of auto, json, console"),
+    *(("AWS_REGION", value, "must be an AWS region") for value in NO_REGIONS),
+    *(("S3_BUCKET_NAME", value, A_BUCKET) for value in NO_BUCKETS),
+    *(
+        ("S3_BUCKET_NAME", value, "must be the bucket's name alone, not a URL or an ARN")
+        for value in ("s3://my-email-archive", "arn:aws:s3:::my-email-archive")
+    ),
+    *((name, value, said) for name in PREFIXES for value, said in NO_PREFIXES.items()),
+    *(
+        ("LOG_FILE", value, "must be a file in a directory that exists")
+        for value in ("/nonexistent/processor.log", ".", f"{'d' * 300}/processor.log")
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), TAKEN)
+def test_a_value_is_taken_for_what_it_means(
+    name: str, value: str, expected: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Usual words, names of every partition, white space at an end, and nothing for the default."""
+    monkeypatch.setenv(name, value)
+    assert expected == getattr(Settings(), name.lower())
+
+
+@pytest.mark.parametrize(("name", "value", "said"), REFUSED)
+def test_a_value_that_makes_no_sense_is_refused(name: str, value: str, said: str) -> None:
+    """Nothing is guessed at; the report says what the value may be, and what it is."""
+    assert f"{said}; it is {value[:80]!r}" == problem(name, value)
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_an_empty_required_variable_is_missing(name: str) -> None:
+    """Nothing is no queue and no bucket."""
+    assert "is required and not set" == problem(name, "")
+
+
+def test_a_directory_bucket_is_refused_by_name() -> None:
+    """It needs sessions of its own, which no PUT of ours has."""
+    assert "directory bucket" in problem("S3_BUCKET_NAME", "archive--use1-az4--x-s3")
+
+
+def test_variables_of_others_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment is full of them."""
+    monkeypatch.setenv("SQS_SOMETHING_ELSE", "x")
+    assert DEFAULTS["SQS_QUEUE_URL"] == load().sqs_queue_url
 
 
 def test_the_defaults_are_those_of_the_specification() -> None:
@@ -89,204 +184,12 @@ def test_beyond_the_bounds_is_refused(name: str, least: str, most: str, step: st
     assert f"must be {wanted}; it is '{value}'" == problem(name, value)
 
 
-@pytest.mark.parametrize("value", ["ten", "1O", "nan", "inf", "-inf", "1e999", "0x10", "10s", "1,5", "[]"])
-@pytest.mark.parametrize(("name", "wanted"), [(bound[0], bound[4]) for bound in BOUNDS])
-def test_what_is_no_number_is_refused(name: str, wanted: str, value: str) -> None:
-    """Not a number, no end, units: none of them is guessed at."""
-    assert f"must be {wanted}; it is '{value}'" == problem(name, value)
-
-
-@pytest.mark.parametrize("name", WHOLE)
-def test_a_fraction_is_no_whole_number(name: str) -> None:
-    """A fraction of a message or of a byte is refused, not rounded."""
-    assert problem(name, "1.5").endswith("; it is '1.5'")
-
-
 def test_a_pods_grace_has_no_upper_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is Kubernetes' setting; it only has to leave room for ours."""
     expected = "must be a number, at least 6; it is '5.9'"
     assert expected == problem("POD_TERMINATION_GRACE_SECONDS", "5.9")
     monkeypatch.setenv("POD_TERMINATION_GRACE_SECONDS", "1000000")
     assert 1_000_000 == load().pod_termination_grace_seconds
-
-
-@pytest.mark.parametrize("name", ["QUARANTINE_ENABLED", "S3_CONDITIONAL_WRITES"])
-@pytest.mark.parametrize(
-    ("value", "meaning"),
-    [
-        ("true", True),
-        ("True", True),
-        ("1", True),
-        ("yes", True),
-        ("false", False),
-        ("FALSE", False),
-        ("0", False),
-        ("off", False),
-    ],
-)
-def test_switches_take_the_usual_words(name: str, value: str, meaning: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In any case."""
-    monkeypatch.setenv(name, value)
-    assert meaning is getattr(load(), name.lower())
-
-
-@pytest.mark.parametrize("name", ["QUARANTINE_ENABLED", "S3_CONDITIONAL_WRITES"])
-@pytest.mark.parametrize("value", ["maybe", "2", "ja"])
-def test_a_switch_is_on_or_off(name: str, value: str) -> None:
-    """A word that is neither is not taken for false."""
-    assert f"must be true or false; it is '{value}'" == problem(name, value)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "wanted"),
-    [
-        ("S3_SSE", "kms", "one of none, AES256, aws:kms"),
-        ("S3_SSE", "aes256", "one of none, AES256, aws:kms"),
-        ("LOG_LEVEL", "LOUD", "one of DEBUG, INFO, WARNING, ERROR"),
-        ("LOG_LEVEL", "CRITICAL", "one of DEBUG, INFO, WARNING, ERROR"),
-        ("LOG_FORMAT", "xml", "one of auto, json, console"),
-    ],
-)
-def test_a_choice_is_one_of_its_words(name: str, value: str, wanted: str) -> None:
-    """The report lists them."""
-    assert f"must be {wanted}; it is '{value}'" == problem(name, value)
-
-
-def test_log_settings_take_either_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of the world writes log levels in lower case."""
-    monkeypatch.setenv("LOG_LEVEL", "debug")
-    monkeypatch.setenv("LOG_FORMAT", "JSON")
-    settings = load()
-    assert ("DEBUG", "json") == (settings.log_level, settings.log_format)
-
-
-def test_names_may_be_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As pydantic-settings has it."""
-    monkeypatch.setenv("receivers_max", "7")
-    assert 7 == load().receivers_max
-
-
-@pytest.mark.parametrize(
-    "name", ["LOG_FILE", "S3_KMS_KEY_ID", "POD_TERMINATION_GRACE_SECONDS", "MAX_MESSAGES_PER_POLL"]
-)
-def test_an_empty_variable_is_as_good_as_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Charts and Compose files set variables to nothing where they mean the default."""
-    monkeypatch.setenv(name, "")
-    assert DEFAULTS[name] == getattr(load(), name.lower())
-
-
-@pytest.mark.parametrize("name", REQUIRED)
-def test_an_empty_required_variable_is_missing(name: str) -> None:
-    """Nothing is no queue and no bucket."""
-    assert "is required and not set" == problem(name, "")
-
-
-def test_a_line_end_after_a_value_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values that come from files, as Kubernetes secrets do, often end with one."""
-    monkeypatch.setenv("SQS_QUEUE_URL", f"{QUEUE_URL}\n")
-    monkeypatch.setenv("S3_BUCKET_NAME", " my-email-archive \n")
-    monkeypatch.setenv("S3_KEY_PREFIX", "emails/\n")
-    settings = load()
-    assert (QUEUE_URL, "my-email-archive", "emails") == (
-        settings.sqs_queue_url,
-        settings.s3_bucket_name,
-        settings.s3_key_prefix,
-    )
-
-
-@pytest.mark.parametrize(
-    "region",
-    [
-        "us-east-1",
-        "ap-southeast-7",
-        "us-gov-west-1",
-        "cn-north-1",
-        "us-iso-east-1",
-        "us-isob-east-1",
-        "eusc-de-east-1",
-        "mx-central-1",
-    ],
-)
-def test_regions_of_every_partition_are_known(region: str) -> None:
-    """Commercial, government, China, isolated and sovereign ones."""
-    assert region == Settings(**{**_lower(REQUIRED), "aws_region": region}).aws_region  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    "region", ["us-east", "us-east-1a", "US-EAST-1", "Ireland", "us_east_1", "eu-west-1;", "arn:aws"]
-)
-def test_what_is_no_region_is_refused(region: str) -> None:
-    """An availability zone, for one, is none."""
-    assert f"must be an AWS region; it is '{region}'" == problem("AWS_REGION", region)
-
-
-@pytest.mark.parametrize(
-    "bucket", ["abc", "a" * 63, "my.bucket-1", "0bucket", "123.456.7.x", "archive-1a2b3c-s3alias", "a-.b"]
-)
-def test_bucket_names_are_allowed(bucket: str) -> None:
-    """Names within S3's rules, aliases of access points among them."""
-    assert bucket == Settings(**{**_lower(REQUIRED), "s3_bucket_name": bucket}).s3_bucket_name  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    "bucket",
-    [
-        "ab",
-        "a" * 64,
-        "My-Bucket",
-        "my_bucket",
-        "-bucket",
-        "bucket-",
-        "a..b",
-        "192.168.5.4",
-        "xn--bucket",
-        "sthree-x",
-        "a b",
-        "bücket",
-    ],
-)
-def test_what_is_no_bucket_name_is_refused(bucket: str) -> None:
-    """S3 would refuse it, later and less clearly."""
-    expected = f"must be a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens; it is '{bucket}'"
-    assert expected == problem("S3_BUCKET_NAME", bucket)
-
-
-@pytest.mark.parametrize("value", ["s3://my-email-archive", "arn:aws:s3:::my-email-archive"])
-def test_a_bucket_is_given_by_its_name(value: str) -> None:
-    """Not by a URL or an ARN."""
-    expected = f"must be the bucket's name alone, not a URL or an ARN; it is '{value}'"
-    assert expected == problem("S3_BUCKET_NAME", value)
-
-
-@pytest.mark.parametrize("name", ["S3_KEY_PREFIX", "S3_QUARANTINE_PREFIX"])
-@pytest.mark.parametrize(
-    ("value", "prefix"),
-    [("mail", "mail"), ("/mail/", "mail"), ("a/b=c/d", "a/b=c/d"), ("x!-_.*'()", "x!-_.*'()"), ("p" * 400, "p" * 400)],
-)
-def test_a_prefix_is_one_or_more_segments(name: str, value: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of characters that need no care in a key; slashes at its ends are dropped."""
-    monkeypatch.setenv(name, value)
-    assert prefix == getattr(load(), name.lower())
-
-
-@pytest.mark.parametrize("name", ["S3_KEY_PREFIX", "S3_QUARANTINE_PREFIX"])
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [
-        ("/", "must not be empty or have empty, '.' or '..' segments"),
-        ("a//b", "must not be empty or have empty, '.' or '..' segments"),
-        ("a/../b", "must not be empty or have empty, '.' or '..' segments"),
-        ("./a", "must not be empty or have empty, '.' or '..' segments"),
-        ("a b", "must be made of letters, digits and the characters / ! - _ . * ' ( ) ="),
-        ("émail", "must be made of letters, digits and the characters / ! - _ . * ' ( ) ="),
-        ("a\\b", "must be made of letters, digits and the characters / ! - _ . * ' ( ) ="),
-        ("a%2f", "must be made of letters, digits and the characters / ! - _ . * ' ( ) ="),
-        ("p" * 401, "must have at most 400 characters"),
-    ],
-)
-def test_a_prefix_that_makes_trouble_is_refused(name: str, value: str, said: str) -> None:
-    """No empty or dotted segments, no exotic characters, no prefix that leaves no room for the rest of a key."""
-    assert f"{said}; it is {value[:80]!r}" == problem(name, value)
 
 
 def test_a_log_file_may_be_new_or_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,23 +200,11 @@ def test_a_log_file_may_be_new_or_old(tmp_path: Path, monkeypatch: pytest.Monkey
         assert Path(name) == load().log_file
 
 
-@pytest.mark.parametrize("value", ["/nonexistent/processor.log", ".", f"{'d' * 300}/processor.log"])
-def test_a_log_file_that_cannot_be_is_refused(value: str) -> None:
-    """A directory that is not there is found now, not at the first line."""
-    assert f"must be a file in a directory that exists; it is {value[:80]!r}" == problem("LOG_FILE", value)
-
-
 def test_settings_cannot_be_changed() -> None:
     """They are read once."""
     settings = load()
     with pytest.raises(ValueError, match="frozen"):
         settings.receivers_max = 5  # type: ignore[misc]
-
-
-def test_variables_of_others_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment is full of them."""
-    monkeypatch.setenv("SQS_SOMETHING_ELSE", "x")
-    assert DEFAULTS["SQS_QUEUE_URL"] == load().sqs_queue_url
 
 
 def test_what_is_missing_is_named() -> None:
@@ -323,11 +214,6 @@ def test_what_is_missing_is_named() -> None:
 
 def _lower(variables: dict[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in variables.items()}
-
-
-def test_a_directory_bucket_is_refused_by_name() -> None:
-    """It needs sessions of its own, which no PUT of ours has."""
-    assert "directory bucket" in problem("S3_BUCKET_NAME", "archive--use1-az4--x-s3")
 
 
 @pytest.mark.parametrize("region", ["fr-par", "nyc3", "us-west-004", "auto"])
