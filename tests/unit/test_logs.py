@@ -44,6 +44,14 @@ def set_up(stream: io.StringIO, *, level: str = "DEBUG", style: str = "json", fi
     logs.set_up(level=level, style=style, file=file, stream=stream)
 
 
+@pytest.fixture
+def stream() -> io.StringIO:
+    """Where everything is logged to, as JSON."""
+    made = io.StringIO()
+    set_up(made)
+    return made
+
+
 def records(text: str) -> list[dict[str, Any]]:
     """What stands in a JSON log."""
     return [json.loads(line) for line in text.splitlines()]
@@ -54,10 +62,8 @@ def events(text: str) -> list[str]:
     return [record["event"] for record in records(text)]
 
 
-def test_a_record_is_one_json_object_with_time_level_and_event_first() -> None:
+def test_a_record_is_one_json_object_with_time_level_and_event_first(stream: io.StringIO) -> None:
     """Then its fields, and whose it is; on one line, whatever is in it."""
-    stream = io.StringIO()
-    set_up(stream)
     before = datetime.now(UTC)
     log.warning("quarantined", extra={"message_id": "m", "zone": 1, "a": "line\nline"})
     (record,) = records(stream.getvalue())
@@ -74,10 +80,8 @@ def test_a_record_is_one_json_object_with_time_level_and_event_first() -> None:
     assert 1 == stream.getvalue().count("\n")
 
 
-def test_arguments_are_put_into_the_event() -> None:
+def test_arguments_are_put_into_the_event(stream: io.StringIO) -> None:
     """Libraries log in the old way."""
-    stream = io.StringIO()
-    set_up(stream)
     logging.getLogger("some.library").info("%s of %d", "one", 2)
     assert ["one of 2"] == events(stream.getvalue())
 
@@ -112,19 +116,15 @@ def test_libraries_that_log_bodies_are_quiet_at_any_level(name: str, level: str)
 
 
 @pytest.mark.parametrize("name", logs.QUIETER)
-def test_credentials_that_fail_to_refresh_are_not_told_at_every_try(name: str) -> None:
+def test_credentials_that_fail_to_refresh_are_not_told_at_every_try(stream: io.StringIO, name: str) -> None:
     """What they have to say arrives as an error of ours, once."""
-    stream = io.StringIO()
-    set_up(stream)
     logging.getLogger(name).warning("refresh failed")
     logging.getLogger(name).error("error")
     assert ["error"] == events(stream.getvalue())
 
 
-def test_an_exception_is_a_field_of_one_line() -> None:
+def test_an_exception_is_a_field_of_one_line(stream: io.StringIO) -> None:
     """With its stack trace, and its cause."""
-    stream = io.StringIO()
-    set_up(stream)
     log.error("crashed", exc_info=failure())
     (record,) = records(stream.getvalue())
     assert record["exception"].startswith("Traceback (most recent call last):\n")
@@ -179,10 +179,8 @@ class Unwritable:
         (["\udfff"], "['\\udfff']"),
     ],
 )
-def test_no_value_can_spoil_a_line(value: object, written: object) -> None:
+def test_no_value_can_spoil_a_line(stream: io.StringIO, value: object, written: object) -> None:
     """A record with an odd value in it is logged all the same, and is JSON."""
-    stream = io.StringIO()
-    set_up(stream)
     log.info("odd", extra={"value": value, "text": "kept"})
     (record,) = records(stream.getvalue())
     assert (written, "odd", "info", "kept") == (record["value"], record["event"], record["level"], record["text"])
@@ -231,10 +229,8 @@ def test_no_value_can_write_to_the_terminal() -> None:
     assert 1 == stream.getvalue().count("\n")
 
 
-def test_warnings_of_python_are_logged() -> None:
+def test_warnings_of_python_are_logged(stream: io.StringIO) -> None:
     """Deprecations and unclosed resources are for the log, not for stderr as they are."""
-    stream = io.StringIO()
-    set_up(stream)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("old ways", stacklevel=1)
