@@ -20,11 +20,10 @@ import pytest
 from email_processor.domain.sender import sender_folder
 from email_processor.tools.demo.process import DemoError, for_service, running_service
 from email_processor.tools.send.samples.generate import Recipe, samples
-from tests.support.emulators import BIN
+from tests.support.commands import COMMAND, run_to_end
 from tests.support.environment import clean_environment
 from tests.support.waiting import eventually
 
-COMMAND = str(BIN / "email-processor")
 URL = re.compile(r"http://127\.0\.0\.1:\d+")
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
 SHORT = ("--messages", "40", "--outage", "0.5")
@@ -48,20 +47,6 @@ ELSEWHERE = {
     "LOG_LEVEL": "ERROR",
     "S3_SSE": "aws:kms",
 }
-
-
-def run(*options: str, directory: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run the demo to its end."""
-    return subprocess.run(
-        [COMMAND, "demo", *options],
-        env={**clean_environment(), **environment},
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
 
 
 class Kept:
@@ -151,7 +136,7 @@ def test_it_shows_the_service_at_work_whatever_the_environment_says(tmp_path: Pa
     (tmp_path / ".env").write_text("S3_KEY_PREFIX=theirs\nAWS_PROFILE=production\nS3_CONDITIONAL_WRITES=false\n")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    done = run(*SHORT, "--broken", "20", directory=tmp_path, TMPDIR=str(temporary), **ELSEWHERE)
+    done = run_to_end(COMMAND, "demo", *SHORT, "--broken", "20", directory=tmp_path, TMPDIR=str(temporary), **ELSEWHERE)
     assert (0, "") == (done.returncode, done.stderr)
     shown = done.stdout
     assert "It gets 40 messages, 8 of them broken on purpose" in shown
@@ -183,7 +168,7 @@ def test_it_shows_the_service_at_work_whatever_the_environment_says(tmp_path: Pa
 
 def test_the_first_object_is_there_within_seconds(tmp_path: Path) -> None:
     """And the emails are those of the seed."""
-    done = run("--messages", "10", "--outage", "0", "--seed", "3", directory=tmp_path)
+    done = run_to_end(COMMAND, "demo", "--messages", "10", "--outage", "0", "--seed", "3", directory=tmp_path)
     assert 0 == done.returncode
     shown_after = re.search(r"^ *([\d.]+) s the first is in the bucket", done.stdout, re.MULTILINE)
     assert shown_after is not None
@@ -268,7 +253,7 @@ def test_a_signal_ends_it_cleanly_at_any_moment(tmp_path: Path, moment: str) -> 
 def test_without_moto_it_says_how_to_get_it(tmp_path: Path) -> None:
     """One line, one command, exit code 1."""
     (tmp_path / "moto.py").write_text('raise ModuleNotFoundError("No module named moto")\n')
-    done = run(directory=tmp_path, PYTHONPATH=str(tmp_path))
+    done = run_to_end(COMMAND, "demo", directory=tmp_path, PYTHONPATH=str(tmp_path))
     assert (1, "") == (done.returncode, done.stderr)
     assert [
         "error: The demo needs moto, which is not installed (No module named moto).",
@@ -281,7 +266,7 @@ def test_a_service_that_ends_by_itself_ends_the_demo(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         'import os, sys\nif sys.orig_argv[-1] == "run":\n    os.write(2, b"out of cheese")\n    os._exit(3)\n'
     )
-    done = run(directory=tmp_path, PYTHONPATH=str(tmp_path))
+    done = run_to_end(COMMAND, "demo", directory=tmp_path, PYTHONPATH=str(tmp_path))
     assert (1, "") == (done.returncode, done.stderr)
     last_words = '{"level": "error", "event": "out of cheese"}'
     assert f"error: The service ended by itself; its last words: {last_words}" == done.stdout.splitlines()[-1]
@@ -290,7 +275,7 @@ def test_a_service_that_ends_by_itself_ends_the_demo(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [["--messages", "1"], ["--outage", "-1"], ["--broken", "x"], ["now"]])
 def test_options_that_make_no_sense_end_with_2(options: list[str], tmp_path: Path) -> None:
     """Before anything is started."""
-    done = run(*options, directory=tmp_path)
+    done = run_to_end(COMMAND, "demo", *options, directory=tmp_path)
     assert (2, "") == (done.returncode, done.stdout)
     assert "Usage: email-processor demo" in done.stderr
 

@@ -12,10 +12,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.support.commands import COMMAND
 from tests.support.emulators import free_port
 from tests.support.environment import clean_environment, unmeasured
 from tests.support.mail import CONFIDENTIAL, emails
-from tests.support.service import COMMAND, QUICK
+from tests.support.service import QUICK
 from tests.support.site import Site
 from tests.support.waiting import eventually
 

@@ -1,15 +1,14 @@
 """What is confidential stays so: through success, quarantine, fault and outage, at DEBUG, in every output there is."""
 
 import json
-import subprocess
 from collections.abc import Sequence
 
 from tests.support.aws_answers import CallFault, Reply, Request
+from tests.support.commands import COMMAND, run_to_end
 from tests.support.emulators import SECRET_KEY, SESSION_TOKEN
-from tests.support.environment import clean_environment
 from tests.support.fault_proxy import FaultProxy, changing_once, fault_proxy, only, pass_all
 from tests.support.mail import CONFIDENTIAL, email, emails
-from tests.support.service import COMMAND, Service
+from tests.support.service import Service
 from tests.support.site import Site
 
 SECRETS = (CONFIDENTIAL, SECRET_KEY, SESSION_TOKEN)
@@ -51,22 +50,8 @@ def answers(service: Service) -> list[str]:
 
 def checked(site: Site, s3: FaultProxy, sqs: FaultProxy, *options: str) -> str:
     """All that `check` tells."""
-    done = subprocess.run(
-        [COMMAND, "check", *options],
-        env={
-            **clean_environment(),
-            **site.settings,
-            "AWS_ENDPOINT_URL_S3": s3.url,
-            "AWS_ENDPOINT_URL_SQS": sqs.url,
-            "LOG_LEVEL": "DEBUG",
-        },
-        cwd=site.directory,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    settings = {**site.settings, "AWS_ENDPOINT_URL_S3": s3.url, "AWS_ENDPOINT_URL_SQS": sqs.url, "LOG_LEVEL": "DEBUG"}
+    done = run_to_end(COMMAND, "check", *options, directory=site.directory, **settings)
     assert "EP306" in done.stdout
     return done.stdout + done.stderr
 

@@ -2,7 +2,9 @@
 
 import errno
 import os
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -11,16 +13,11 @@ from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, EmailProcessorError, QueueFaultError, StartError, StoreFaultError
 from tests.integration.opening import opened, point_at
-from tests.support.aws_answers import STORED, Reply, Request, sqs
+from tests.support.aws_answers import Reply, an_aws
 from tests.support.scripted_server import FakeAws, scripted_server
 
 KEY = "emails/k.json"
 SQS_OF_AWS = "https://sqs.eu-west-1.amazonaws.com/123456789012/emails"
-
-
-def an_aws(asked: Request) -> Reply:
-    """Answer as SQS, or as S3."""
-    return sqs({}) if "x-amz-target" in asked.headers else STORED
 
 
 @pytest.fixture
@@ -48,151 +45,95 @@ async def target_of_get(aws: Aws, proxy: FakeAws, bucket: str) -> str:
     return proxy.requests[-1].target
 
 
-# What an AWS SDK obeys: variables, S3 section of the config file, bucket, region; and the address that follows.
+@dataclass(frozen=True)
+class Way:
+    """The address that requests go to, and what an AWS SDK obeys: variables, its config file, bucket and region."""
+
+    target: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    config: str = ""
+    bucket: str = "archive"
+    region: str = "eu-west-1"
+
+
+S3 = "http://s3.test"
+KEY_THERE = "archive/emails/k.json"
+VIRTUAL = "s3 =\n  addressing_style = virtual"
+SERVICES = "services = mine\n[services mine]\ns3 =\n  endpoint_url = http://s3.test:7777"
+TWO = {"AWS_ENDPOINT_URL": "http://all.test", "AWS_ENDPOINT_URL_S3": "http://s3.test:9000/base/"}
+IGNORED = {"AWS_ENDPOINT_URL": S3, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
+FIPS = {"AWS_USE_FIPS_ENDPOINT": "true"}
+DUAL_STACK = {"AWS_USE_DUALSTACK_ENDPOINT": "true"}
 ADDRESSES = {
-    "as it comes": ({}, "", "archive", "us-east-1", "archive.s3.amazonaws.com:443"),
-    "another region": ({}, "", "archive", "eu-west-1", "archive.s3.eu-west-1.amazonaws.com:443"),
-    "China": ({}, "", "archive", "cn-north-1", "archive.s3.cn-north-1.amazonaws.com.cn:443"),
-    "FIPS": (
-        {"AWS_USE_FIPS_ENDPOINT": "true"},
-        "",
-        "archive",
-        "us-east-1",
-        "archive.s3-fips.us-east-1.amazonaws.com:443",
-    ),
-    "dual stack": (
-        {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
-        "",
-        "archive",
-        "eu-west-1",
-        "archive.s3.dualstack.eu-west-1.amazonaws.com:443",
-    ),
-    "acceleration": (
-        {},
-        "s3 =\n  use_accelerate_endpoint = true",
-        "archive",
-        "eu-west-1",
-        "archive.s3-accelerate.amazonaws.com:443",
-    ),
-    "a dotted bucket": ({}, "", "my.archive", "eu-west-1", "s3.eu-west-1.amazonaws.com:443"),
-    "path style": ({}, "s3 =\n  addressing_style = path", "archive", "eu-west-1", "s3.eu-west-1.amazonaws.com:443"),
-    "virtual-hosted style": (
-        {},
-        "s3 =\n  addressing_style = virtual",
-        "archive",
-        "us-east-1",
-        "archive.s3.amazonaws.com:443",
-    ),
-    "an endpoint": (
-        {"AWS_ENDPOINT_URL": "http://s3.test"},
-        "",
-        "archive",
-        "us-east-1",
-        "http://s3.test/archive/emails/k.json",
-    ),
-    "an endpoint of S3": (
-        {"AWS_ENDPOINT_URL": "http://all.test", "AWS_ENDPOINT_URL_S3": "http://s3.test:9000/base/"},
-        "",
-        "archive",
-        "us-east-1",
-        "http://s3.test:9000/base/archive/emails/k.json",
-    ),
-    "an endpoint, virtual-hosted style": (
-        {"AWS_ENDPOINT_URL": "http://s3.test"},
-        "s3 =\n  addressing_style = virtual",
-        "archive",
-        "us-east-1",
-        "http://archive.s3.test/emails/k.json",
-    ),
-    "an endpoint in the config file": (
-        {},
-        "services = mine\n[services mine]\ns3 =\n  endpoint_url = http://s3.test:7777",
-        "archive",
-        "us-east-1",
-        "http://s3.test:7777/archive/emails/k.json",
-    ),
-    "endpoints that are to be ignored": (
-        {"AWS_ENDPOINT_URL": "http://s3.test", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
-        "",
-        "archive",
-        "us-east-1",
-        "archive.s3.amazonaws.com:443",
-    ),
+    "as it comes": Way("archive.s3.amazonaws.com:443", region="us-east-1"),
+    "another region": Way("archive.s3.eu-west-1.amazonaws.com:443"),
+    "China": Way("archive.s3.cn-north-1.amazonaws.com.cn:443", region="cn-north-1"),
+    "FIPS": Way("archive.s3-fips.us-east-1.amazonaws.com:443", FIPS, region="us-east-1"),
+    "dual stack": Way("archive.s3.dualstack.eu-west-1.amazonaws.com:443", DUAL_STACK),
+    "acceleration": Way("archive.s3-accelerate.amazonaws.com:443", config="s3 =\n  use_accelerate_endpoint = true"),
+    "a dotted bucket": Way("s3.eu-west-1.amazonaws.com:443", bucket="my.archive"),
+    "path style": Way("s3.eu-west-1.amazonaws.com:443", config="s3 =\n  addressing_style = path"),
+    "virtual-hosted style": Way("archive.s3.amazonaws.com:443", config=VIRTUAL, region="us-east-1"),
+    "an endpoint": Way(f"{S3}/{KEY_THERE}", {"AWS_ENDPOINT_URL": S3}),
+    "an endpoint of S3": Way(f"{S3}:9000/base/{KEY_THERE}", TWO),
+    "an endpoint, virtual-hosted style": Way("http://archive.s3.test/emails/k.json", {"AWS_ENDPOINT_URL": S3}, VIRTUAL),
+    "an endpoint in the config file": Way(f"{S3}:7777/{KEY_THERE}", config=SERVICES),
+    "endpoints that are to be ignored": Way("archive.s3.amazonaws.com:443", IGNORED, region="us-east-1"),
 }
 
 
-@pytest.mark.parametrize(("variables", "config", "bucket", "region", "target"), ADDRESSES.values(), ids=ADDRESSES)
+@pytest.mark.parametrize("way", ADDRESSES.values(), ids=ADDRESSES)
 async def test_both_halves_go_to_the_same_place(
-    proxy: FakeAws,
-    client: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    variables: dict[str, str],
-    config: str,
-    bucket: str,
-    region: str,
-    target: str,
+    proxy: FakeAws, client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
     """A PUT, by whichever client, goes where a GET of the AWS SDK goes, whatever the SDK obeys."""
-    for name, value in variables.items():
+    for name, value in way.variables.items():
         monkeypatch.setenv(name, value)
     file = tmp_path / "config"
-    file.write_text(f"[default]\n{config}\n")
+    file.write_text(f"[default]\n{way.config}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
-    async with opened(client=client, bucket=bucket, region=region) as aws:
+    async with opened(client=client, bucket=way.bucket, region=way.region) as aws:
         assert [] == proxy.requests
-        assert await target_of_put(aws, proxy) == target
-        assert await target_of_get(aws, proxy, bucket) == target
+        assert way.target == await target_of_put(aws, proxy)
+        assert way.target == await target_of_get(aws, proxy, way.bucket)
 
 
+TWO_OF_SQS = {"AWS_ENDPOINT_URL": "http://all.test", "AWS_ENDPOINT_URL_SQS": "http://sqs.test:9000/base"}
 QUEUE_ADDRESSES = {
-    "as it comes": ({}, "eu-west-1", "sqs.eu-west-1.amazonaws.com:443"),
-    "FIPS": ({"AWS_USE_FIPS_ENDPOINT": "true"}, "us-east-1", "sqs-fips.us-east-1.amazonaws.com:443"),
-    "dual stack": ({"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "eu-west-1", "sqs.eu-west-1.api.aws:443"),
-    "an endpoint": ({"AWS_ENDPOINT_URL": "http://sqs.test"}, "us-east-1", "http://sqs.test/"),
-    "an endpoint of SQS": (
-        {"AWS_ENDPOINT_URL": "http://all.test", "AWS_ENDPOINT_URL_SQS": "http://sqs.test:9000/base"},
-        "us-east-1",
-        "http://sqs.test:9000/base",
-    ),
+    "as it comes": Way("sqs.eu-west-1.amazonaws.com:443"),
+    "FIPS": Way("sqs-fips.us-east-1.amazonaws.com:443", FIPS, region="us-east-1"),
+    "dual stack": Way("sqs.eu-west-1.api.aws:443", DUAL_STACK),
+    "an endpoint": Way("http://sqs.test/", {"AWS_ENDPOINT_URL": "http://sqs.test"}),
+    "an endpoint of SQS": Way("http://sqs.test:9000/base", TWO_OF_SQS),
 }
 
 
-@pytest.mark.parametrize(("variables", "region", "target"), QUEUE_ADDRESSES.values(), ids=QUEUE_ADDRESSES)
+@pytest.mark.parametrize("way", QUEUE_ADDRESSES.values(), ids=QUEUE_ADDRESSES)
 async def test_the_queue_is_asked_where_the_sdk_says(
-    proxy: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str, target: str
+    proxy: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
     """Both clients obey region, endpoints, FIPS and dual stack."""
-    for name, value in variables.items():
+    for name, value in way.variables.items():
         monkeypatch.setenv(name, value)
-    async with opened(client=client, queue_url=SQS_OF_AWS, region=region) as aws:
+    async with opened(client=client, queue_url=SQS_OF_AWS, region=way.region) as aws:
         assert [] == proxy.requests
         with suppress(QueueFaultError):
             await aws.inbox.receive(1, 0)
-    assert proxy.requests[-1].target == target
+    assert way.target == proxy.requests[-1].target
 
 
+@pytest.mark.parametrize(("region", "signed"), [("eu-west-1", "eu-west-1"), ("fips-us-east-1", "us-east-1")])
 async def test_the_region_of_the_settings_is_signed_for(
-    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
+    fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, region: str, signed: str
 ) -> None:
-    """It beats what else the environment says of regions."""
+    """It beats what else the environment says; `fips-us-east-1` is a way to ask for other endpoints, and no region."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     fake.rule = an_aws
-    async with opened(client=client, region="eu-west-1") as aws:
+    async with opened(client=client, region=region) as aws:
         await aws.inbox.receive(1, 0)
         await aws.archive.put(KEY, b"{}")
     scopes = [asked.headers["authorization"].partition("/")[2].partition(",")[0] for asked in fake.requests]
-    assert [["eu-west-1", "sqs"], ["eu-west-1", "s3"]] == [scope.split("/")[1:3] for scope in scopes]
-
-
-async def test_a_fips_region_is_signed_for_by_its_own_name(fake: FakeAws, client: str) -> None:
-    """`fips-us-east-1` is a way to ask for other endpoints, and no region."""
-    fake.rule = an_aws
-    async with opened(client=client, region="fips-us-east-1") as aws:
-        await aws.inbox.receive(1, 0)
-        await aws.archive.put(KEY, b"{}")
-    scopes = [asked.headers["authorization"].partition("/")[2].partition(",")[0] for asked in fake.requests]
-    assert ["us-east-1", "us-east-1"] == [scope.split("/")[1] for scope in scopes]
+    assert [[signed, "sqs"], [signed, "s3"]] == [scope.split("/")[1:3] for scope in scopes]
 
 
 async def test_no_proxy_is_honoured_by_both_halves(fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:

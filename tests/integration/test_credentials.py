@@ -13,7 +13,17 @@ from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, QueueFaultError, ServiceFaultError, StoreFaultError
 from tests.integration.opening import opened
-from tests.support.aws_answers import STORED, Act, CallFault, Reply, Request, Rule, act, s3_error, sqs, sqs_error
+from tests.support.aws_answers import (
+    Act,
+    CallFault,
+    Reply,
+    Request,
+    Rule,
+    act,
+    an_aws,
+    s3_error,
+    sqs_error,
+)
 from tests.support.scripted_server import FakeAws
 from tests.support.waiting import eventually
 
@@ -32,11 +42,6 @@ def home(fake: FakeAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     return tmp_path
-
-
-def an_aws(asked: Request) -> Reply:
-    """Answer as SQS, or as S3."""
-    return sqs({}) if "x-amz-target" in asked.headers else STORED
 
 
 def access_key(asked: Request) -> str:

@@ -21,7 +21,7 @@ from email_processor.aws.sigv4 import Signer
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.ports import Stored, Verdict
 from tests.integration.opening import CLIENTS, opened, point_at
-from tests.support.aws_answers import STORED, CallFault, Reply, Request, sqs
+from tests.support.aws_answers import STORED, CallFault, Reply, Request, an_aws, sqs
 from tests.support.emulators import ACCESS_KEY, REGION, SECRET_KEY
 from tests.support.scripted_server import FakeAws
 
@@ -32,13 +32,6 @@ KEY = "emails/2024/12/10/jörg müller+x/msg 1_143022.json"
 def client() -> str:
     """Here, only the one that signs."""
     return "signed"
-
-
-def an_aws(asked: Request) -> Reply:
-    """Answer as SQS, or as S3."""
-    if "x-amz-target" not in asked.headers:
-        return STORED
-    return sqs({"Successful": [{"Id": "0"}]} if asked.operation == "DeleteMessageBatch" else {})
 
 
 def signature_by_botocore(asked: Request, url: str, token: str | None) -> str:

@@ -10,7 +10,7 @@ from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, QueueFaultError, ServiceFaultError
 from tests.integration.opening import opened, point_at
-from tests.support.aws_answers import STORED, Reply, Request, sqs
+from tests.support.aws_answers import an_aws
 from tests.support.certificates import FLAWED, Authority, new_authority
 from tests.support.scripted_server import FakeAws, scripted_server
 from tests.support.tunnel import Tunnel, tunnelling
@@ -22,11 +22,6 @@ CALLS: dict[str, Callable[[Aws], Awaitable[object]]] = {
     "PutObject": lambda aws: aws.archive.put(KEY, b"{}"),
     "GetObject": lambda aws: aws.payloads.fetch(Pointer("archive", KEY)),
 }
-
-
-def an_aws(asked: Request) -> Reply:
-    """Answer as SQS, or as S3."""
-    return sqs({}) if "x-amz-target" in asked.headers else STORED
 
 
 @pytest.fixture(scope="module")

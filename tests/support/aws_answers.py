@@ -119,3 +119,10 @@ def refusing(status: int, code: str) -> Callable[[Request], Reply]:
 
 THROTTLE = refusing(503, "SlowDown")
 DENY = refusing(403, "AccessDenied")
+
+
+def an_aws(asked: Request) -> Reply:
+    """All is well, of SQS as of S3: an empty receive, a delete of one message, an object that is stored."""
+    if "x-amz-target" not in asked.headers:
+        return STORED
+    return sqs({"Successful": [{"Id": "0"}]} if asked.operation == "DeleteMessageBatch" else {})

@@ -15,12 +15,11 @@ from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.emulators import BIN
+from tests.support.commands import COMMAND
 from tests.support.environment import clean_environment, unmeasured
 from tests.support.overheard import hear
 from tests.support.waiting import eventually
 
-COMMAND = str(BIN / "email-processor")
 LISTENING, NOBODYS = "0A", "0"  # a socket's state and inode, as Linux has them in /proc/net/tcp
 
 # Short times, so that tests are quick; everything else as it is deployed.

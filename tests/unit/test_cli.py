@@ -17,10 +17,9 @@ from click.testing import CliRunner
 
 from email_processor import __version__, cli, service, settings
 from email_processor.domain.errors import StartError
-from tests.support.emulators import BIN
+from tests.support.commands import COMMAND, run_to_end
 from tests.support.logging_state import restored_logging
 
-COMMAND = str(BIN / "email-processor")
 SETTINGS = {
     "SQS_QUEUE_URL": "http://127.0.0.1:1/123456789012/emails",
     "S3_BUCKET_NAME": "my-email-archive",
@@ -28,19 +27,7 @@ SETTINGS = {
     "HTTP_PORT": "0",
     "LOG_FORMAT": "json",
 }
-
-
-def run_command(directory: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """`email-processor run` with these settings, to its end."""
-    return subprocess.run(
-        [COMMAND, "run"],
-        cwd=directory,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+BUFFERED = {**SETTINGS, "PYTHONUNBUFFERED": ""}  # what is printed is written at the end of a command
 
 
 def test_the_version_is_told() -> None:
@@ -75,7 +62,7 @@ def test_wrong_usage_is_two(arguments: list[str]) -> None:
 
 def test_wrong_settings_are_two(tmp_path: Path) -> None:
     """With the report on stderr, nothing on stdout and no stack trace."""
-    ended = run_command(tmp_path, {**SETTINGS, "S3_BUCKET_NAME": "", "HTTP_PORT": "http"})
+    ended = run_to_end(COMMAND, "run", directory=tmp_path, **{**SETTINGS, "S3_BUCKET_NAME": "", "HTTP_PORT": "http"})
     assert (2, "") == (ended.returncode, ended.stdout)
     assert ended.stderr.startswith("email-processor cannot start. 2 of the settings are wrong:\n  S3_BUCKET_NAME: ")
     assert "Traceback" not in ended.stderr
@@ -84,7 +71,7 @@ def test_wrong_settings_are_two(tmp_path: Path) -> None:
 def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
     """A `.env` file in the working directory counts."""
     (tmp_path / ".env").write_text("HTTP_PORT=http\n")
-    ended = run_command(tmp_path, {name: value for name, value in SETTINGS.items() if name != "HTTP_PORT"})
+    ended = run_to_end(COMMAND, "run", directory=tmp_path, **{**SETTINGS, "HTTP_PORT": ""})
     assert 2 == ended.returncode
     assert "HTTP_PORT: must be a whole number from 0 to 65535; it is 'http'" in ended.stderr
 
@@ -101,7 +88,7 @@ def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
 )
 def test_what_cannot_start_is_one(variables: Mapping[str, str], detail: str, tmp_path: Path) -> None:
     """With one line of log that says what to do."""
-    ended = run_command(tmp_path, {**SETTINGS, **variables})
+    ended = run_to_end(COMMAND, "run", directory=tmp_path, **{**SETTINGS, **variables})
     assert (1, "") == (ended.returncode, ended.stdout)
     (record,) = (json.loads(line) for line in ended.stderr.splitlines())
     assert ("cannot_start", "error", detail) == (record["event"], record["level"], record["error"])
@@ -124,31 +111,19 @@ def test_a_signal_before_the_start_is_zero(number: signal.Signals, tmp_path: Pat
 @pytest.mark.parametrize("arguments", ["check --offline", "send --dry-run 1"])
 def test_a_command_works_though_its_output_is_closed(arguments: str, tmp_path: Path) -> None:
     """Otherwise a socket would get its number, or there would be nothing to write to."""
-    ended = run_in_shell(f'"{COMMAND}" {arguments} >&-', tmp_path)
+    ended = run_to_end("/bin/sh", "-c", f'"{COMMAND}" {arguments} >&-', directory=tmp_path, **BUFFERED)
     assert (0, "") == (ended.returncode, ended.stderr.partition("Nothing was sent.")[0])
 
 
 def test_a_report_that_cannot_be_written_is_one(tmp_path: Path) -> None:
     """Nobody takes it for a good one; who has read enough of it, as `head` has, changes nothing."""
-    ended = run_in_shell(f'"{COMMAND}" check --offline >/dev/full', tmp_path)
+    ended = run_to_end("/bin/sh", "-c", f'"{COMMAND}" check --offline >/dev/full', directory=tmp_path, **BUFFERED)
     assert 1 == ended.returncode
     assert "error: What there was to say could not be written: No space left on device.\n" == ended.stderr
-    ended = run_in_shell(f'("{COMMAND}" check --offline; echo $? >&2) | true', tmp_path)
-    assert "0\n" == ended.stderr
-
-
-def run_in_shell(script: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    """A shell's script with the settings, to its end; what is printed is written at the end of a command."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    return subprocess.run(
-        ["/bin/sh", "-c", script],
-        cwd=directory,
-        env={**environment, **SETTINGS},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+    ended = run_to_end(
+        "/bin/sh", "-c", f'("{COMMAND}" check --offline; echo $? >&2) | true', directory=tmp_path, **BUFFERED
     )
+    assert "0\n" == ended.stderr
 
 
 @pytest.fixture

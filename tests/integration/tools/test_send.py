@@ -25,12 +25,14 @@ from email_processor.tools.send.samples.sizes import Sizes
 from email_processor.tools.send.sender import BATCH_MAX_BYTES, Repeats, batches, open_sender
 from tests.integration.opening import point_at
 from tests.support import overheard
-from tests.support.aws_answers import CallFault, Reply, Request, sqs, sqs_error
+from tests.support.aws_answers import CallFault, Reply, Request, Rule, sqs, sqs_error
+from tests.support.commands import COMMAND, run_to_end
 from tests.support.emulators import BIN, REGION, Emulator, Queue, aws_environment
 from tests.support.environment import clean_environment
 from tests.support.scripted_server import FakeAws
 from tests.support.waiting import eventually
 
+SEND = (COMMAND, "send")
 QUEUE_URL = "http://127.0.0.1/123456789012/emails"
 
 
@@ -213,67 +215,47 @@ async def repeats_of(count: int, queue_url: str = QUEUE_URL) -> Repeats:
     return sender.repeats
 
 
-@pytest.mark.parametrize(
-    "instead",
-    [
-        CallFault.CUT,
-        CallFault.RESET,
-        CallFault.HANG,
-        sqs_error("InternalFailure", 500),
-        Reply(503, b"<html>busy</html>"),
-    ],
-    ids=["closed", "reset", "late", "failed", "not an answer of SQS"],
-)
-async def test_messages_whose_answer_was_lost_may_be_there_twice(
-    fake: FakeAws, monkeypatch: pytest.MonkeyPatch, instead: Reply | CallFault
-) -> None:
-    """Their requests are repeated and counted, and each of their messages counts once."""
-    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.5)
-    queue = Forgetful(lambda asked: asked > 2, instead)
-    fake.rule = queue
-    repeats = await repeats_of(10)
-    assert Repeats(requests=2, messages=10, unanswered=0) == repeats
-    assert 30 == len(queue.taken)
-
-
-async def test_only_the_messages_of_repeated_requests_are_in_doubt(fake: FakeAws) -> None:
-    """One request of five loses its answer."""
-    queue = Forgetful(lambda asked: asked != 2)
-    fake.rule = queue
-    assert Repeats(requests=1, messages=10, unanswered=0) == await repeats_of(50)
-    assert 60 == len(queue.taken)
-
-
-async def test_messages_that_an_answer_does_not_mention_are_in_doubt(fake: FakeAws) -> None:
-    """The others of their request are not."""
-    fake.rule = Picky(lambda body, tries: {} if body == "3" and tries == 1 else None)
-    assert Repeats(requests=1, messages=1, unanswered=0) == await repeats_of(10)
-
-
-async def test_messages_that_sqs_refused_are_not_in_doubt(fake: FakeAws) -> None:
-    """A throttled request, or one that failed by its own word, was not taken."""
+def refused_at_first() -> Rule:
+    """A queue that throttles two requests, and then fails each message once."""
     replies = [sqs_error("ThrottlingException"), sqs_error("RequestThrottled", 403)]
     queue = Picky(lambda _body, tries: {"Code": "InternalError"} if tries == 1 else None)
-    fake.rule = lambda asked: replies.pop() if replies else queue(asked)
-    assert Repeats() == await repeats_of(10)
+    return lambda asked: replies.pop() if replies else queue(asked)
 
 
-async def test_a_fifo_queue_takes_nothing_twice(fake: FakeAws) -> None:
-    """It knows a message that is sent again by its deduplication id."""
-    fake.rule = Forgetful(lambda asked: asked > 2)
-    assert Repeats() == await repeats_of(10, f"{QUEUE_URL}.fifo")
+LATER = Repeats(requests=2, messages=10, unanswered=0)
+DOUBTS: dict[str, tuple[Rule, int, str, Repeats]] = {
+    # what was lost is repeated and counted, and each of its messages counts once
+    "closed": (Forgetful(lambda asked: asked > 2), 10, QUEUE_URL, LATER),
+    "reset": (Forgetful(lambda asked: asked > 2, CallFault.RESET), 10, QUEUE_URL, LATER),
+    "late": (Forgetful(lambda asked: asked > 2, CallFault.HANG), 10, QUEUE_URL, LATER),
+    "failed": (Forgetful(lambda asked: asked > 2, sqs_error("InternalFailure", 500)), 10, QUEUE_URL, LATER),
+    "not an answer of SQS": (Forgetful(lambda asked: asked > 2, Reply(503, b"<html>busy")), 10, QUEUE_URL, LATER),
+    "one request of five": (Forgetful(lambda asked: asked != 2), 50, QUEUE_URL, Repeats(1, 10, 0)),
+    "one message that an answer does not mention": (
+        Picky(lambda body, tries: {} if body == "3" and tries == 1 else None),
+        10,
+        QUEUE_URL,
+        Repeats(1, 1, 0),
+    ),
+    # what was given up does not count as sent, but its last request may have been taken
+    "given up": (CallFault.CUT, 10, QUEUE_URL, Repeats(module.TRIES - 1, 10, 10)),
+    # an answer is an answer, and a FIFO queue knows a message that is sent again by its deduplication id
+    "throttled or failed by SQS's own word": (refused_at_first(), 10, QUEUE_URL, Repeats()),
+    "denied": (sqs_error("AccessDeniedException", 403), 10, QUEUE_URL, Repeats()),
+    "sent again to a FIFO queue": (Forgetful(lambda asked: asked > 2), 10, f"{QUEUE_URL}.fifo", Repeats()),
+}
 
 
-async def test_messages_that_were_given_up_may_be_there_all_the_same(fake: FakeAws) -> None:
-    """They do not count as sent, but the last request may have been taken."""
-    fake.rule = CallFault.CUT
-    assert await repeats_of(10) == Repeats(requests=module.TRIES - 1, messages=10, unanswered=10)
-
-
-async def test_messages_that_were_denied_are_not_there(fake: FakeAws) -> None:
-    """An answer is an answer."""
-    fake.rule = sqs_error("AccessDeniedException", 403)
-    assert Repeats() == await repeats_of(10)
+@pytest.mark.parametrize(("rule", "count", "queue_url", "expected"), DOUBTS.values(), ids=DOUBTS)
+async def test_messages_whose_answer_was_lost_may_be_there_twice(
+    fake: FakeAws, monkeypatch: pytest.MonkeyPatch, rule: Rule, count: int, queue_url: str, expected: Repeats
+) -> None:
+    """And no others; what the queue has taken twice is what is said to be in doubt."""
+    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.5)
+    fake.rule = rule
+    assert expected == await repeats_of(count, queue_url)
+    if isinstance(rule, Forgetful):
+        assert count + 10 * (sum(not rule.answers(asked) for asked in range(1, 10))) == len(rule.taken)
 
 
 @pytest.mark.parametrize(
@@ -307,24 +289,11 @@ async def test_an_aws_configuration_that_cannot_be_used_is_named(monkeypatch: py
         await send([Note("x")])
 
 
-def command(*arguments: str, directory: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run the installed command."""
-    return subprocess.run(
-        [BIN / "email-processor", "send", *arguments],
-        env={**clean_environment(), **environment},
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
 def test_the_command_needs_a_queue_and_a_region_and_says_what_it_sent(moto: Emulator, tmp_path: Path) -> None:
     """No bucket and none of the other settings, even if they are wrong."""
     queue = moto.new_queue()
     settings = {"SQS_QUEUE_URL": queue.url, "AWS_REGION": REGION, "VISIBILITY_TIMEOUT_SECONDS": "never"}
-    done = command("40", "--broken", "5", directory=tmp_path, **settings, **aws_environment(moto.url))
+    done = run_to_end(*SEND, "40", "--broken", "5", directory=tmp_path, **settings, **aws_environment(moto.url))
     assert (0, "") == (done.returncode, done.stderr)
     first, second = done.stdout.splitlines()
     assert first.startswith("Sent 40 messages, ")
@@ -357,7 +326,7 @@ def test_the_queue_of_the_option_beats_that_of_the_environment(moto: Emulator, t
     queue, other = moto.new_queue(), moto.new_queue()
     settings = {"SQS_QUEUE_URL": other.url, "S3_BUCKET_NAME": "the-archive", "S3_KEY_PREFIX": "mail"}
     options = ("10", "--queue-url", queue.url, "--size", "300")
-    done = command(*options, directory=tmp_path, **settings, **aws_environment(moto.url))
+    done = run_to_end(*SEND, *options, directory=tmp_path, **settings, **aws_environment(moto.url))
     assert (0, "") == (done.returncode, done.stderr)
     assert "Sent 10 messages, 2.9 KiB, in " in done.stdout
     assert "Look for them in s3://the-archive/mail/, and" in done.stdout
@@ -367,7 +336,7 @@ def test_the_queue_of_the_option_beats_that_of_the_environment(moto: Emulator, t
 def test_a_queue_that_is_not_there_is_one_clear_line_and_its_fix(moto: Emulator, tmp_path: Path) -> None:
     """With exit code 1 and nothing on stdout."""
     url = f"{moto.url}/123456789012/nowhere"
-    done = command("10", directory=tmp_path, SQS_QUEUE_URL=url, **aws_environment(moto.url))
+    done = run_to_end(*SEND, "10", directory=tmp_path, SQS_QUEUE_URL=url, **aws_environment(moto.url))
     assert (1, "") == (done.returncode, done.stdout)
     error, fix = done.stderr.splitlines()
     assert error.startswith(f"error: SendMessageBatch {url}: ")
@@ -377,7 +346,7 @@ def test_a_queue_that_is_not_there_is_one_clear_line_and_its_fix(moto: Emulator,
 
 def test_wrong_settings_are_reported_and_end_with_2(tmp_path: Path) -> None:
     """Only those that it needs."""
-    done = command("10", directory=tmp_path, S3_BUCKET_NAME="Not a bucket")
+    done = run_to_end(*SEND, "10", directory=tmp_path, S3_BUCKET_NAME="Not a bucket")
     assert (2, "") == (done.returncode, done.stdout)
     assert "SQS_QUEUE_URL: is required" in done.stderr
     assert "S3_BUCKET_NAME:" not in done.stderr
@@ -386,14 +355,14 @@ def test_wrong_settings_are_reported_and_end_with_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [["0"], ["many"], ["10", "--size", "huge"], ["10", "--broken", "101"], []])
 def test_options_that_make_no_sense_end_with_2(options: list[str], tmp_path: Path) -> None:
     """Before anything is read or sent."""
-    done = command(*options, directory=tmp_path)
+    done = run_to_end(*SEND, *options, directory=tmp_path)
     assert (2, "") == (done.returncode, done.stdout)
     assert "Usage: email-processor send [OPTIONS] N" in done.stderr
 
 
 def test_a_dry_run_prints_the_bodies_and_sends_nothing(tmp_path: Path) -> None:
     """One a line, the same as would be sent, without any setting."""
-    done = command("12", "--dry-run", "--seed", "7", "--broken", "50", directory=tmp_path)
+    done = run_to_end(*SEND, "12", "--dry-run", "--seed", "7", "--broken", "50", directory=tmp_path)
     assert 0 == done.returncode
     assert done.stdout.splitlines() == [sample.body for sample in samples(12, Recipe(seed=7, broken=50))]
     assert done.stderr.startswith("Nothing was sent. These were 12 messages, ")
