@@ -11,10 +11,9 @@ from email_processor.tools.check.examine import AwsFacts, examine
 from email_processor.tools.check.findings import Finding, Status
 from email_processor.tools.check.inspect.asking import Asker
 from email_processor.tools.check.judge.bucket import judge_bucket
-from email_processor.tools.check.judge.credentials import judge_clock, judge_credentials
+from email_processor.tools.check.judge.host import judge_clock, judge_credentials, judge_settings
 from email_processor.tools.check.judge.key import judge_key
 from email_processor.tools.check.judge.queue import judge_queue
-from email_processor.tools.check.judge.settings import judge_settings
 from email_processor.tools.check.report import CheckReport, print_report, report_of, unreadable
 from email_processor.tools.command import run_coroutine
 

@@ -11,9 +11,15 @@ from email_processor.service import queue_options, store_options
 from email_processor.settings import Problem, Settings
 from email_processor.tools.check.inspect.asking import Asker, Failure, Opened, Unasked, open_aws
 from email_processor.tools.check.inspect.bucket import BucketFacts, BucketPlan, default_encryption, inspect_bucket
-from email_processor.tools.check.inspect.identity import Identity, IdentityFacts, find_provider, inspect_identity
-from email_processor.tools.check.inspect.key import KeyFacts, inspect_key
 from email_processor.tools.check.inspect.queue import QueueFacts, inspect_queue
+from email_processor.tools.check.inspect.sts_and_kms import (
+    Identity,
+    IdentityFacts,
+    KeyFacts,
+    find_provider,
+    inspect_identity,
+    inspect_key,
+)
 
 FOR_AWS = frozenset({"AWS_CLIENT", "AWS_REGION"})
 

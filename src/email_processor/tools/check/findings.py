@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from email_processor.domain.errors import Cause
 from email_processor.tools.check.codes import BY_CODE, Check, Group, codes_of
 from email_processor.tools.check.inspect.asking import Failure, Unasked
-from email_processor.tools.check.inspect.identity import Identity
+from email_processor.tools.check.inspect.sts_and_kms import Identity
 
 ENDPOINT_FIX = "See what answers there in place of AWS, and correct the AWS_ENDPOINT_URL variables."
 

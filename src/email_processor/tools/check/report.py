@@ -19,8 +19,8 @@ from email_processor.tools.check.examine import AwsFacts
 from email_processor.tools.check.findings import Finding, Status, failed
 from email_processor.tools.check.inspect.asking import origin_of
 from email_processor.tools.check.inspect.bucket import BucketFacts
-from email_processor.tools.check.inspect.identity import Identity
 from email_processor.tools.check.inspect.queue import QueueFacts
+from email_processor.tools.check.inspect.sts_and_kms import Identity
 
 ENDPOINTS = ("sqs", "s3", "s3_put")
 _USER_AND_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")

@@ -11,8 +11,8 @@ from email_processor.tools.check.examine import AwsFacts
 from email_processor.tools.check.findings import Finding
 from email_processor.tools.check.inspect.asking import Failure, Unasked
 from email_processor.tools.check.inspect.bucket import BucketFacts, HeadAnswer
-from email_processor.tools.check.inspect.identity import Identity, IdentityFacts
 from email_processor.tools.check.inspect.queue import QueueFacts
+from email_processor.tools.check.inspect.sts_and_kms import Identity, IdentityFacts
 
 ACCOUNT = "123456789012"
 QUEUE_URL = f"https://sqs.us-east-1.amazonaws.com/{ACCOUNT}/emails"

@@ -4,7 +4,7 @@ import pytest
 
 from email_processor.domain.errors import Cause
 from email_processor.tools.check.inspect.asking import Failure, Unasked
-from email_processor.tools.check.inspect.identity import IdentityFacts
+from email_processor.tools.check.inspect.sts_and_kms import IdentityFacts
 from tests.unit.tools.check.known import DENIED, IDENTITY, LATE, REFUSED, TIMEOUT, bucket, facts, found, queue, told
 
 

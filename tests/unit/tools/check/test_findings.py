@@ -5,7 +5,7 @@ import json
 from email_processor.domain.errors import Cause
 from email_processor.tools.check.findings import allow, queue_arn
 from email_processor.tools.check.inspect.asking import Failure
-from email_processor.tools.check.inspect.identity import Identity
+from email_processor.tools.check.inspect.sts_and_kms import Identity
 from tests.unit.tools.check.known import ACCOUNT, IDENTITY, KEY_ARN, QUEUE_ARN, QUEUE_URL
 
 

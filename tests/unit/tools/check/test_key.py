@@ -10,7 +10,7 @@ from email_processor.domain.errors import Cause
 from email_processor.ports import Stored
 from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked
 from email_processor.tools.check.inspect.bucket import PROBE, Written
-from email_processor.tools.check.inspect.key import KeyFacts
+from email_processor.tools.check.inspect.sts_and_kms import KeyFacts
 from tests.unit.tools.check.known import (
     ATTRIBUTES,
     BUCKET,

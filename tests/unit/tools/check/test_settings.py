@@ -4,7 +4,7 @@ import pytest
 
 from email_processor.settings import Problem
 from email_processor.tools.check.findings import Finding, Status
-from email_processor.tools.check.judge.settings import judge_settings
+from email_processor.tools.check.judge.host import judge_settings
 from tests.unit.tools.check.known import settings
 
 

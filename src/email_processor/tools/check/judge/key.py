@@ -8,7 +8,7 @@ from email_processor.tools.check.examine import AwsFacts
 from email_processor.tools.check.findings import Finding, allow, blocked, failed, ok, partition, skipped, warning
 from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked
 from email_processor.tools.check.inspect.bucket import BucketFacts, Written
-from email_processor.tools.check.inspect.key import KeyFacts
+from email_processor.tools.check.inspect.sts_and_kms import KeyFacts
 
 # what KMS says of a key that is not there, or not in use: docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html
 UNUSABLE = frozenset({"DisabledException", "InvalidKeyUsageException", "KMSInvalidStateException", "NotFoundException"})
