@@ -196,7 +196,9 @@ async def test_a_hung_delete_is_given_up_and_tried_again() -> None:
     stage.archived()
     await stage.until_done()
     assert [0, 8.1] == stage.times(DELETE)
-    assert 1 == stage.kit.value("aws_requests_total", aws_service="sqs", operation="DeleteMessageBatch", outcome="timeout")
+    assert 1 == stage.kit.value(
+        "aws_requests_total", aws_service="sqs", operation="DeleteMessageBatch", outcome="timeout"
+    )
 
 
 async def test_between_two_deletes_that_hang_a_lease_that_is_due_is_renewed() -> None:
