@@ -76,6 +76,9 @@ _MOST_REQUESTS = click.option(
     show_default=True,
     help="Stop with exit code 2 when more would be needed.",
 )
+_TABLE_OR_JSON = click.option(
+    "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="For people or machines."
+)
 _PLAN = click.option("--plan", "is_plan", is_flag=True, help="Only say what it takes: requests, price, time.")
 
 
@@ -295,4 +298,33 @@ def export(
     return exporting.export(selection, form, to, resume=resume, most_requests=most_requests, reason=reason)
 
 
-COMMANDS = (find, show, export)
+@click.command(
+    short_help="Say whether a day is as it should be.",
+    epilog=_examples("audit --day yesterday", "audit --day 2026-10-01 --counts sent.txt --output json"),
+)
+@click.option("--day", type=DAY, required=True, metavar="DAY", help="The day, in UTC.")
+@click.option(
+    "--counts",
+    type=_PATH,
+    metavar="FILE",
+    help="What the producer wrote down: an id a line, or `14 3021` for each hour, or `total 90210`.",
+)
+@click.option("--full", is_flag=True, help="Read every object, not only what is suspicious.")
+@_TABLE_OR_JSON
+@_MOST_REQUESTS
+def audit(*, day: date, counts: Path | None, full: bool, output: str, most_requests: int) -> int:
+    """Say whether a day is as it should be: exit code 0 if it is, 3 if there are findings.
+
+    Found are: two keys of one id, keys that contradict their content, objects that the service did not make, wrong
+    suffixes, empty objects, quarantined mails that are archived too, lifecycle rules that delete, and, with --counts,
+    what is missing. Content is read only where a key is suspicious, or with --full.
+
+    A day is not over at midnight: after an outage, and from a dead-letter queue, mails are stored under a day that is
+    past. Needs s3:ListBucket and s3:GetObject; s3:GetLifecycleConfiguration for the lifecycle rules.
+    """
+    from email_processor.tools.archive import audit as auditing
+
+    return auditing.audit(day, output, counts=counts, full=full, most_requests=most_requests)
+
+
+COMMANDS = (find, show, export, audit)

@@ -63,11 +63,11 @@ class RequestTally:
 
 
 class KeyRange(NamedTuple):
-    """Keys that begin with `prefix`, come behind `after` and, if there is a `before`, before that."""
+    """Keys that begin with `prefix`, come behind `after` and, if there is a `last`, not behind that."""
 
     prefix: str
     after: str = ""
-    before: str = ""
+    last: str = ""
 
 
 class Reader:
@@ -174,9 +174,9 @@ class Reader:
 
 def within(each: KeyRange, objects: Sequence[Listed]) -> Sequence[Listed]:
     """Those of a page that are still in the range."""
-    if not each.before or not objects or order(objects[-1].key) < order(each.before):
+    if not each.last or not objects or order(objects[-1].key) <= order(each.last):
         return objects
-    return [it for it in objects if order(it.key) < order(each.before)]
+    return [it for it in objects if order(it.key) <= order(each.last)]
 
 
 def order(key: str) -> bytes:

@@ -1,7 +1,6 @@
 """The bucket: reaching it, what we may do with it, the write probe, and how it is configured."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from email_processor.domain.errors import Cause
@@ -27,6 +26,7 @@ from email_processor.tools.check.findings import (
 )
 from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked, is_aws
 from email_processor.tools.check.inspect.bucket import PROBE, BucketFacts, Written, default_encryption
+from email_processor.tools.expiry import expiring
 
 GET = Permission("EP406", Status.WARNING, "bodies that the SQS extended client put into a bucket cannot be fetched")
 LIST = Permission("EP407", Status.WARNING, "a missing object looks like a denied one")
@@ -265,36 +265,15 @@ def _default_retention(bucket: BucketFacts) -> str | None:
     return f"{retention.get('Mode', '')} {f'{days} days' if days else f'{years} years'}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Expiry:
-    """A lifecycle rule that deletes objects whose keys begin with `prefix`."""
-
-    name: str
-    prefix: str
-    when: str
-
-    @classmethod
-    def of(cls, rule: Mapping[str, Any]) -> "_Expiry | None":
-        expiration = rule.get("Expiration", {})
-        when = expiration.get("Days") or expiration.get("Date")
-        chosen = rule.get("Filter", {})
-        both = chosen.get("And", {})
-        if rule.get("Status") != "Enabled" or not when or chosen.get("Tag") or both.get("Tags"):
-            return None  # our objects carry no tags
-        prefix = rule.get("Prefix") or chosen.get("Prefix") or both.get("Prefix") or ""
-        return cls(rule.get("ID", ""), prefix, f"after {when} days" if "Days" in expiration else f"on {when:%Y-%m-%d}")
-
-
 def _lifecycle(answer: Answer[Mapping[str, Any]], settings: Settings) -> Finding:
     rules = answer.get("Rules", []) if isinstance(answer, Mapping) else []
     ours = f"{settings.s3_key_prefix}/"
-    expiries = [expiry for rule in rules if (expiry := _Expiry.of(rule)) is not None]
-    hit = next((each for each in expiries if ours.startswith(each.prefix) or each.prefix.startswith(ours)), None)
+    hit = next(expiring(rules, ours), None)
     if hit is None:
         return ok("EP414", f"nothing under {ours} is deleted by it")
     show = command("aws", "s3api", "get-bucket-lifecycle-configuration", "--bucket", settings.s3_bucket_name)
     return warning(
         "EP414",
-        f"the rule {hit.name or 'without a name'} deletes objects under {hit.prefix or 'any prefix'} {hit.when}",
+        str(hit),
         fix=f"If the archive is to be kept, restrict or remove the rule:\n{show}",
     )

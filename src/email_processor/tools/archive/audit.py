@@ -1,0 +1,241 @@
+"""`audit`: is a day as it should be? By its keys, and by the content of what is suspicious."""
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from email_processor.aws.shelf import Configured
+from email_processor.domain.errors import Cause, ForeignObjectError, StoreFaultError
+from email_processor.domain.key import day_prefix, object_key, read_object_key, read_quarantine_key
+from email_processor.domain.stored import read_email_document, read_quarantine_document
+from email_processor.exit_codes import EXIT_FINDINGS
+from email_processor.ports import Listed
+from email_processor.settings import Settings
+from email_processor.tools.archive.concurrently import mapped
+from email_processor.tools.archive.counts import ProducerList, read_counts
+from email_processor.tools.archive.day_keys import DayKeys
+from email_processor.tools.archive.findings import AuditFindings, Flaw
+from email_processor.tools.archive.output import emit, progress, say, size_of
+from email_processor.tools.archive.reader import NEEDED, OBJECTS_AT_ONCE, KeyRange, Reader, open_reader
+from email_processor.tools.archive.search import SCHEMA
+from email_processor.tools.archive.text import one_line
+from email_processor.tools.command import run_command
+from email_processor.tools.expiry import expiring
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditTask:
+    """What is audited: a day under two prefixes; `full` reads every object, `counts` is what a producer wrote down."""
+
+    day: date
+    prefix: str
+    quarantine_prefix: str
+    full: bool = False
+    counts: ProducerList | None = None
+
+
+@dataclass(slots=True)
+class DayReport:
+    """What an audit says of a day."""
+
+    task: AuditTask
+    keys: DayKeys
+    findings: AuditFindings
+    quarantine: Counter[str] = field(default_factory=Counter)  # by reason
+    quarantined_ids: dict[str, str] = field(default_factory=dict)  # with their keys
+    late: int = 0
+    remarks: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "schema": SCHEMA,
+            "day": self.task.day.isoformat(),
+            "objects": self.keys.count,
+            "bytes": self.keys.bytes,
+            "hours": {f"{hour:02}": self.keys.hours[hour] for hour in range(24)},
+            "quarantine": dict(sorted(self.quarantine.items())),
+            "found_the_day_after": self.late,
+            "findings": {flaw.value: self.findings.counts[flaw] for flaw in Flaw if self.findings.counts[flaw]},
+            "named": self.findings.named,
+            "remarks": self.remarks,
+        }
+
+    def __str__(self) -> str:
+        """For people: the verdict first."""
+        total = self.findings.counts.total()
+        verdict = (
+            f"{self.task.day} is clean" if not total else f"{self.task.day} has {total:,} finding{'s' * (total > 1)}"
+        )
+        quarantined = self.quarantine.total()
+        lines = [f"{verdict}: {self.keys.count:,} emails ({size_of(self.keys.bytes)}), {quarantined:,} in quarantine."]
+        lines += [
+            f"  {one_line(reason):<16} {count:>9,} in quarantine" for reason, count in self.quarantine.most_common()
+        ]
+        lines += [f"  {hour:02}:00 {self.keys.hours[hour]:>9,}" for hour in sorted(self.keys.hours)]
+        lines += [f"{flaw.value}: {count:,}" for flaw, count in self.findings.counts.items()]
+        lines += [f"  {it['kind']}: {one_line(it['what'])}: {one_line(it['detail'])}" for it in self.findings.named]
+        return "\n".join([*lines, *self.remarks, ""])
+
+
+def audit(day: date, output: str, *, counts: Path | None, full: bool, most_requests: int) -> int:
+    """Print the report of a day; the exit code is 3 if there are findings."""
+    listed = None if counts is None else (lambda: read_counts(counts, day))
+
+    async def work(settings: Settings) -> int:
+        task = AuditTask(
+            day, settings.s3_key_prefix, settings.s3_quarantine_prefix, full, None if listed is None else listed()
+        )
+        async with open_reader(settings, most_requests) as (reader, configured):
+            report = await examine(reader, configured, task)
+            say(str(reader.tally))
+        document = orjson.dumps(report.document(), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2)
+        emit(document if output == "json" else str(report).encode())
+        return EXIT_FINDINGS if report.findings.counts else 0
+
+    return run_command(work, needed=NEEDED)
+
+
+async def examine(reader: Reader, configured: Configured | None, task: AuditTask) -> DayReport:
+    """Look at all of a day: its keys, what is suspicious, its quarantine, what a producer counted, and lifecycles."""
+    findings = AuditFindings()
+    report = DayReport(task, DayKeys(task.prefix, task.day, findings), findings)
+    with progress(f"Listing {task.day}") as advance:
+        await _list(reader, report.keys, day_prefix(task.prefix, task.day), advance)
+    for message_id, keys in report.keys.doubles().items():
+        findings.add(Flaw.TWO_KEYS, message_id, " and ".join(keys))
+        report.keys.suspicious += [Listed(key, 0) for key in keys]
+    await _read_suspicious(reader, report)
+    await _look_into_quarantine(reader, report)
+    if task.counts is not None:
+        await _compare(reader, report, task.counts)
+    if configured is not None:
+        await _lifecycles(configured, report)
+    return report
+
+
+async def _list(reader: Reader, keys: DayKeys, prefix: str, advance: Any) -> None:  # noqa: ANN401 - of a progress bar
+    """All keys of the day; a large one in parts, side by side."""
+
+    def take(page: Any) -> None:  # noqa: ANN401 - a page
+        keys.add(page)
+        advance(len(page))
+
+    first = await reader.page(prefix)
+    take(first.objects)
+    if not first.is_last:
+        await reader.each_page(keys.ranges(first.objects[-1].key), take)
+
+
+async def _documents(reader: Reader, objects: Iterable[Listed]) -> AsyncGenerator[tuple[str, bytes | None], None]:
+    """Keys and what is stored under them, in their order."""
+
+    async def source() -> AsyncGenerator[Listed, None]:
+        for each in objects:
+            yield each
+
+    async def get(each: Listed) -> tuple[str, bytes | None]:
+        return each.key, await reader.get(each.key, each.size)
+
+    async with mapped(source(), get, OBJECTS_AT_ONCE) as answers:
+        async for answer in answers:
+            yield answer
+
+
+async def _read_suspicious(reader: Reader, report: DayReport) -> None:
+    """Does what is in an object fit its key?"""
+    task, findings = report.task, report.findings
+    suspicious: Iterable[Listed] = {each.key: each for each in report.keys.suspicious}.values()
+    if task.full:
+        suspicious = (Listed(key, 0) for key, _ in report.keys.named())
+    async for key, document in _documents(reader, suspicious):
+        if not document:
+            continue  # empty, which was said, or gone meanwhile
+        try:
+            stored = read_email_document(document)
+        except ForeignObjectError as error:
+            findings.add(Flaw.UNREADABLE, key, error.detail)
+            continue
+        expected = object_key(task.prefix, stored.moment, stored.sender, stored.message_id)
+        if expected != key:
+            findings.add(Flaw.CONTRADICTION, key, f"what is in it belongs under {expected}")
+
+
+async def _look_into_quarantine(reader: Reader, report: DayReport) -> None:
+    """Why is what in there, and is any of it archived as well?"""
+    task, findings = report.task, report.findings
+    objects: list[Listed] = []
+    async for page in reader.objects([KeyRange(day_prefix(task.quarantine_prefix, task.day))]):
+        for listed in page:
+            place = read_quarantine_key(task.quarantine_prefix, listed.key)
+            if place is None:
+                findings.add(Flaw.STRANGER, listed.key, "a key that the service does not make")
+            elif not listed.size:
+                findings.add(Flaw.EMPTY, listed.key, "an object without a byte in it")
+            else:
+                objects.append(listed)
+                report.quarantined_ids[place.message_id] = listed.key
+    async for key, document in _documents(reader, objects):
+        try:
+            quarantined = read_quarantine_document(document or b"")
+        except ForeignObjectError as error:
+            findings.add(Flaw.UNREADABLE, key, error.detail)
+        else:
+            report.quarantine[quarantined.reason] += 1
+    for message_id, keys in report.keys.keys_of(report.quarantined_ids.keys()).items():
+        findings.add(Flaw.QUARANTINED_AND_ARCHIVED, report.quarantined_ids[message_id], f"archived as {keys[0]}")
+
+
+async def _compare(reader: Reader, report: DayReport, counts: ProducerList) -> None:
+    """What a producer has sent and the archive does not have."""
+    findings, quarantined = report.findings, report.quarantined_ids
+    if counts.ids:
+        missing = dict.fromkeys(it for it in report.keys.missing(counts.each_id()) if it not in quarantined)
+        for message_id in await _found_on(reader, report.task, report.task.day + DAY, missing) if missing else ():
+            del missing[message_id]
+            report.late += 1
+        for message_id in missing:
+            findings.add(Flaw.MISSING, message_id, "sent, says the producer; neither archived nor in quarantine")
+        return
+    for hour, count in sorted(counts.hours.items()):
+        there = report.keys.hours[hour]
+        if there < count:
+            findings.add(Flaw.GAP, f"{hour:02}:00", f"{there:,} archived of {count:,} sent")
+    there = report.keys.count + report.quarantine.total()
+    if counts.total is not None and there < counts.total:
+        findings.add(
+            Flaw.GAP, report.task.day.isoformat(), f"{there:,} archived or in quarantine of {counts.total:,} sent"
+        )
+
+
+async def _found_on(reader: Reader, task: AuditTask, day: date, wanted: Mapping[str, None]) -> set[str]:
+    """Those of the ids that are there on another day: what is sent near midnight is received on the next."""
+    found: set[str] = set()
+    ranges = [KeyRange(day_prefix(prefix, day)) for prefix in (task.prefix, task.quarantine_prefix)]
+    async for page in reader.objects(ranges):
+        for listed in page:
+            place = read_object_key(task.prefix, listed.key) or read_quarantine_key(task.quarantine_prefix, listed.key)
+            if place is not None and place.message_id in wanted:
+                found.add(place.message_id)
+    return found
+
+
+async def _lifecycles(configured: Configured, report: DayReport) -> None:
+    """Does the bucket delete it by itself?"""
+    try:
+        rules = await configured.lifecycle()
+    except StoreFaultError as fault:
+        if fault.cause is not Cause.DENIED:
+            raise
+        report.remarks.append("Lifecycle rules are not readable without s3:GetLifecycleConfiguration.")
+        return
+    for prefix in (f"{report.task.prefix}/", f"{report.task.quarantine_prefix}/"):
+        for rule in expiring(rules, prefix):
+            report.findings.add(Flaw.EXPIRES, prefix, str(rule))
