@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from email_processor.domain.errors import Reason
+
 if TYPE_CHECKING:
+    from email_processor.tools.archive.quarantine import Rejected
     from email_processor.tools.archive.record import Because
     from email_processor.tools.archive.selection import Selection
 
@@ -75,6 +78,12 @@ _MOST_REQUESTS = click.option(
     default=MOST_REQUESTS,
     show_default=True,
     help="Stop with exit code 2 when more would be needed.",
+)
+_NO_LIMIT = click.option(
+    "--max-requests",
+    "most_requests",
+    type=click.IntRange(min=1),
+    help="Stop with exit code 2 when more would be needed; what is done by then is whole.  [default: no limit]",
 )
 _TABLE_OR_JSON = click.option(
     "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="For people or machines."
@@ -327,4 +336,132 @@ def audit(*, day: date, counts: Path | None, full: bool, output: str, most_reque
     return auditing.audit(day, output, counts=counts, full=full, most_requests=most_requests)
 
 
-COMMANDS = (find, show, export, audit)
+@click.group(short_help="Look into the quarantine, and end it well.")
+def quarantine() -> None:
+    """Look into the quarantine, release what is an email after all, and discard the rest on the record."""
+
+
+def _rejected(command: Command) -> Command:
+    """Options that say which messages in quarantine are meant, for a command that takes them as `which`."""
+
+    @wraps(command)
+    def selected(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the command takes
+        from email_processor.tools.archive.quarantine import Rejected
+        from email_processor.tools.archive.selection import days_of
+
+        given = [options.pop(name) for name in ("day", "since", "until")]
+        which = Rejected(
+            days=days_of(*given) if any(given) else None,
+            reason=options.pop("only", None) or "",
+            message_id=options.pop("message_id", None) or "",
+        )
+        return command(*arguments, which=which, **options)
+
+    return _options(
+        click.option(
+            "--reason", "only", type=click.Choice([reason.value for reason in Reason]), help="Only with this reason."
+        ),
+        _DAYS,
+        _ID,
+    )(selected)
+
+
+@quarantine.command(
+    "ls", short_help="Say what is in quarantine, by reason.", epilog=_examples("quarantine ls --since 2026-10-01")
+)
+@_rejected
+@_TABLE_OR_JSON
+@_MOST_REQUESTS
+def quarantine_ls(*, which: "Rejected", output: str, most_requests: int) -> int:
+    """Say what is in quarantine, by reason: how many, since when, of how many senders, and one example.
+
+    It also says how many of them are emails to today's code. Needs s3:ListBucket and s3:GetObject.
+    """
+    from email_processor.tools.archive import quarantine as looking
+
+    return looking.ls(which, output, most_requests=most_requests)
+
+
+@quarantine.command(
+    "show",
+    short_help="Show one message in quarantine, safely.",
+    epilog=_examples("quarantine show 5fea7756-0ea4-451a-a703-a558b933e274 --day 2026-10-01"),
+)
+@click.argument("message_id", metavar="ID")
+@_DAYS
+@click.option("--raw", is_flag=True, help="Print the object as it is.")
+@_MOST_REQUESTS
+def quarantine_show(
+    *, message_id: str, day: date | None, since: date | None, until: date | None, raw: bool, most_requests: int
+) -> int:
+    """Show one message in quarantine: why it is there, what today's code says of it, and its body.
+
+    Without a day all of the quarantine is listed. Needs s3:ListBucket and s3:GetObject.
+    """
+    from email_processor.tools.archive import quarantine as looking
+    from email_processor.tools.archive.selection import days_of
+
+    days = days_of(day, since, until) if day or since or until else None
+    return looking.show(looking.Rejected(days, message_id=message_id), raw=raw, most_requests=most_requests)
+
+
+@quarantine.command(
+    "release",
+    short_help="Archive what is an email after all.",
+    epilog=_examples(
+        "quarantine release --reason missing_field --dry-run",
+        "quarantine release --since 2026-10-01 --until 2026-10-07 --because 'parser of 1.3.0'",
+    ),
+)
+@_rejected
+@click.option("--dry-run", is_flag=True, help="Only say what would become of them.")
+@click.option("--keep", is_flag=True, help="Leave them in quarantine, too.")
+@_recorded
+@_NO_LIMIT
+@click.pass_context
+def quarantine_release(
+    context: click.Context,
+    *,
+    which: "Rejected",
+    dry_run: bool,
+    keep: bool,
+    reason: "Because",
+    most_requests: int | None,
+) -> int:
+    """Read messages in quarantine again with today's code, and archive those that are emails.
+
+    Each is stored under the key and with the bytes that it would have got at once, read back, and only then deleted
+    from the quarantine. Nothing is sent to SQS. Whatever ends it, run it again. Needs s3:ListBucket, s3:GetObject,
+    s3:PutObject, and s3:DeleteObject under the quarantine prefix.
+    """
+    if dry_run and (useless := _given(context, "keep", "because", "record")):
+        raise click.UsageError(f"With --dry-run nothing is done, so --{' and --'.join(useless)} would do nothing.")
+    from email_processor.tools.archive import release as releasing
+
+    return releasing.release(which, keep=keep, dry=dry_run, most_requests=most_requests, reason=reason)
+
+
+@quarantine.command(
+    "discard",
+    short_help="Throw messages in quarantine away.",
+    epilog=_examples("quarantine discard --reason not_json --since 2026-10-01 --because 'a load test'"),
+)
+@_rejected
+@click.option("--because", required=True, metavar="TEXT", help="Why: it stands in the access record.")
+@_NO_LIMIT
+def quarantine_discard(*, which: "Rejected", because: str, most_requests: int | None) -> int:
+    """Throw messages in quarantine away, after a record of each is stored: key, SHA-256, reason, who and why.
+
+    Their content is gone then. Say which are meant: by reason, days or id. Needs s3:ListBucket, s3:GetObject,
+    s3:PutObject under access-records/, and s3:DeleteObject under the quarantine prefix.
+    """
+    if which.is_all:
+        raise click.UsageError("Which ones? Add --reason, --day, --since or --id: all of it at once is never meant.")
+    if not because.strip():
+        raise click.UsageError("--because has no reason in it.")
+    from email_processor.tools.archive import release as releasing
+
+    return releasing.discard(which, most_requests=most_requests, because=because)
+
+
+COMMANDS = (find, show, export, audit, quarantine)

@@ -1,0 +1,178 @@
+"""`quarantine release` and `discard`: out of the quarantine, into the archive or away, and never in neither.
+
+A message is released under the key and with the bytes that the live path would have made. Nothing is sent to SQS: so
+there is no new id, no second object, and no loop. Whatever ends it, it can be begun again: what is stored is found, and
+what is in quarantine is only deleted when it was read back from the archive.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+
+from email_processor import __version__
+from email_processor.domain.document import are_of_one_message
+from email_processor.domain.errors import ObjectRefusedError, UnarchivableError
+from email_processor.domain.stored import MadeObject, released
+from email_processor.exit_codes import EXIT_FAILED
+from email_processor.ports import Stored
+from email_processor.settings import Settings
+from email_processor.tools.archive.concurrently import mapped, task_group
+from email_processor.tools.archive.output import progress, say
+from email_processor.tools.archive.quarantine import HeldMessage, Rejected, held
+from email_processor.tools.archive.reader import NEEDED, OBJECTS_AT_ONCE, Reader, open_reader
+from email_processor.tools.archive.record import AccessRecord, Because, note
+from email_processor.tools.archive.text import one_line
+from email_processor.tools.command import run_command
+
+RECORDED = 500  # objects in one record of what is discarded
+NAMED = 10  # of those that could not be released
+
+
+class ReleaseOutcome(StrEnum):
+    """What became of a message in quarantine, as it is said."""
+
+    RELEASED = "released"
+    THERE = "archived already"
+    WOULD = "would be released"
+    STILL = "still no email"
+    CONFLICT = "not released: under its key the archive has something else"
+    UNREADABLE = "not released: it is not what the service writes there"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRules:
+    """How messages are released. With `keep` they stay in quarantine as well; `dry` does nothing.
+
+    A store that is not `conditional` would write over what is there, so it is looked at first.
+    """
+
+    prefix: str
+    version: str
+    conditional: bool = True
+    keep: bool = False
+    dry: bool = False
+
+
+async def release_one(reader: Reader, rules: ReleaseRules, held_message: HeldMessage) -> ReleaseOutcome:
+    """Archive a message in quarantine, see that it is there, and only then take it out of the quarantine."""
+    if held_message.quarantined is None:
+        return ReleaseOutcome.UNREADABLE
+    try:
+        made = released(held_message.quarantined, rules.prefix, rules.version)  # mutant: under-its-key
+    except UnarchivableError:
+        return ReleaseOutcome.STILL
+    if rules.dry:
+        return ReleaseOutcome.WOULD
+    try:
+        stored = await _put(reader, made, conditional=rules.conditional)  # mutant: stored-first
+    except ObjectRefusedError:
+        return ReleaseOutcome.CONFLICT
+    there = await reader.get(made.key, len(made.document))  # mutant: read-back
+    if there is None or not (there == made.document or are_of_one_message(there, made.document)):
+        return ReleaseOutcome.CONFLICT  # mutant: conflict-kept
+    if not rules.keep:
+        await reader.delete(held_message.key)
+    return ReleaseOutcome.RELEASED if stored is Stored.CREATED else ReleaseOutcome.THERE
+
+
+async def release_all(
+    reader: Reader,
+    rules: ReleaseRules,
+    quarantine_prefix: str,
+    which: Rejected,
+    ended: Callable[[HeldMessage, ReleaseOutcome], None],
+) -> None:
+    """Release all that is meant, many at once; `ended` hears what became of each."""
+
+    async def end(message: HeldMessage) -> tuple[HeldMessage, ReleaseOutcome]:
+        return message, await release_one(reader, rules, message)
+
+    async with (
+        held(reader, quarantine_prefix, which) as messages,
+        mapped(messages, end, OBJECTS_AT_ONCE) as endings,
+    ):
+        async for message, ending in endings:
+            ended(message, ending)
+
+
+async def _put(reader: Reader, made: MadeObject, *, conditional: bool) -> Stored:
+    if not conditional and await reader.get(made.key) is not None:
+        return Stored.ALREADY_THERE
+    return await reader.put(made.key, made.document)
+
+
+def release(which: Rejected, *, keep: bool, dry: bool, most_requests: int | None, reason: Because) -> int:
+    """Release what is an email to today's code; the exit code."""
+    endings: Counter[ReleaseOutcome] = Counter()
+
+    def so_far() -> str:
+        return ", ".join(f"{endings[ending]:,} {ending}" for ending in ReleaseOutcome if endings[ending])
+
+    async def work(settings: Settings) -> int:
+        rules = ReleaseRules(settings.s3_key_prefix, __version__, settings.s3_conditional_writes, keep, dry)
+        async with open_reader(settings, most_requests) as (reader, _):
+            if not dry:
+                await note(reader, AccessRecord("quarantine release", str(which), reason))
+            with progress("Releasing") as advance:
+
+                def ended(message: HeldMessage, ending: ReleaseOutcome) -> None:
+                    _tell(message, ending, endings)
+                    advance(1)
+
+                await release_all(reader, rules, settings.s3_quarantine_prefix, which, ended)
+            say(f"{so_far() or 'Nothing to release'}; {reader.tally}")
+        return EXIT_FAILED if endings[ReleaseOutcome.CONFLICT] or endings[ReleaseOutcome.UNREADABLE] else 0
+
+    return run_command(work, needed=NEEDED, so_far=so_far)
+
+
+def _tell(message: HeldMessage, ending: ReleaseOutcome, endings: Counter[ReleaseOutcome]) -> None:
+    """Count it, and name it if somebody has to look at it."""
+    endings[ending] += 1
+    if ending in {ReleaseOutcome.CONFLICT, ReleaseOutcome.UNREADABLE} and endings[ending] <= NAMED:
+        say(f"{one_line(message.key)}: {ending}.")
+
+
+def discard(which: Rejected, *, most_requests: int | None, because: str) -> int:
+    """Throw away what is in quarantine, each message after the record of it is stored; the exit code."""
+    gone = 0
+
+    async def work(settings: Settings) -> None:
+        nonlocal gone
+        async with open_reader(settings, most_requests) as (reader, _):
+            batch: list[HeldMessage] = []
+            with progress("Discarding") as advance:
+
+                async def away() -> None:
+                    nonlocal gone
+                    await discard_batch(reader, which, batch, because)
+                    gone += len(batch)
+                    advance(len(batch))
+                    batch.clear()
+
+                async with held(reader, settings.s3_quarantine_prefix, which) as messages:
+                    async for message in messages:
+                        batch.append(message)
+                        if len(batch) == RECORDED:
+                            await away()
+                if batch:
+                    await away()
+            say(f"{gone:,} discarded; {reader.tally}")
+
+    return run_command(work, needed=NEEDED, so_far=lambda: f"{gone:,} discarded." if gone else "")
+
+
+async def discard_batch(reader: Reader, which: Rejected, batch: Sequence[HeldMessage], because: str) -> None:
+    """The record first, which is read back; then the deletes."""
+    objects = [_facts(message) for message in batch]
+    await note(reader, AccessRecord("quarantine discard", str(which), Because(because, is_stored=True), objects))
+    async with task_group() as tasks:
+        for message in batch:
+            tasks.create_task(reader.delete(message.key))
+
+
+def _facts(message: HeldMessage) -> Mapping[str, str]:
+    """What stays of a message that is thrown away: none of its content."""
+    return {"key": message.key, "sha256": sha256(message.document).hexdigest(), "reason": message.reason}
