@@ -94,7 +94,7 @@ class AtOnce:
 
 def prepared(one: Message) -> tuple[str, bytes]:
     """Key and document of an email."""
-    email, moment = cast("Email", read(one.body)), one.moment(0)
+    email, moment = cast("Email", read(one.body)), one.moment("first_receive", 0)
     return object_key("emails", moment, email.sender, one.message_id), email_document(one, email, moment, __version__)
 
 

@@ -108,6 +108,7 @@ def plan_of(settings: Settings) -> Plan:
             quarantine_prefix=settings.s3_quarantine_prefix,
             quarantine=settings.quarantine_enabled,
             version=__version__,
+            key_time=settings.s3_key_time,
         ),
         store=StoreRules(most=settings.uploads_max),
         leases=LeaseRules(visibility_timeout=settings.visibility_timeout_seconds),
@@ -126,6 +127,7 @@ def queue_options(settings: Settings) -> QueueOptions:
         wait=settings.sqs_wait_time_seconds,
         timeout=settings.sqs_timeout_seconds,
         connections=settings.receivers_max + settings.deletes_max + MOST_REQUESTS,
+        key_time=settings.s3_key_time,
     )
 
 

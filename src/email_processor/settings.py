@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from email_processor.domain.errors import SettingsError
 from email_processor.domain.key import PREFIX_MAX_BYTES
+from email_processor.domain.message import KeyTime
 
 MESSAGE_MAX_BYTES = 1024 * 1024  # SQS's limit on a message since August 2025
 POD_GRACE_MARGIN = 5  # seconds between the end of our grace and the kubelet's SIGKILL
@@ -182,6 +183,13 @@ class Settings(BaseSettings):
     )
     s3_key_prefix: Annotated[str, AfterValidator(_prefix)] = Field(
         "emails", description="Prefix of the archived emails' keys.", examples=["emails"]
+    )
+    s3_key_time: KeyTime = Field(
+        "first_receive",
+        description="Time of a message that dates its key and its document: `first_receive`, when the queue first "
+        "handed it out, which SQS calls approximate, or `sent`, when it was sent, the same for every copy of it. What "
+        "is in flight at a change of it can get a second object.",
+        examples=["sent"],
     )
     s3_quarantine_prefix: Annotated[str, AfterValidator(_prefix)] = Field(
         "quarantine",

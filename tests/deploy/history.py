@@ -92,7 +92,7 @@ class Pod(VirtualAws):
         """Run for so long, and be scraped."""
         plan = Plan(
             receive=ReceiveRules(most=4, batch=10, wait=20, poll_interval=30),
-            upload=UploadRules("emails", "quarantine", quarantine=True, version="1.2.3"),
+            upload=UploadRules("emails", "quarantine", quarantine=True, version="1.2.3", key_time="first_receive"),
             store=StoreRules(most=self._uploads),
             leases=LeaseRules(visibility_timeout=300),
             delete=DeleteRules(most_in_flight=4),

@@ -7,11 +7,17 @@ import pytest
 
 from email_processor.aws.archive import StoreOptions
 from email_processor.aws.connect import Aws, QueueOptions, connect
+from email_processor.domain.message import KeyTime
 from tests.support.emulators import REGION, aws_environment
 
 CLIENTS = ("signed", "sdk")
 QUEUE = QueueOptions(
-    url="http://127.0.0.1/123456789012/emails", visibility_timeout=30, wait=0, timeout=1, connections=8
+    url="http://127.0.0.1/123456789012/emails",
+    visibility_timeout=30,
+    wait=0,
+    timeout=1,
+    connections=8,
+    key_time="first_receive",
 )
 STORE = StoreOptions(
     bucket="archive",
@@ -38,12 +44,13 @@ def opened(
     queue_url: str = QUEUE.url,
     visibility_timeout: int = QUEUE.visibility_timeout,
     timeout: float = 1,
+    key_time: KeyTime = QUEUE.key_time,
     **store: object,
 ) -> AbstractAsyncContextManager[Aws]:
     """The ports; `client` says who makes their requests, `store` changes options of the bucket."""
     return connect(
         client,
-        replace(QUEUE, url=queue_url, visibility_timeout=visibility_timeout, timeout=timeout),
+        replace(QUEUE, url=queue_url, visibility_timeout=visibility_timeout, timeout=timeout, key_time=key_time),
         replace(STORE, timeout=timeout, **store),  # type: ignore[arg-type]
         PAYLOAD_MAX,
     )

@@ -51,7 +51,7 @@ async def test_a_message_arrives_as_it_was_sent(at_queue: Aws, queue: Queue) -> 
     assert message.is_intact
     assert 1 == message.receive_count
     assert message.sent_at is not None
-    assert abs(message.moment(0).timestamp() - message.sent_at) < 5
+    assert abs(message.moment("first_receive", 0).timestamp() - message.sent_at) < 5
     assert {
         "text": Attribute("String", "é"),
         "number": Attribute("Number.int", "42"),
@@ -93,7 +93,7 @@ async def test_visibility_zero_gives_a_message_back(at_queue: Aws, queue: Queue)
     (second,) = await at_queue.inbox.receive(10, 1)
     assert 2 == second.receive_count
     assert second.receipt_handle != first.receipt_handle
-    assert second.moment(0) == first.moment(0)
+    assert second.moment("first_receive", 0) == first.moment("first_receive", 0)
 
 
 async def test_the_state_counts_messages(at_queue: Aws, queue: Queue) -> None:

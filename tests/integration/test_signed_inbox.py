@@ -19,6 +19,7 @@ from email_processor.aws.http_client import HttpClient
 from email_processor.aws.signed import Endpoint, SignedSqs
 from email_processor.aws.sigv4 import Signer
 from email_processor.domain.errors import Cause, QueueFaultError
+from email_processor.domain.message import KeyTime
 from email_processor.ports import Stored, Verdict
 from tests.integration.opening import CLIENTS, opened, point_at
 from tests.support.aws_answers import STORED, CallFault, Reply, Request, an_aws, sqs
@@ -232,15 +233,27 @@ async def test_verdicts_with_numbers_for_ids_count(aws: Aws, fake: FakeAws) -> N
     assert [Verdict.FAILED, Verdict.DONE] == await aws.inbox.delete(["a", "b"])
 
 
-async def test_a_queue_that_tells_no_times_is_told_of_once(
-    aws: Aws, fake: FakeAws, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("key_time", "told", "asked_for"),
+    [("first_receive", {}, "neither"), ("sent", {"ApproximateFirstReceiveTimestamp": "1733841000000"}, "=sent")],
+)
+async def test_a_queue_that_does_not_tell_what_keys_need_is_told_of_once(
+    key_time: KeyTime,
+    told: dict[str, str],
+    asked_for: str,
+    fake: FakeAws,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Nothing guards against a second key then, which somebody should know."""
-    fake.rule = sqs({"Messages": [{**GOOD, "Attributes": {}}]})
-    for _ in range(3):
-        await aws.inbox.receive(10, 0)
+    point_at(fake.url, monkeypatch)
+    fake.rule = sqs({"Messages": [{**GOOD, "Attributes": told}]})
+    async with opened(key_time=key_time) as aws:
+        for _ in range(3):
+            await aws.inbox.receive(10, 0)
     (record,) = (record for record in caplog.records if record.levelname == "WARNING")
     assert "no_message_times" == record.message
+    assert asked_for in record.__dict__["fix"]
     assert "SentTimestamp" in record.__dict__["fix"]
 
 

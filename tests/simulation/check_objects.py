@@ -56,7 +56,7 @@ class ObjectChecks:
         """The key and the bytes must be the ones that were written down beforehand."""
         scene, key = self._scene, fact.subject
         message = scene.queue.messages[message_id_of(key)]
-        sent, when = scene.mails[message.message_id], message.first_received_at
+        sent, when = scene.mails[message.message_id], scene.dated_at(message)
         document = scene.bucket.objects[key]
         if key == sent.key(message.message_id, when):
             if document != sent.document(message.message_id, when):

@@ -36,6 +36,7 @@ BURNING = {
     Kind.PAUSE_MEANWHILE,
     Kind.DUPLICATE,
     Kind.DUPLICATE_MEANWHILE,
+    Kind.COPY,
 }
 
 
@@ -197,4 +198,6 @@ class Inventor:
             latency=pick("latency", (0.0, 0.01, 0.02, 0.1)),
             tail=pick("tail", (0.0, 0.0, 0.02, 0.2)),
             ranked=happens("ranked", 0.5),
+            # A copy that tells another first receive breaks the promise of one object, unless sending dates the key.
+            key_time="sent" if any(fault.kind is Kind.COPY for fault in faults) else "first_receive",
         )

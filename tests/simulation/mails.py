@@ -41,19 +41,19 @@ class Sent:
         """Whether it must be archived, whatever happens."""
         return self.kind in HEALTHY
 
-    def key(self, message_id: str, first_received_at: int) -> str:
+    def key(self, message_id: str, dated_at: int) -> str:
         """The one key that it may have."""
-        moment = datetime.fromtimestamp(EPOCH + first_received_at // TICKS, UTC)
+        moment = datetime.fromtimestamp(EPOCH + dated_at // TICKS, UTC)
         return f"emails/{moment:%Y/%m/%d}/{self.slug}/{message_id}_{moment:%H%M%S}.json"
 
-    def quarantine_key(self, message_id: str, first_received_at: int) -> str:
+    def quarantine_key(self, message_id: str, dated_at: int) -> str:
         """The one key that it may have in quarantine."""
-        moment = datetime.fromtimestamp(EPOCH + first_received_at // TICKS, UTC)
+        moment = datetime.fromtimestamp(EPOCH + dated_at // TICKS, UTC)
         return f"quarantine/{moment:%Y/%m/%d}/{message_id}.json"
 
-    def document(self, message_id: str, first_received_at: int) -> bytes:
+    def document(self, message_id: str, dated_at: int) -> bytes:
         """The bytes that it must have."""
-        moment = datetime.fromtimestamp(EPOCH + first_received_at // TICKS, UTC)
+        moment = datetime.fromtimestamp(EPOCH + dated_at // TICKS, UTC)
         return (
             f'{{"message_id":"{message_id}","processed_at":"{moment:%Y-%m-%dT%H:%M:%SZ}","email_data":{self.raw},'
             f'"metadata":{{"processor_version":"{VERSION}","source":"email-validation-service"}}}}'

@@ -207,9 +207,16 @@ MUTANTS = (
     Mutant("renewal beside a delete", "ledger", "no-renewal-from-here", reading("True", "False"), (Rule.NO_RACE,)),
     Mutant(
         "key dated by the clock",
-        "ledger",
+        "uploader",
         "dated-by-the-queue",
         reading("message.moment", "Message(message.message_id, '', b'').moment"),
+        (Rule.ONE_OBJECT,),
+    ),
+    Mutant(
+        "key dated by the first receive of each copy",
+        "uploader",
+        "dated-by-the-queue",
+        reading("self._rules.key_time", "'first_receive'"),
         (Rule.ONE_OBJECT,),
     ),
     Mutant("retries without a pause", "waiting", "pause-drawn", instead("return ceiling / 1000"), (Rule.NO_STORM,)),

@@ -102,8 +102,8 @@ class Simulation:
         for fault in story.faults:
             if fault.kind in {Kind.KILL, Kind.STOP, Kind.PAUSE, Kind.CLOCK}:
                 driver.later(fault.at, self._happen, fault)
-            elif fault.kind is Kind.DUPLICATE:
-                driver.later(fault.at, self._duplicate, f"m{fault.nth % len(story.mails) + 1}")
+            elif fault.kind in {Kind.DUPLICATE, Kind.COPY}:
+                driver.later(fault.at, self._duplicate, f"m{fault.nth % len(story.mails) + 1}", fault.kind is Kind.COPY)
         if self._steps_to_kill_at:
             driver.before_step = self._before_step
         driver.later(LOOK_SECONDS, self._look)
@@ -239,9 +239,9 @@ class Simulation:
         if fault is not None:
             self._do(fault, self.processes[loop.name])
 
-    def _duplicate(self, message_id: str) -> None:
+    def _duplicate(self, message_id: str, is_copy: bool = False) -> None:
         if message_id in self.queue.messages and not self.schedule.over and not self.story.settings.fifo:
-            self.queue.duplicate(message_id)
+            self.queue.duplicate(message_id, is_copy=is_copy)
 
     def _look(self) -> None:
         for process in self.processes.values():

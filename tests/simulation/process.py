@@ -152,6 +152,7 @@ def plan_of(settings: StorySettings) -> Plan:
             quarantine_prefix="quarantine",
             quarantine=settings.quarantine,
             version=VERSION,
+            key_time=settings.key_time,
         ),
         store=StoreRules(most=settings.uploads),
         leases=LeaseRules(visibility_timeout=settings.visibility_timeout),

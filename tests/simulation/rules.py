@@ -68,9 +68,13 @@ class Scene:
         """The message of a receipt handle."""
         return self.queue.messages[handle.rpartition("#")[0]]
 
+    def dated_at(self, message: SimMessage) -> int:
+        """The time of a message that dates its key, in ticks."""
+        return message.sent_at if self.story.settings.key_time == "sent" else message.first_received_at
+
     def objects(self, message: SimMessage) -> list[str]:
         """The keys of a message's objects."""
-        sent, when = self.mails[message.message_id], message.first_received_at
+        sent, when = self.mails[message.message_id], self.dated_at(message)
         keys = sent.key(message.message_id, when), sent.quarantine_key(message.message_id, when)
         return [key for key in keys if key in self.bucket.objects]
 

@@ -167,6 +167,9 @@ class Section:
                 faults.append(Fault(Kind.DUPLICATE, self.moment(), nth=self.chance.randrange(self.mail_count)))
         return faults
 
+    def copies(self) -> list[Fault]:
+        return [Fault(Kind.COPY, self.moment(), nth=self.chance.randrange(self.mail_count)) for _ in self.some(3)]
+
 
 # In this order their faults stand in a story. A new kind of fault is a new section at the end.
 SECTIONS: Mapping[str, Callable[[Section], list[Fault]]] = {
@@ -184,4 +187,5 @@ SECTIONS: Mapping[str, Callable[[Section], list[Fault]]] = {
     "pauses": Section.pauses,
     "clocks": Section.clocks,
     "duplicates": Section.duplicates,
+    "copies": Section.copies,
 }

@@ -7,6 +7,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any
 
+from email_processor.domain.message import KeyTime
 from tests.support.aws_answers import CallFault
 
 
@@ -41,6 +42,7 @@ class Kind(StrEnum):
     CLOCK = "clock"  # its wall clock is set `seconds` forward or back
     # a message
     DUPLICATE = "duplicate"  # message number `nth` is handed out once more
+    COPY = "copy"  # as above, by a server that knows nothing of its first receive and tells another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class StorySettings:
     latency: float = 0.02  # of a call, on average
     tail: float = 0.0  # share of calls that take up to two seconds
     ranked: bool = False  # a standard queue hands out in any order
+    key_time: KeyTime = "first_receive"
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,10 @@ class SimClock:
 
 @dataclass(slots=True, eq=False)
 class SimMessage:
-    """A message on the queue. Times in ticks; `holder` has the newest receipt handle."""
+    """A message on the queue. Times in ticks; `holder` has the newest receipt handle.
+
+    `first_received_at` is when it was first handed out, and `first_receive_told` what the queue tells of that.
+    """
 
     message_id: str
     body: bytes
@@ -65,6 +68,7 @@ class SimMessage:
     message_attributes: Mapping[str, Attribute]
     receives: int = 0
     first_received_at: int = 0
+    first_receive_told: int = 0
     received_at: int = 0
     visible_at: int = 0
     holder: str = NOBODY
@@ -179,11 +183,16 @@ class SimQueue:
         """What is left, visible or in flight."""
         return iter(tuple(self._live.values()))
 
-    def duplicate(self, message_id: str) -> None:
-        """Hand out a message once more, though it is in flight or was deleted: delivery is at least once."""
+    def duplicate(self, message_id: str, *, is_copy: bool = False) -> None:
+        """Hand out a message once more, though it is in flight or was deleted: delivery is at least once.
+
+        A copy knows nothing of its first receive, and will tell another one.
+        """
         message = self.messages[message_id]
         if message.is_dead:
             return
+        if is_copy:
+            message.first_receive_told = 0
         message.is_deleted = False
         message.visible_at = self.driver.now
         self._live[message_id] = message
@@ -272,6 +281,7 @@ class SimQueue:
         message.receives += 1
         message.received_at = now
         message.first_received_at = message.first_received_at or now or 1
+        message.first_receive_told = message.first_receive_told or now or 1
         message.holder = who
         self.facts.add(What.HANDED_OUT, who, message.handle)
         self._hide(message, now + ticks(self._visibility_timeout))
@@ -282,7 +292,7 @@ class SimQueue:
             md5_of_body=message.md5,
             attributes={
                 "ApproximateReceiveCount": str(message.receives),
-                "ApproximateFirstReceiveTimestamp": _milliseconds(message.first_received_at),
+                "ApproximateFirstReceiveTimestamp": _milliseconds(message.first_receive_told),
                 "SentTimestamp": _milliseconds(message.sent_at),
             },
             message_attributes=message.message_attributes,

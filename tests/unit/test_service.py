@@ -39,6 +39,7 @@ def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
         sqs_timeout_seconds=7,
         s3_timeout_seconds=14,
         s3_key_prefix="mail",
+        s3_key_time="sent",
         s3_quarantine_prefix="rejected",
         quarantine_enabled=False,
         receivers_max=3,
@@ -50,7 +51,9 @@ def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
     )
     expected = Plan(
         receive=ReceiveRules(most=3, batch=9, wait=19, poll_interval=31),
-        upload=UploadRules(key_prefix="mail", quarantine_prefix="rejected", quarantine=False, version=__version__),
+        upload=UploadRules(
+            key_prefix="mail", quarantine_prefix="rejected", quarantine=False, version=__version__, key_time="sent"
+        ),
         store=StoreRules(most=127),
         leases=LeaseRules(visibility_timeout=301),
         delete=DeleteRules(most_in_flight=5),

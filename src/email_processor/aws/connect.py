@@ -25,6 +25,7 @@ from email_processor.aws.signed import Endpoint, SignedSqs
 from email_processor.aws.sigv4 import Signer
 from email_processor.aws.tls import Trust, VerifyingSession
 from email_processor.domain.errors import StartError
+from email_processor.domain.message import KeyTime
 from email_processor.ports import Archive, Clock
 
 if TYPE_CHECKING:
@@ -36,13 +37,17 @@ SPARE_CONNECTIONS = 8
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """How the queue is read. Times in seconds; `timeout` is that of an answer, on top of the long poll's `wait`."""
+    """How the queue is read. Times in seconds; `timeout` is that of an answer, on top of the long poll's `wait`.
+
+    `key_time` is what every message should tell, because its key is dated by it.
+    """
 
     url: str
     visibility_timeout: int
     wait: int
     timeout: float
     connections: int
+    key_time: KeyTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +180,7 @@ async def _open(
         path = urlsplit(base).path + ("/" if is_virtual_hosted else f"/{store.bucket}/")
         archive = SignedArchive(store, endpoint(base, "s3", region, store.timeout), path, with_checksum=with_checksum)
     return Aws(
-        SqsInbox(calls, queue.url, queue.visibility_timeout),
+        SqsInbox(calls, queue.url, queue.visibility_timeout, queue.key_time),
         CheckedArchive(archive, s3, store.bucket),
         S3Payloads(s3, payload_max_bytes),
         credentials,

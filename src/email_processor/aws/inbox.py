@@ -2,13 +2,13 @@
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from email_processor.aws.answers import batch_of, messages_of, state_of
 from email_processor.aws.faults import Refusal, explain, explain_refusal
 from email_processor.domain.errors import QueueFaultError
-from email_processor.domain.message import Message
+from email_processor.domain.message import KeyTime, Message
 from email_processor.ports import QueueState, Verdict
 
 if TYPE_CHECKING:
@@ -24,24 +24,29 @@ STATE = (
     "ApproximateNumberOfMessagesDelayed",
     "RedrivePolicy",
 )
-TIMES_FIX = (
-    "This queue tells neither when a message was sent nor when it was first received. So the clock stands in the key, "
-    "and a redelivery gets a second object. Use a queue server that reports SentTimestamp."
-)
-TIMES = frozenset({"ApproximateFirstReceiveTimestamp", "SentTimestamp"})
+UNDATED_FIX: Mapping[KeyTime, str] = {  # by the setting: what a message lacks, and what follows
+    "first_receive": "This queue tells neither when a message was sent nor when it was first received. So the clock "
+    "stands in the key, and a redelivery gets a second object. Use a queue server that reports SentTimestamp.",
+    "sent": "This queue does not tell when a message was sent, which S3_KEY_TIME=sent asks for. So the time of the "
+    "first receive stands in the key, or the clock if that is not told either, and a redelivery can get a second "
+    "object. Use a queue server that reports SentTimestamp.",
+}
 
 
 class SqsInbox:
     """An SQS queue as `Inbox` and `QueueGauge`."""
 
-    def __init__(self, client: "SQSClient | SignedSqs", queue_url: str, visibility_timeout: int) -> None:
-        """Messages that are received stay hidden for `visibility_timeout` seconds."""
+    def __init__(
+        self, client: "SQSClient | SignedSqs", queue_url: str, visibility_timeout: int, key_time: KeyTime
+    ) -> None:
+        """Messages that are received stay hidden for `visibility_timeout` seconds; their keys need the `key_time`."""
         self._client = client
         self._queue_url = queue_url
         self._visibility_timeout = visibility_timeout
         self._is_fifo = queue_url.endswith(".fifo")
         self._unanswered: list[str] = []
-        self._tells_times = True
+        self._key_time = key_time
+        self._has_told_undated = False
 
     async def receive(self, limit: int, wait: int) -> Sequence[Message]:
         """Take up to `limit` messages, waiting up to `wait` seconds for the first."""
@@ -68,9 +73,9 @@ class SqsInbox:
         finally:
             if attempt and not is_answered:  # cancelled, too: that is how a deadline arrives
                 self._unanswered.append(attempt)
-        if self._tells_times and any(TIMES.isdisjoint(message.attributes) for message in messages):
-            self._tells_times = False
-            log.warning("no_message_times", extra={"queue": self._queue_url, "fix": TIMES_FIX})
+        if not (self._has_told_undated or all(message.is_dated(self._key_time) for message in messages)):
+            self._has_told_undated = True
+            log.warning("no_message_times", extra={"queue": self._queue_url, "fix": UNDATED_FIX[self._key_time]})
         return messages
 
     async def delete(self, receipt_handles: Sequence[str]) -> Sequence[Verdict]:

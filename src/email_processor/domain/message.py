@@ -5,6 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Literal
+
+KeyTime = Literal["first_receive", "sent"]  # which time of a message dates its key
+FIRST_RECEIVED, SENT = "ApproximateFirstReceiveTimestamp", "SentTimestamp"  # system attributes, as SQS names them
 
 DIGITS_MAX = 15  # of an attribute that is a number; Python refuses to parse thousands of them
 LAST_MOMENT = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z in epoch milliseconds: what datetime can hold
@@ -55,18 +59,27 @@ class Message:
     @property
     def sent_at(self) -> float | None:
         """When it was sent, in epoch seconds, if the queue says so."""
-        milliseconds = _milliseconds(self.attributes.get("SentTimestamp"))
+        milliseconds = _milliseconds(self.attributes.get(SENT))
         return None if milliseconds is None else milliseconds / 1000
 
-    def moment(self, now: float) -> datetime:
-        """When the queue first handed the message out, in UTC to the second: the same on every redelivery.
+    def is_dated(self, key_time: KeyTime) -> bool:
+        """Whether the queue told a time that keeps the key what `key_time` promises.
 
-        `now` (epoch seconds) is used only for a queue that reports neither a first receive nor a sent time.
+        Sending has one time and is as good as the first receive. The first receive, of which two copies of a message
+        can tell different times, does not do for sending.
         """
-        milliseconds = _milliseconds(self.attributes.get("ApproximateFirstReceiveTimestamp"))
-        if milliseconds is None:
-            milliseconds = _milliseconds(self.attributes.get("SentTimestamp"))
-        return _second(int(now) if milliseconds is None else milliseconds // 1000)
+        return SENT in self.attributes or (key_time == "first_receive" and FIRST_RECEIVED in self.attributes)
+
+    def moment(self, key_time: KeyTime, now: float) -> datetime:
+        """When it was sent or first handed out, as `key_time` says, in UTC to the second: the same on every redelivery.
+
+        Of a queue that does not tell the one, the other is taken; of one that tells neither, `now` (epoch seconds).
+        """
+        for name in (SENT, FIRST_RECEIVED) if key_time == "sent" else (FIRST_RECEIVED, SENT):
+            milliseconds = _milliseconds(self.attributes.get(name))
+            if milliseconds is not None:
+                return _second(milliseconds // 1000)
+        return _second(int(now))
 
 
 @lru_cache(maxsize=64)  # messages come many to a second

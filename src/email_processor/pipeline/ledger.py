@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from enum import Enum, auto
 
 from email_processor.domain.email import Pointer
@@ -32,16 +31,15 @@ class State(Enum):
 class Delivery:
     """A message in flight, without its body. Times are of the monotonic clock, in seconds.
 
-    `receipt_handle` and `receive_count` are always the newest; `moment` dates its key; `size` is what its body and its
-    attributes take of the budget. `renewal` and `is_closing` are the ledger's own: see `renewing` and `closing` there.
-    After a renewal that failed, `backoff` says how much later the next one is: `not_before`. `group` is that of a FIFO
-    queue. `free_payload` gives back the room that its payload takes in memory.
+    `receipt_handle` and `receive_count` are always the newest; `size` is what its body and its attributes take of the
+    budget. `renewal` and `is_closing` are the ledger's own: see `renewing` and `closing` there. After a renewal that
+    failed, `backoff` says how much later the next one is: `not_before`. `group` is that of a FIFO queue. `free_payload`
+    gives back the room that its payload takes in memory.
     """
 
     message_id: str
     receipt_handle: str
     receive_count: int
-    moment: datetime
     size: int
     received_at: float
     lease_until: float
@@ -176,7 +174,6 @@ class Ledger:
             message_id=message.message_id,
             receipt_handle=message.receipt_handle,
             receive_count=message.receive_count,
-            moment=message.moment(self._clock.wall()),  # mutant: dated-by-the-queue
             size=len(message.body) + message.attribute_bytes,
             received_at=now,
             lease_until=lease_until,

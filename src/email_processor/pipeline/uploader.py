@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 from functools import partial
 
@@ -16,6 +17,7 @@ from email_processor.domain.errors import (
     UnarchivableError,
 )
 from email_processor.domain.key import object_key, quarantine_key
+from email_processor.domain.message import KeyTime, Message
 from email_processor.metrics import Operation
 from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.fetching import Fetching
@@ -38,13 +40,15 @@ class Outcome(Enum):
 class UploadRules:
     """What an uploader needs to know of the settings.
 
-    With `quarantine` off, what is not an email is left to the queue's dead-letter policy.
+    `key_time` says which time of a message dates its key and its document. With `quarantine` off, what is not an email
+    is left to the queue's dead-letter policy.
     """
 
     key_prefix: str
     quarantine_prefix: str
     quarantine: bool
     version: str
+    key_time: KeyTime
 
 
 class Uploader:
@@ -122,7 +126,7 @@ class Uploader:
         return await self._store_email(job, email)
 
     async def _store_email(self, job: Job, email: Email) -> Outcome:
-        message, moment, rules = job.message, job.delivery.moment, self._rules
+        message, moment, rules = job.message, self._moment(job.message), self._rules
         key = object_key(rules.key_prefix, moment, email.sender, message.message_id)
         make_document = partial(email_document, message, email, moment, rules.version)
         stored = await self._storing.store(key, make_document, len(email.raw) + message.attribute_bytes)
@@ -136,7 +140,7 @@ class Uploader:
         return Outcome.ARCHIVED
 
     async def _quarantine(self, job: Job, error: UnarchivableError) -> Outcome:
-        message, moment, rules = job.message, job.delivery.moment, self._rules
+        message, moment, rules = job.message, self._moment(job.message), self._rules
         if not rules.quarantine:
             return self._release(job, "rejected")
         key = quarantine_key(rules.quarantine_prefix, moment, message.message_id)
@@ -176,6 +180,10 @@ class Uploader:
             extra={"message_id": job.message.message_id, "error": str(error), "fix": getattr(error, "fix", "")},
         )
         return self._release(job, "refused")
+
+    def _moment(self, message: Message) -> datetime:
+        """What dates its key and its document."""
+        return message.moment(self._rules.key_time, self._context.clock.wall())  # mutant: dated-by-the-queue
 
     def _release(self, job: Job, reason: str) -> Outcome:
         """Let go of it: when its lease runs out the queue hands it out again, or moves it to the dead-letter queue."""

@@ -2,15 +2,16 @@
 
 import hashlib
 from datetime import UTC, datetime
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from email_processor.domain.message import LAST_MOMENT, Message
+from email_processor.domain.message import FIRST_RECEIVED as FIRST
+from email_processor.domain.message import LAST_MOMENT, SENT, KeyTime, Message
 
 NOW = 1_733_900_000.9
-FIRST, SENT = "ApproximateFirstReceiveTimestamp", "SentTimestamp"
 MOMENT = datetime(2024, 12, 10, 14, 30, 22, tzinfo=UTC)
 MILLISECONDS = "1733841022999"
 HOSTILE = [
@@ -37,36 +38,52 @@ def message(**attributes: str) -> Message:
 
 def test_the_moment_is_that_of_the_first_receive() -> None:
     """The time of the first receive counts, cut to the second, and never the clock."""
-    assert MOMENT == message(**{FIRST: MILLISECONDS, SENT: "1"}).moment(NOW)
+    assert MOMENT == message(**{FIRST: MILLISECONDS, SENT: "1"}).moment("first_receive", NOW)
 
 
-def test_without_a_first_receive_the_moment_is_that_of_sending() -> None:
-    """A queue that does not report the first receive reports when the message was sent."""
-    assert MOMENT == message(**{SENT: MILLISECONDS}).moment(NOW)
+def test_the_moment_is_that_of_sending_where_that_is_asked_for() -> None:
+    """Whatever each copy of the message tells of its first receive."""
+    for first in ("1", "2", MILLISECONDS):
+        assert MOMENT == message(**{FIRST: first, SENT: MILLISECONDS}).moment("sent", NOW)
 
 
-def test_without_either_the_moment_is_now() -> None:
+@pytest.mark.parametrize(("key_time", "other"), [("first_receive", SENT), ("sent", FIRST)])
+def test_a_time_that_is_not_told_is_replaced_by_the_other(key_time: KeyTime, other: str) -> None:
     """The clock is the last resort."""
-    assert datetime.fromtimestamp(int(NOW), UTC) == message().moment(NOW)
+    assert MOMENT == message(**{other: MILLISECONDS}).moment(key_time, NOW)
+    assert datetime.fromtimestamp(int(NOW), UTC) == message().moment(key_time, NOW)
+
+
+@pytest.mark.parametrize(
+    ("told", "first_receive", "sent"),
+    [({FIRST: "1", SENT: "1"}, True, True), ({SENT: "1"}, True, True), ({FIRST: "1"}, True, False), ({}, False, False)],
+)
+def test_a_message_is_dated_if_it_tells_what_its_key_needs(
+    told: dict[str, str], first_receive: bool, sent: bool
+) -> None:
+    """Sending has one time only, and does for both; the first receive does not for sending."""
+    assert first_receive is message(**told).is_dated("first_receive")
+    assert sent is message(**told).is_dated("sent")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_first_receive_that_is_no_time_is_passed_over(text: str) -> None:
     """An attribute that is no number of milliseconds, or one beyond the year 9999, counts as not reported."""
-    assert MOMENT == message(**{FIRST: text, SENT: MILLISECONDS}).moment(NOW)
+    assert MOMENT == message(**{FIRST: text, SENT: MILLISECONDS}).moment("first_receive", NOW)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_sent_time_that_is_no_time_is_passed_over(text: str) -> None:
     """Neither crashes anything nor moves an email to another year."""
-    assert datetime.fromtimestamp(int(NOW), UTC) == message(**{SENT: text}).moment(NOW)
+    for key_time in get_args(KeyTime):
+        assert datetime.fromtimestamp(int(NOW), UTC) == message(**{SENT: text}).moment(key_time, NOW)
     assert message(**{SENT: text}).sent_at is None
 
 
 @given(st.integers(1, LAST_MOMENT))
 def test_any_time_that_a_calendar_can_hold_is_a_moment(milliseconds: int) -> None:
     """Up to the end of the year 9999, to the second, in UTC."""
-    moment = message(**{FIRST: str(milliseconds)}).moment(NOW)
+    moment = message(**{FIRST: str(milliseconds)}).moment("first_receive", NOW)
     assert (milliseconds // 1000, UTC) == (moment.timestamp(), moment.tzinfo)
 
 

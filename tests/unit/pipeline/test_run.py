@@ -33,7 +33,7 @@ from tests.unit.pipeline.virtual_aws import VirtualAws
 
 PLAN = Plan(
     receive=ReceiveRules(most=4, batch=10, wait=20, poll_interval=0),
-    upload=UploadRules("emails", "quarantine", quarantine=True, version="1.2.3"),
+    upload=UploadRules("emails", "quarantine", quarantine=True, version="1.2.3", key_time="first_receive"),
     store=StoreRules(most=8),
     leases=LeaseRules(visibility_timeout=300),
     delete=DeleteRules(most_in_flight=4),

@@ -12,7 +12,7 @@ from itertools import cycle
 import pytest
 
 from email_processor.domain.errors import Cause, PayloadTooLargeError
-from email_processor.domain.message import Attribute, Message
+from email_processor.domain.message import Attribute, KeyTime, Message
 from email_processor.pipeline.fetching import Fetching
 from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, Delivery, Job
 from email_processor.pipeline.storing import StoreRules, Storing
@@ -30,7 +30,14 @@ POINTER = b'["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName
 class UploaderStage(VirtualAws):
     """Uploaders at work."""
 
-    def __init__(self, *, workers: int = 4, quarantine: bool = True, max_receive_count: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int = 4,
+        quarantine: bool = True,
+        max_receive_count: int | None = None,
+        key_time: KeyTime = "first_receive",
+    ) -> None:
         super().__init__()
         self.kit = Kit.new()
         self.jobs: asyncio.Queue[Job] = asyncio.Queue(1000)
@@ -45,7 +52,7 @@ class UploaderStage(VirtualAws):
             self.fetching,
             jobs=self.jobs,
             receipts=self.receipts,
-            rules=UploadRules("emails", "quarantine", quarantine, version="1.2.3"),
+            rules=UploadRules("emails", "quarantine", quarantine, version="1.2.3", key_time=key_time),
         )
 
     def job(self, message_id: str = "m", body: bytes = EMAIL, receives: int = 1, **user: Attribute) -> Delivery:
@@ -105,6 +112,17 @@ async def test_an_email_is_stored_under_its_key_and_goes_on_to_be_deleted() -> N
     assert ["m"] == stage.receipt_ids
     assert 1 == stage.kit.value("messages_archived_total")
     assert 1 == stage.kit.value("sent_to_stored_seconds_count")
+
+
+async def test_an_email_is_dated_by_its_sending_where_that_is_asked_for() -> None:
+    """Key and document alike, and in quarantine too: copies that tell of different first receives are one object."""
+    stage = UploaderStage(key_time="sent")
+    stage.job()
+    stage.job("broken", b"no email")
+    await stage.until_done()
+    assert {"emails/2024/12/10/ann/m_143020.json", "quarantine/2024/12/10/broken.json"} == set(stage.bucket.objects)
+    for document in stage.bucket.objects.values():
+        assert b'"processed_at":"2024-12-10T14:30:20Z"' in document
 
 
 async def test_an_email_of_which_the_queue_tells_no_time_is_stored_under_that_of_the_clock() -> None:

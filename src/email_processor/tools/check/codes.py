@@ -169,6 +169,14 @@ CHECKS: tuple[Check, ...] = (
         "Warning. A batch of the largest messages may take more memory than IN_FLIGHT_MAX_BYTES allows for.",
     ),
     Check(
+        "EP315",
+        Group.QUEUE,
+        "message times",
+        "Messages tell the time that `S3_KEY_TIME` puts into the key: those of AWS always do, those of another server "
+        "show it with `--write` when one waits.",
+        "Warning. Another time, or the clock, stands in the key, and a redelivery can get a second object.",
+    ),
+    Check(
         "EP401",
         Group.BUCKET,
         "endpoint",

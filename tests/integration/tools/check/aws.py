@@ -98,7 +98,7 @@ MESSAGE = {
     "ReceiptHandle": "r-1",
     "Body": "confidential",
     "MD5OfBody": "2b6bbd4b1f6d5d1bb1b5b4e9ac6b7e36",
-    "Attributes": {"ApproximateReceiveCount": "1"},
+    "Attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1733841000000"},
 }
 CALLER = (
     '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'

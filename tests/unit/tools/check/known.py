@@ -55,6 +55,7 @@ QUEUE = QueueFacts(
     delete=True,
     change_visibility=True,
     receive=NO_WRITE,
+    is_dated=True,
     skew=0.2,
 )
 BUCKET = BucketFacts(

@@ -55,7 +55,7 @@ def test_unreachable() -> None:
         receive=no,
     )
     assert "failed: no answer from http://10.0.0.1:99" == told("EP301", known)
-    for code in ("EP303", "EP304", "EP305", "EP306", "EP311"):
+    for code in ("EP303", "EP304", "EP305", "EP306", "EP311", "EP315"):
         assert "skipped: needs an answer of SQS" == told(code, known)
 
 
@@ -90,7 +90,7 @@ def test_missing() -> None:
     known = queue(attributes=MISSING, delete=MISSING, change_visibility=MISSING, receive=NO_WRITE)
     assert "failed: SQS in us-east-1 knows no such queue" == told("EP303", known)
     assert "aws sqs list-queues --region us-east-1" in found("EP303", known).fix
-    for code in ("EP304", "EP305", "EP306", "EP307", "EP311", "EP314", "EP503"):
+    for code in ("EP304", "EP305", "EP306", "EP307", "EP311", "EP314", "EP315", "EP503"):
         assert "skipped: needs the queue" == told(code, known)
 
 
@@ -193,6 +193,22 @@ def test_receive(receive: int | Unasked | Failure, expected: str) -> None:
 def test_attributes(changed: dict[str, str], code: str, expected: str) -> None:
     """What an operator would wish to have known before is a warning."""
     assert expected == told(code, attributes(**changed))
+
+
+@pytest.mark.parametrize(
+    ("key_time", "is_dated", "expected"),
+    [
+        ("sent", True, "ok: messages tell the time that S3_KEY_TIME=sent asks for"),
+        ("sent", False, "warning: a message does not tell the time that S3_KEY_TIME=sent asks for"),
+        ("first_receive", False, "warning: a message does not tell the time that S3_KEY_TIME=first_receive asks for"),
+        ("sent", Unasked("--write and a message that waits"), "skipped: needs --write and a message that waits"),
+    ],
+)
+def test_message_times(key_time: str, is_dated: bool | Unasked, expected: str) -> None:
+    """A queue server that does not tell the time in the key lets a redelivery have another one."""
+    known = facts(settings=settings(s3_key_time=key_time), queue=queue(is_dated=is_dated).queue)
+    assert expected == told("EP315", known)
+    assert ("SentTimestamp" in found("EP315", known).fix) is expected.startswith("warning")
 
 
 def test_fix_for_no_dead_letter_queue() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from email_processor.aws.answers import state_of
 from email_processor.aws.inbox import SqsInbox
 from email_processor.domain.errors import Cause
+from email_processor.domain.message import KeyTime, Message
 from email_processor.tools.check.inspect.asking import (
     Answer,
     Asker,
@@ -45,7 +46,8 @@ class QueueFacts:
     """What was learnt of the queue.
 
     `endpoint` is where its requests go, and `unreachable` why they get no answer, signed or not. `receive` is how many
-    messages came. `skew` is how far this host's clock is ahead of SQS's, in seconds.
+    messages came, and `is_dated` whether messages tell the time that their keys need. `skew` is how far this host's
+    clock is ahead of SQS's, in seconds.
     """
 
     endpoint: str
@@ -54,10 +56,13 @@ class QueueFacts:
     delete: Answer[bool]
     change_visibility: Answer[bool]
     receive: Answer[int]
+    is_dated: bool | Unasked
     skew: float | None = None
 
 
-async def inspect_queue(ask: Asker, opened: Opened, url: str, *, signed: bool, write: bool) -> QueueFacts:
+async def inspect_queue(
+    ask: Asker, opened: Opened, url: str, key_time: KeyTime, *, signed: bool, write: bool
+) -> QueueFacts:
     """Look at the queue; `signed` says that there are credentials, `write` that a receive may be made."""
     async with opened.session.client("sqs", config=config()) as client:
         endpoint, tap = client.meta.endpoint_url, Tap(client)
@@ -71,13 +76,22 @@ async def inspect_queue(ask: Asker, opened: Opened, url: str, *, signed: bool, w
             attributes = tasks.create_task(ask(_attributes(client, url)))
             delete = tasks.create_task(ask(_is_allowed(inbox.delete([NO_HANDLE]))))
             change = tasks.create_task(ask(_is_allowed(inbox.change_visibility([NO_HANDLE], 0))))
-        receive = await _receive(ask, client, inbox, url, attributes.result(), write=write)
-    return QueueFacts(endpoint, None, attributes.result(), delete.result(), change.result(), receive, tap.skew)
+        messages = await _receive(ask, client, inbox, url, attributes.result(), write=write)
+    return QueueFacts(
+        endpoint=endpoint,
+        unreachable=None,
+        attributes=attributes.result(),
+        delete=delete.result(),
+        change_visibility=change.result(),
+        receive=messages if isinstance(messages, Failure | Unasked) else len(messages),
+        is_dated=_is_dated(messages, key_time, endpoint),
+        skew=tap.skew,
+    )
 
 
 def _nothing(endpoint: str, unreachable: Failure | None, needs: str, skew: float | None) -> QueueFacts:
     no = Unasked(needs)
-    return QueueFacts(endpoint, unreachable, no, no, no, no, skew)
+    return QueueFacts(endpoint, unreachable, no, no, no, no, no, skew)
 
 
 async def _any_answer(client: "SQSClient", url: str) -> bool:
@@ -101,7 +115,7 @@ async def _is_allowed(probe: Awaitable[object]) -> bool:
 
 async def _receive(
     ask: Asker, client: "SQSClient", inbox: SqsInbox, url: str, attributes: Mapping[str, str] | Failure, *, write: bool
-) -> Answer[int]:
+) -> Answer[Sequence[Message]]:
     """Receive one message at the most, and only if `write` allows it: a receive counts for the dead-letter policy.
 
     The inbox was opened with a visibility timeout of 0: the message is never hidden, whoever asks next can have it.
@@ -114,8 +128,13 @@ async def _receive(
     waiting = attributes.get("ApproximateNumberOfMessages", "0") != "0"
     if waiting and redrive is not None and redrive.limit < RECEIVES_TO_SPARE:
         return Unasked(f"an empty queue: with a maxReceiveCount of {redrive.limit} a receive more would do harm")
-    messages = await ask(inbox.receive(1, 0))
-    return messages if isinstance(messages, Failure) else len(messages)
+    return await ask(inbox.receive(1, 0))
+
+
+def _is_dated(messages: Answer[Sequence[Message]], key_time: KeyTime, endpoint: str) -> bool | Unasked:
+    if not isinstance(messages, Failure | Unasked) and messages:
+        return all(message.is_dated(key_time) for message in messages)
+    return True if is_aws(endpoint) else Unasked("--write and a message that waits")  # AWS documents both times
 
 
 async def may_receive(ask: Asker, client: "SQSClient", url: str) -> Failure | Unasked:

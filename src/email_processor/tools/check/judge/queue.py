@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from email_processor.aws.inbox import UNDATED_FIX
 from email_processor.domain.errors import Cause
 from email_processor.settings import MESSAGE_MAX_BYTES, Settings
 from email_processor.tools.check.codes import Group
@@ -64,6 +65,7 @@ def judge_queue(facts: AwsFacts) -> Iterator[Finding]:
             else ok(permission.code, "allowed")
         )
     yield from _attributes(queue.attributes, facts.settings)
+    yield _times(facts, queue)
 
 
 def _same_place(facts: AwsFacts, queue: QueueFacts) -> Finding:
@@ -224,6 +226,21 @@ def _size(attributes: Mapping[str, str], settings: Settings) -> Finding:
             ),
         )
     return ok("EP314", f"up to {size // KIB} KiB")
+
+
+def _times(facts: AwsFacts, queue: QueueFacts) -> Finding:
+    key_time = facts.settings.s3_key_time
+    if isinstance(queue.attributes, Failure | Unasked):
+        finding = blocked("EP315", queue.attributes, missing="the queue")
+        if isinstance(finding, Finding):
+            return finding
+    if isinstance(queue.is_dated, Unasked):
+        return skipped("EP315", f"needs {queue.is_dated.needs}")
+    if queue.is_dated:
+        return ok("EP315", f"messages tell the time that S3_KEY_TIME={key_time} asks for")
+    return warning(
+        "EP315", f"a message does not tell the time that S3_KEY_TIME={key_time} asks for", fix=UNDATED_FIX[key_time]
+    )
 
 
 def _number(attributes: Mapping[str, str], name: str) -> int | None:
