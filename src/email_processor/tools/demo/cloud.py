@@ -44,6 +44,7 @@ class FaultSwitch:
         """All is well at first."""
         self._cloud = cloud
         self._lock = threading.Lock()
+        self._receiving = threading.Lock()
         self._to_forget = 0
         self._forgotten: list[str] = []
         self.s3_is_down = False
@@ -73,6 +74,9 @@ class FaultSwitch:
                 start_response("200 OK", [("Content-Type", "application/x-amz-json-1.0")])
                 return [json.dumps({"Successful": [{"Id": entry["Id"]} for entry in entries]}).encode()]
             environ["wsgi.input"] = io.BytesIO(body)
+        if target == "AmazonSQS.ReceiveMessage":
+            with self._receiving:  # moto hands a message out twice to consumers that come at the same time
+                return self._cloud(environ, start_response)
         return self._cloud(environ, start_response)
 
     def _is_to_forget(self, entries: list[dict[str, str]]) -> bool:
