@@ -31,8 +31,8 @@ from email_processor.domain.message import Message
 from email_processor.metrics import Metrics
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.run import Ports, run
-from email_processor.ports import Clock, QueueState, Stored, Verdict
-from email_processor.service import plan_of, queue_options, store_options
+from email_processor.ports import Admission, Clock, QueueState, Stored, Verdict
+from email_processor.service import ceilings_of, plan_of, queue_options, store_options
 from email_processor.settings import Settings
 
 ROUNDS = 5
@@ -59,7 +59,7 @@ class AtOnce:
         self._left = len(emails)
         self.done = asyncio.Event()
 
-    async def receive(self, limit: int, wait: int) -> Sequence[Message]:
+    async def receive(self, limit: int, wait: int, admit: Admission | None = None) -> Sequence[Message]:  # noqa: ARG002 - a port
         """Hand out the next emails at once; with none left, wait as a long poll does."""
         if not self._emails:
             await asyncio.sleep(wait)
@@ -128,7 +128,9 @@ def steps(aws: Aws, settings: Settings) -> dict[str, Step]:
         clock = Clock(monotonic=asyncio.get_running_loop().time, wall=time.time)
         ports = Ports(aws_at_once, aws_at_once, aws_at_once, aws_at_once, clock, random.Random(0).uniform)  # noqa: S311 - it spreads retries
         metrics = Metrics(CollectorRegistry(), __version__)
-        await run(plan_of(settings), ports, metrics, Health(clock, patience=60), aws_at_once.done)
+        await run(
+            plan_of(settings, ceilings_of(settings)), ports, metrics, Health(clock, patience=60), aws_at_once.done
+        )
 
     return {
         "read it, make key and document": prepare,

@@ -2,7 +2,9 @@
 
 from math import ceil
 
-from email_processor.settings import Settings
+from email_processor.container import UNLIMITED_BYTES as MEMORY
+from email_processor.pipeline.ceilings import Ceilings
+from email_processor.ports import BATCH, Limits
 
 Row = tuple[str, ...]
 
@@ -24,7 +26,7 @@ COST = {what: cpu for what, _, cpu, _, _ in MEASURED}  # CPU seconds a message
 CPU = COST["4 KiB, TLS, 10 ms a PUT"]
 QUOTA = 0.2  # cores
 SHARE = 0.7  # of it that is planned with
-IN_FLIGHT = Settings.model_fields["in_flight_max_messages"].default  # messages
+IN_FLIGHT = Ceilings.of(Limits(MEMORY, descriptors=4096), batch=BATCH).budget.max_messages
 START = 0.6  # CPU seconds
 # Of the example.
 DAILY = 100e6  # emails
@@ -65,7 +67,12 @@ def figures() -> list[Row]:
         ("`c`", "CPU a message: emails of 4 KiB over TLS, a backlog", f"{CPU * 1e6:.0f} µs", "measured, below"),
         ("`q`", "CPU limit of a pod", f"{QUOTA:g} cores", "the chart's default"),
         ("`u`", "share of it that is planned with", f"{SHARE:g}", "room for a pod that is lost, and for starts"),
-        ("`h`", "messages in flight of a pod, at most", f"{IN_FLIGHT:,}", "`IN_FLIGHT_MAX_MESSAGES`"),
+        (
+            "`h`",
+            "messages in flight of a pod, at most",
+            f"{IN_FLIGHT:,}",
+            "the memory limit: one for each 128 KiB of it",
+        ),
         ("`d`", "emails a day", f"{DAILY:,.0f}", "the example"),
         ("`p`", "peak over mean", f"{PEAK}", "the example; look at your own"),
         ("`s`", "bytes of an object", f"{OBJECT:,}", "4 KiB, and what the document adds"),

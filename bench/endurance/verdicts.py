@@ -5,8 +5,9 @@ from typing import Any
 
 from bench.endurance.judge import WARM_UP, EnduranceVerdict, is_own, judge, series
 from bench.endurance.run import EnduranceRun
+from email_processor.container import limits
+from email_processor.pipeline.ceilings import Ceilings
 from email_processor.ports import BATCH
-from email_processor.settings import Settings
 
 # What may change between the end of the warm-up and the end of the run, beside the noise. At work everything swings
 # with the load; at rest, with nothing in flight, a count says what is kept for good. But for connections: as many as
@@ -25,16 +26,14 @@ AT_REST = {
 TABLE_AT_WORK, KIND_AT_WORK = 200, 400
 TABLE_AT_REST, KIND_AT_REST = 10, 100
 
-# How bad a storm gets is chance, and the worst may come late: a peak is no new height while the settings allow it at
+# How bad a storm gets is chance, and the worst may come late: a peak is no new height while the ceilings allow it at
 # any time. Each message in flight may be an entry of the service's own tables; each batch of them may have a task that
 # waits to delete it and one that waits to renew its leases; each upload, receive and delete may have its connection.
 OTHERS = 32  # descriptors that are no such connection, tasks that are no worker and no batch
-IN_FLIGHT, UPLOADS, RECEIVERS, DELETES = (
-    int(Settings.model_fields[name].default)
-    for name in ("in_flight_max_messages", "uploads_max", "receivers_max", "deletes_max")
-)
-CONNECTIONS = UPLOADS + RECEIVERS + DELETES + OTHERS
-TASKS = UPLOADS + RECEIVERS + 2 * IN_FLIGHT // BATCH + OTHERS
+ALLOWED = Ceilings.of(limits(), batch=BATCH)
+IN_FLIGHT = ALLOWED.budget.max_messages
+CONNECTIONS = ALLOWED.uploads + ALLOWED.receives + ALLOWED.deletes + OTHERS
+TASKS = ALLOWED.uploads + ALLOWED.receives + 2 * IN_FLIGHT // BATCH + OTHERS
 CEILINGS = {"descriptors": CONNECTIONS, "sockets": CONNECTIONS, "tasks": TASKS}
 
 

@@ -1,6 +1,6 @@
 """What pipeline and tools need from outside: narrow ports, implemented in `aws` and by the tests' doubles."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
@@ -28,11 +28,18 @@ class Verdict(Enum):
     FAILED = auto()  # try it again
 
 
+Admission = Callable[[int], Awaitable[None]]  # returns when there is room for so many bytes
+
+
 class Inbox(Protocol):
     """The queue. Every method raises `QueueFaultError` when the queue as a whole fails; batches are at most ten."""
 
-    async def receive(self, limit: int, wait: int) -> Sequence[Message]:
-        """Take up to `limit` messages, waiting up to `wait` seconds for the first."""
+    async def receive(self, limit: int, wait: int, admit: Admission | None = None) -> Sequence[Message]:
+        """Take up to `limit` messages, waiting up to `wait` seconds for the first.
+
+        An answer that is more than a little is not read before `admit` has returned, which is called at most once, in
+        the task of the caller, with the most bytes that the answer can have.
+        """
         ...
 
     async def delete(self, receipt_handles: Sequence[str]) -> Sequence[Verdict]:
@@ -122,6 +129,14 @@ class QueueState:
     in_flight: int
     delayed: int
     max_receive_count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the container allows: bytes of memory, and open files."""
+
+    memory_bytes: int
+    descriptors: int
 
 
 class QueueGauge(Protocol):

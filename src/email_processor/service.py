@@ -5,18 +5,20 @@ import gc
 import logging
 import random
 import time
+from functools import partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from email_processor import __version__, logs
 from email_processor.aws.archive import StoreOptions
 from email_processor.aws.connect import QueueOptions, connect
+from email_processor.container import limits
 from email_processor.metrics import PREFIX, Metrics
 from email_processor.pipeline.calls import Timeouts
+from email_processor.pipeline.ceilings import REQUESTS_MOST, UPLOADS_MOST, Ceilings
 from email_processor.pipeline.deleter import DeleteRules
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import MOST_REQUESTS, LeaseRules
-from email_processor.pipeline.ledger import Budget
 from email_processor.pipeline.receiver import ReceiveRules
 from email_processor.pipeline.run import Plan, Ports, run
 from email_processor.pipeline.storing import StoreRules
@@ -43,7 +45,7 @@ async def serve(settings: Settings) -> int:
     metrics = Metrics(registry, __version__)
     metrics.log_lines_dropped.read = logs.dropped
     ProcessCollector(namespace=PREFIX, registry=registry)
-    plan = plan_of(settings)
+    plan = plan_of(settings, ceilings_of(settings))
     health = Health(clock, plan.patience)
     metrics.ready.set_function(lambda: float(health.ready().ok))
 
@@ -75,6 +77,7 @@ async def serve(settings: Settings) -> int:
                 payloads=aws.payloads,
                 clock=clock,
                 uniform=random.Random().uniform,  # noqa: S311 - it spreads retries, nothing secret
+                ceilings=partial(ceilings_of, settings),
             )
             gc.freeze()  # what is loaded by now stays: the collector need not look at it again and again
             gc.enable()  # the command line turned it off for the start
@@ -94,11 +97,16 @@ async def summarise(metrics: Metrics, interval: float) -> None:
         before = now
 
 
-def plan_of(settings: Settings) -> Plan:
+def ceilings_of(settings: Settings) -> Ceilings:
+    """How much may be under way at most, in this container."""
+    return Ceilings.of(limits(), batch=settings.max_messages_per_poll, max_bytes=settings.in_flight_max_bytes or None)
+
+
+def plan_of(settings: Settings, ceilings: Ceilings) -> Plan:
     """The pipeline's part of the settings."""
     return Plan(
         receive=ReceiveRules(
-            most=settings.receivers_max,
+            most=ceilings.receives,
             batch=settings.max_messages_per_poll,
             wait=settings.sqs_wait_time_seconds,
             poll_interval=settings.poll_interval_seconds,
@@ -110,10 +118,10 @@ def plan_of(settings: Settings) -> Plan:
             version=__version__,
             key_time=settings.s3_key_time,
         ),
-        store=StoreRules(most=settings.uploads_max),
+        store=StoreRules(most=ceilings.uploads),
         leases=LeaseRules(visibility_timeout=settings.visibility_timeout_seconds),
-        delete=DeleteRules(most_in_flight=settings.deletes_max),
-        budget=Budget(max_messages=settings.in_flight_max_messages, max_bytes=settings.in_flight_max_bytes),
+        delete=DeleteRules(most_in_flight=ceilings.deletes),
+        budget=ceilings.budget,
         timeouts=Timeouts(queue=settings.sqs_timeout_seconds, store=settings.s3_timeout_seconds),
         grace=settings.shutdown_grace_seconds,
     )
@@ -126,7 +134,7 @@ def queue_options(settings: Settings) -> QueueOptions:
         visibility_timeout=settings.visibility_timeout_seconds,
         wait=settings.sqs_wait_time_seconds,
         timeout=settings.sqs_timeout_seconds,
-        connections=settings.receivers_max + settings.deletes_max + MOST_REQUESTS,
+        connections=2 * REQUESTS_MOST + MOST_REQUESTS,
         key_time=settings.s3_key_time,
     )
 
@@ -140,6 +148,6 @@ def store_options(settings: Settings) -> StoreOptions:
         kms_key_id=settings.s3_kms_key_id,
         conditional=settings.s3_conditional_writes,
         timeout=settings.s3_timeout_seconds,
-        connections=settings.uploads_max,
+        connections=UPLOADS_MOST,
         user_agent=f"email-processor/{__version__}",
     )

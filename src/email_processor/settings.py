@@ -16,9 +16,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from email_processor.domain.errors import SettingsError
 from email_processor.domain.key import PREFIX_MAX_BYTES
-from email_processor.domain.message import KeyTime
+from email_processor.domain.message import MESSAGE_MAX_BYTES, KeyTime
 
-MESSAGE_MAX_BYTES = 1024 * 1024  # SQS's limit on a message since August 2025
 POD_GRACE_MARGIN = 5  # seconds between the end of our grace and the kubelet's SIGKILL
 SHOWN_CHARACTERS = 80  # of a wrong value
 
@@ -227,29 +226,11 @@ class Settings(BaseSettings):
         "time.",
         examples=["16777216"],
     )
-    receivers_max: int = Field(
-        4, ge=1, le=64, description="Most receives at once; an idle queue is watched by one.", examples=["4"]
-    )
-    uploads_max: int = Field(
-        256,
-        ge=1,
-        le=1024,
-        description="Most uploads at once; the number in force finds its own level, by latency and throttling.",
-        examples=["256"],
-    )
-    deletes_max: int = Field(4, ge=1, le=64, description="Most delete batches in flight at once.", examples=["4"])
-    in_flight_max_messages: int = Field(
-        1000,
-        ge=10,
-        le=100_000,
-        description="Most messages in flight; a receive is only made when a full batch fits.",
-        examples=["1000"],
-    )
     in_flight_max_bytes: int = Field(
-        24 * 1024 * 1024,
-        ge=MESSAGE_MAX_BYTES,
+        0,
+        ge=0,
         le=8 * 1024**3,
-        description="Most bytes of bodies in flight; a receive is only made when ten messages of 1 MiB fit.",
+        description="Most bytes of bodies in flight; 0 is what the container's memory limit leaves room for.",
         examples=["25165824"],
     )
     shutdown_grace_seconds: float = Field(
@@ -307,7 +288,7 @@ class Settings(BaseSettings):
                 "15",
             )
         batch_bytes = self.max_messages_per_poll * MESSAGE_MAX_BYTES
-        if self.in_flight_max_bytes < batch_bytes:
+        if 0 < self.in_flight_max_bytes < batch_bytes:
             yield Problem(
                 ("IN_FLIGHT_MAX_BYTES", "MAX_MESSAGES_PER_POLL"),
                 f"is {self.in_flight_max_bytes}, but one receive can bring {batch_bytes} (MAX_MESSAGES_PER_POLL is "

@@ -10,8 +10,8 @@ from email_processor.pipeline.calls import Timeouts
 from email_processor.pipeline.deleter import DeleteRules
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import LeaseRules
-from email_processor.pipeline.ledger import Budget
 from email_processor.pipeline.receiver import ReceiveRules
+from email_processor.pipeline.room import Budget
 from email_processor.pipeline.run import Plan, Ports, run
 from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules

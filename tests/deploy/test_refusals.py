@@ -27,7 +27,7 @@ WRONG = [
     ("settings.HTTP_HOST", "127.0.0.1", r"HTTP_HOST.*not"),
     ("settings.HTTP_PORT", 0, r"HTTP_PORT.*(greater than or equal to 1|minimum.* 1)"),
     ("settings.LOG_FILE", "processor.log", r"LOG_FILE.*(pattern|match)"),
-    ("settings.DELETES_MAX", None, r"(DELETES_MAX is required|missing property 'DELETES_MAX')"),
+    ("settings.HTTP_PORT", None, r"(HTTP_PORT is required|missing property 'HTTP_PORT')"),
     ("serviceAccount.roleArn", "email-processor", r"roleArn.*(pattern|match)"),
     ("image.digest", "sha256:1", r"digest.*(pattern|match)"),
 ]

@@ -48,7 +48,7 @@ def test_a_stop_under_load_gives_back_what_it_cannot_finish(one_site: Site) -> N
     with fault_proxy(one_site.emulator.url) as s3:
         s3.rule = only("PUT", lambda _: time.sleep(0.5))
         messages = sent(one_site.queue, emails(200))
-        with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, SHUTDOWN_GRACE_SECONDS="2", UPLOADS_MAX="8") as service:
+        with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, SHUTDOWN_GRACE_SECONDS="2") as service:
             s3.wait_for("PUT", count=20)
             began = time.monotonic()
             assert 0 == service.stop()

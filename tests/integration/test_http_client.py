@@ -4,7 +4,7 @@ import asyncio
 import gc
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from email_processor.aws import http_client
-from email_processor.aws.http_client import Answer, HttpClient
+from email_processor.aws.http_client import ANSWER_MAX_BYTES, Answer, HttpClient
 from email_processor.aws.resolver import AddressInfo, Resolver
 from email_processor.aws.tls import Trust
+from email_processor.ports import Admission
 from tests.support.certificates import new_authority
 from tests.support.emulators import free_port
 from tests.support.serving import serving as serving_sockets
@@ -101,12 +102,14 @@ async def serving(*answers: bytes | list[bytes], closes: bool = False) -> AsyncI
 
 
 @asynccontextmanager
-async def wired(port: int, longest: float = 5.0) -> AsyncIterator[Callable[[], asyncio.Future[Answer]]]:
+async def wired(
+    port: int, longest: float = 5.0, admit: Admission | None = None
+) -> AsyncIterator[Callable[[], asyncio.Future[Answer]]]:
     """An HTTP client of `port`: call it to send a request."""
     http = HttpClient(f"http://127.0.0.1:{port}", tls=None, connect_timeout=1, timeout=longest)
 
     def ask() -> asyncio.Future[Answer]:
-        return asyncio.ensure_future(http.send("PUT", "/b/k", {"host": "h"}, b"body"))
+        return asyncio.ensure_future(http.send("PUT", "/b/k", {"host": "h"}, b"body", admit))
 
     try:
         yield ask
@@ -317,6 +320,90 @@ async def test_as_many_headers_as_aws_sends_are_read() -> None:
     assert 201 == len(answer.headers)
 
 
+@pytest.mark.parametrize(
+    ("sent", "announced"),
+    [
+        ([OK], []),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n", bytes(70_000)], [70_000]),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" + bytes(70_000)], [70_000]),
+        ([CHUNKED], [ANSWER_MAX_BYTES]),
+    ],
+    ids=["small", "large", "large, all at once", "of unknown size"],
+)
+@pytest.mark.usefixtures("swift")
+async def test_an_answer_is_asked_about_before_it_is_read_if_it_may_be_large(
+    sent: list[bytes], announced: list[int]
+) -> None:
+    """However long it takes until it is admitted: that is no time that the request takes."""
+    asked: list[int] = []
+
+    async def admit(size: int) -> None:
+        asked.append(size)
+        await asyncio.sleep(0.2)
+
+    async with serving(sent, sent) as server, wired(server.port, longest=0.1, admit=admit) as ask:
+        first, second = await ask(), await ask()
+    assert first == second
+    assert len(first.body) in {5, 70_000}
+    assert announced * 2 == asked
+
+
+@pytest.mark.parametrize("is_secure", [False, True], ids=["plain", "TLS"])
+async def test_an_answer_that_is_not_admitted_stays_with_the_server(is_secure: bool, tmp_path: Path) -> None:
+    """Of 16 MiB hardly any is on its way until there is room; if there is none, the connection is dropped."""
+    authority = new_authority(tmp_path)
+    sent, size = 0, 16 * MIB
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"body")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        sent = 0
+        with suppress(ConnectionError):
+            while sent < size:
+                writer.write(bytes(MIB // 16))
+                sent += MIB // 16
+                await writer.drain()
+        writer.close()
+
+    async def admit(_: int) -> None:
+        before = -1
+        while before < sent:  # until the server can send no more
+            before = sent
+            await asyncio.sleep(0.1)
+        held.append(sent)
+
+    async def refuse(_: int) -> None:
+        raise PermissionError
+
+    held: list[int] = []
+    trusted = Trust(str(authority.pem)) if is_secure else None
+    async with serving_sockets(answer, authority.server if is_secure else None) as port:
+        url = f"{'https' if is_secure else 'http'}://localhost:{port}"
+        http = HttpClient(url, tls=trusted, connect_timeout=5, timeout=5)
+        with pytest.raises(PermissionError):
+            await http.send("GET", "/", {}, b"body", refuse)
+        assert size == len((await http.send("GET", "/", {}, b"body", admit)).body)
+        http.close()
+    assert held[0] < size // 2
+
+
+async def test_a_server_that_goes_while_its_answer_waits_has_given_none() -> None:
+    """Nobody knows how it would have ended. If it was not waited for to the end, there is nobody to tell."""
+    begun = b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" + bytes(1000)
+    for is_patient in (True, False):
+
+        async def admit(_: int, is_patient: bool = is_patient) -> None:
+            await asyncio.sleep(0.1)
+            if not is_patient:
+                raise PermissionError
+
+        async with serving(begun, closes=True) as server, wired(server.port, admit=admit) as ask:
+            with pytest.raises(ConnectionClosedError if is_patient else PermissionError):
+                await ask()
+    gc.collect()
+
+
 async def test_a_connection_that_was_just_made_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """A burst of new connections to a server that keeps none, with the sweeper at work in every turn of the loop."""
     monkeypatch.setattr(http_client, "SWEEP_SECONDS", 0.0)
@@ -424,7 +511,7 @@ async def test_a_connection_that_is_lost_before_its_first_request_says_so() -> N
     """The request that made it gets the error, and it is heard there and nowhere else."""
     http = HttpClient("http://archive.test", tls=None, connect_timeout=1, timeout=1)
     with pytest.raises(ConnectionClosedError):
-        await http_client._Connection(http).ask(b"")
+        await http_client._Connection(http).ask(b"", may_hold=False)
 
 
 async def test_a_connection_that_is_gone_is_not_kept() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from email_processor.aws.connect import Aws
 from email_processor.domain.errors import Cause, QueueFaultError
-from email_processor.domain.message import Attribute
+from email_processor.domain.message import MESSAGE_MAX_BYTES, Attribute
 from email_processor.ports import QueueState, Verdict
 from tests.integration.opening import opened, point_at
 from tests.support.aws_answers import Reply, sqs, sqs_error
@@ -147,6 +147,28 @@ async def test_a_receive_asks_for_everything(fake: FakeAws, aws: Aws) -> None:
         "AttributeNames": ["All"],
         "MessageAttributeNames": ["All"],
     } == asked.json
+
+
+@pytest.mark.parametrize("size", [4, 8000])
+async def test_a_large_answer_is_asked_about_first(fake: FakeAws, client: str, size: int) -> None:
+    """The SDK's client reads any answer at once: so there every receive is asked about, before it is made."""
+    messages = [{"MessageId": f"m{n}", "ReceiptHandle": "r", "Body": "x" * size} for n in range(10)]
+    fake.rule = sqs({"Messages": messages})
+    asked = []
+
+    async def admit(most: int) -> None:
+        asked.append((len(fake.requests), most))
+
+    async with opened(client=client) as aws:
+        assert 10 == len(await aws.inbox.receive(10, 0, admit))
+    if client == "sdk":
+        assert [(0, 10 * MESSAGE_MAX_BYTES)] == asked
+    elif size == 4:
+        assert [] == asked
+    else:
+        ((requests, most),) = asked
+        assert 1 == requests
+        assert 80_000 < most < 90_000
 
 
 async def test_a_fifo_receive_without_an_answer_is_asked_again_under_its_id(fake: FakeAws, client: str) -> None:

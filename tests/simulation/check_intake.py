@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict, deque
 
 from email_processor.domain.errors import Cause
-from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, State
+from email_processor.pipeline.ledger import State
 from tests.simulation.connection import Fact, What
 from tests.simulation.loop import TICKS
 from tests.simulation.process import Process
@@ -45,11 +45,11 @@ class IntakeChecks:
         receives, in_flight = self._polling[who], process.in_flight()
         bodies = [scene.queue.messages[it.message_id].body for it in in_flight if it.state is not State.ARCHIVED]
         count = len(in_flight) + receives * settings.batch
-        size = sum(map(len, bodies)) + receives * settings.batch * MESSAGE_MAX_BYTES
+        size = sum(map(len, bodies))
         if count > settings.in_flight_messages:
             scene.violate(Rule.BUDGET, f"{who} may come to have {count} of {settings.in_flight_messages} messages")
         if size > settings.in_flight_bytes:
-            scene.violate(Rule.BUDGET, f"{who} may come to have {size} of {settings.in_flight_bytes} bytes")
+            scene.violate(Rule.BUDGET, f"{who} has {size} of {settings.in_flight_bytes} bytes")
         if who in self._failing and bodies:  # with nothing in flight, only a receive can bring news of S3
             scene.violate(Rule.NO_RECEIVE_IN_OUTAGE, f"{who} receives, though its last PUT failed")
         if process.health.is_draining:

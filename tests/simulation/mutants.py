@@ -145,8 +145,8 @@ MUTANTS = (
         ),
         (Rule.NO_NACK,),
     ),
-    Mutant("budget off by one batch", "ledger", "room-for-one-more", reading(" + 1", ""), (Rule.BUDGET,)),
-    Mutant("receives not reserved", "ledger", "receive-reserved", reading("1", "0"), (Rule.BUDGET,)),
+    Mutant("budget off by one batch", "room", "room-for-one-more", reading(" + 1", ""), (Rule.BUDGET,)),
+    Mutant("receives not reserved", "room", "receive-reserved", reading("1", "0"), (Rule.BUDGET,)),
     Mutant(
         "task_done before the delete",
         "deleter",

@@ -15,8 +15,9 @@ from email_processor.pipeline.deleter import DeleteRules
 from email_processor.pipeline.depth import DepthRules
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import LeaseRules
-from email_processor.pipeline.ledger import Budget, Delivery
+from email_processor.pipeline.ledger import Delivery
 from email_processor.pipeline.receiver import ReceiveRules
+from email_processor.pipeline.room import Budget
 from email_processor.pipeline.run import Plan, Ports
 from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules

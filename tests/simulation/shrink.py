@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
-from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES
+from email_processor.domain.message import MESSAGE_MAX_BYTES
 from tests.simulation.mails import BROKEN, HOPELESS, STUBBORN
 from tests.simulation.story import Kind, Life, Mail, Story, StorySettings
 

@@ -103,7 +103,7 @@ class Situations:
                 self.seen.add(Seen.CANNOT_RENEW)
             case "RECEIVE", "cancelled" if process.health.is_draining:
                 self.seen.add(Seen.CUT_SHORT)
-            case "PUT", "ok" if not process.context.ledger.has_room:
+            case "PUT", "ok" if not process.context.ledger.room.is_free:
                 self.seen.add(Seen.BUDGET_FULL)
 
     def extended(self, fact: Fact) -> None:

@@ -18,7 +18,7 @@ from email_processor.domain.errors import (
 )
 from email_processor.domain.message import Attribute, Message
 from email_processor.metrics import Operation
-from email_processor.ports import BATCH, Clock, QueueState, Stored, Verdict
+from email_processor.ports import BATCH, Admission, Clock, QueueState, Stored, Verdict
 from tests.simulation.connection import (
     CHANGE_VISIBILITY,
     DELETE,
@@ -336,10 +336,15 @@ class QueueClient:
     queue: SimQueue
     connection: Connection
 
-    async def receive(self, limit: int, wait: int) -> Sequence[Message]:
-        """Take up to `limit` messages, waiting up to `wait` seconds for the first."""
+    async def receive(self, limit: int, wait: int, admit: Admission | None = None) -> Sequence[Message]:
+        """Take up to `limit` messages, waiting up to `wait` seconds for the first.
+
+        `admit` is asked about every answer, however small.
+        """
         who = self.connection.who
         messages = await self.connection.call(RECEIVE, (), lambda reply: self.queue.poll(who, limit, wait, reply))
+        if admit is not None and messages:
+            await admit(sum(message.size for message in messages))
         for message in messages:
             self.queue.facts.add(What.TAKEN, who, message.receipt_handle, detail="" if message.is_intact else "corrupt")
         return messages

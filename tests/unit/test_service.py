@@ -16,10 +16,11 @@ from prometheus_client import CollectorRegistry
 from email_processor import __version__, cli, service
 from email_processor.metrics import Metrics
 from email_processor.pipeline.calls import Timeouts
+from email_processor.pipeline.ceilings import Ceilings
 from email_processor.pipeline.deleter import DeleteRules
 from email_processor.pipeline.leases import LeaseRules
-from email_processor.pipeline.ledger import Budget
 from email_processor.pipeline.receiver import ReceiveRules
+from email_processor.pipeline.room import Budget
 from email_processor.pipeline.run import Plan
 from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
@@ -42,11 +43,6 @@ def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
         s3_key_time="sent",
         s3_quarantine_prefix="rejected",
         quarantine_enabled=False,
-        receivers_max=3,
-        uploads_max=127,
-        deletes_max=5,
-        in_flight_max_messages=999,
-        in_flight_max_bytes=50_000_000,
         shutdown_grace_seconds=24,
     )
     expected = Plan(
@@ -61,7 +57,7 @@ def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
         timeouts=Timeouts(queue=7, store=14),
         grace=24,
     )
-    assert expected == plan_of(settings)
+    assert expected == plan_of(settings, Ceilings(3, 5, 127, Budget(999, 50_000_000)))
 
 
 def test_every_setting_is_handed_on() -> None:

@@ -10,7 +10,7 @@
 {{- if gt (mulf $s.S3_TIMEOUT_SECONDS 2) (float64 $s.VISIBILITY_TIMEOUT_SECONDS) -}}
 {{- fail (printf "settings.S3_TIMEOUT_SECONDS must be at most half of VISIBILITY_TIMEOUT_SECONDS (%v)" $s.VISIBILITY_TIMEOUT_SECONDS) -}}
 {{- end -}}
-{{- if lt (int64 $s.IN_FLIGHT_MAX_BYTES) (mul $s.MAX_MESSAGES_PER_POLL 1048576) -}}
+{{- if and $s.IN_FLIGHT_MAX_BYTES (lt (int64 $s.IN_FLIGHT_MAX_BYTES) (mul $s.MAX_MESSAGES_PER_POLL 1048576)) -}}
 {{- fail "settings.IN_FLIGHT_MAX_BYTES must hold MAX_MESSAGES_PER_POLL messages of 1 MiB, or nothing would ever be received" -}}
 {{- end -}}
 {{- if eq (trimAll "/" $s.S3_KEY_PREFIX) (trimAll "/" $s.S3_QUARANTINE_PREFIX) -}}

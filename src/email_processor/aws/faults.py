@@ -116,7 +116,7 @@ _CODES: dict[Cause, tuple[str, ...]] = {
 }
 _CODE_FIXES = {
     "OverLimit": "Too many messages of this queue are in flight (120,000, or 20,000 of a FIFO queue): see which "
-    "consumers receive and do not delete, and lower IN_FLIGHT_MAX_MESSAGES if it is this one.",
+    "consumers receive and do not delete, and run fewer pods if it is this one.",
 }
 PROTOCOL_FIX = (
     "This server does not understand SQS's JSON protocol, which the SDKs speak since 2023: use a newer release of it, "
@@ -166,7 +166,7 @@ SSO_ERRORS = (SSOError, TokenRetrievalError)
 SSO_FIX = "The session with IAM Identity Center has ended: run `aws sso login` for the profile in use."
 FILES_FIX = (
     "This process has no file descriptor left for a connection: raise its limit of open files (ulimit -n, LimitNOFILE, "
-    "the container's), or lower UPLOADS_MAX and RECEIVERS_MAX."
+    "the container's). How many connections it opens at most follows from that limit."
 )
 
 

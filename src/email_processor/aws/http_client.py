@@ -24,12 +24,15 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from email_processor.aws.resolver import Resolver
 from email_processor.aws.tls import Trust
-from email_processor.ports import SLOWEST_BYTES_PER_SECOND
+from email_processor.ports import SLOWEST_BYTES_PER_SECOND, Admission
 
 IDLE_SECONDS = 10.0  # S3 and SQS close what has been idle for longer, perhaps under a request
 SWEEP_SECONDS = 1.0
 ANSWER_MAX_BYTES = 32 * 1024 * 1024  # a receive of ten messages of 1 MiB, escaped
 NEXT_ADDRESS_SECONDS = 0.25  # that one address is tried alone before the next one is tried beside it (RFC 8305)
+READ_AHEAD_BYTES = 64 * 1024  # a body up to here is read at once, without being admitted
+# What the kernel reads ahead for each connection is memory of the container too, and it would take megabytes.
+SOCKET_BUFFER_BYTES = 128 * 1024
 HEAD_MAX_BYTES = 64 * 1024  # of the header lines of an answer, and of what the parser holds of a line that has no end
 HEADERS_MAX = 256  # S3 has a dozen, and 2 KiB of user metadata
 FINAL = 200  # HTTP statuses below only announce the answer
@@ -41,6 +44,13 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class _Held(NamedTuple):
+    """An answer whose body is not read yet: the most bytes that it can have, and the answer to come."""
+
+    size: int
+    rest: "asyncio.Future[Answer | _Held]"
 
 
 class HttpClient:
@@ -66,8 +76,13 @@ class HttpClient:
         self._idle: deque[_Connection] = deque()  # the longest idle first
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def send(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, admit: Admission | None = None
+    ) -> Answer:
         """Send a request and return the answer, which is asked for as it is: some servers compress unasked.
+
+        If `admit` is given, an answer of more than `READ_AHEAD_BYTES`, or of unknown size, stays on the socket until
+        `admit` has returned. How long that takes does not count for the request's time.
 
         Raises:
             BotoCoreError: there was none.
@@ -77,7 +92,12 @@ class HttpClient:
         head = f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
         connection = self._take() or await self._connect()
         try:
-            return await connection.ask(head + body)
+            said = await connection.ask(head + body, may_hold=admit is not None)
+            if isinstance(said, _Held):
+                if admit is not None:
+                    await admit(said.size)
+                said = await connection.read_on(said)
+            return cast("Answer", said)
         except BaseException:
             connection.abort()  # what may still arrive on it is no answer to anything
             raise
@@ -125,6 +145,7 @@ class HttpClient:
                 await self._resolver.addresses(self._host, self._port), happy_eyeballs_delay=NEXT_ADDRESS_SECONDS
             )
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
             try:
                 await self._loop.create_connection(lambda: connection, sock=sock)
             except BaseException:
@@ -170,7 +191,9 @@ class _Connection(asyncio.Protocol):
         self._socket_transport: asyncio.Transport | None = None  # below TLS, where there is any
         self._transport: asyncio.Transport | None = None  # the same, or TLS on top of it
         self._parser = HttpResponseParser(self)
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._waiter: asyncio.Future[Answer | _Held] | None = None
+        self._may_hold = False  # the body, until whoever waits for it has room
+        self._is_held = False
         self._answer: Answer | None = None
         self._is_kept = False
         self._is_unbounded = False  # the body ends with the connection
@@ -202,15 +225,37 @@ class _Connection(asyncio.Protocol):
             raise ConnectionResetError
         self._transport = await self._loop.start_tls(below, self, tls, server_hostname=host)
 
-    def ask(self, request: bytes) -> asyncio.Future[Answer]:
-        """Send a request; the future is its answer."""
+    def ask(self, request: bytes, *, may_hold: bool) -> "asyncio.Future[Answer | _Held]":
+        """Send a request; the future is its answer, which is held before a large body if it `may_hold`."""
         waiter = self._waiter = self._loop.create_future()
+        self._may_hold = may_hold
         self._since = self._loop.time() + len(request) / SLOWEST_BYTES_PER_SECOND  # when it is sent at the latest
         if self._transport is None:
             self._fail(ConnectionClosedError(endpoint_url=self._http.url))
         else:
             self._transport.write(request)
         return waiter
+
+    def read_on(self, held: _Held) -> "asyncio.Future[Answer | _Held]":
+        """Read the body that was held; the future is the whole answer."""
+        if self._waiter is held.rest:  # else it has come already, with the head, or never will
+            self._since = self._loop.time()
+            self._release()
+        return held.rest
+
+    def _hold(self, waiter: "asyncio.Future[Answer | _Held]", size: int) -> None:
+        """Read no further until `read_on`."""
+        self._is_held = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+        rest = self._waiter = self._loop.create_future()
+        rest.add_done_callback(lambda rest: rest.cancelled() or rest.exception())  # who gave up does not ask for it
+        waiter.set_result(_Held(size, rest))
+
+    def _release(self) -> None:
+        self._is_held = False
+        if self._transport is not None:
+            self._transport.resume_reading()
 
     def abort(self) -> None:
         """Drop it at once."""
@@ -224,7 +269,7 @@ class _Connection(asyncio.Protocol):
         if self._waiter is None:
             if self._since < idle_since:
                 self.abort()
-        elif self._since < asked_before:
+        elif self._since < asked_before and not self._is_held:
             self._fail(ReadTimeoutError(endpoint_url=self._http.url))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -280,6 +325,12 @@ class _Connection(asyncio.Protocol):
         self._is_unbounded = self._parser.get_status_code() >= FINAL and not (
             {"content-length", "transfer-encoding"} & self._headers.keys() or self._parser.should_keep_alive()
         )
+        if self._may_hold and self._parser.get_status_code() >= FINAL:
+            self._may_hold = False
+            length = self._headers.get("content-length", "")
+            size = int(length) if length.isdecimal() else ANSWER_MAX_BYTES
+            if size > READ_AHEAD_BYTES and self._waiter is not None and not self._waiter.done():
+                self._hold(self._waiter, size)
 
     def on_body(self, part: bytes) -> None:
         """A part of the body is read."""
@@ -303,6 +354,8 @@ class _Connection(asyncio.Protocol):
         answer, waiter = self._answer, self._waiter
         self._answer = self._waiter = None
         self._since = self._loop.time()
+        if self._is_held:
+            self._release()
         if waiter is not None and self._is_kept and self.is_open and self._is_sent:
             self._http.is_free(self)
         else:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from email_processor.aws.answers import batch_of, messages_of, state_of
 from email_processor.aws.faults import Refusal, explain, explain_refusal
+from email_processor.aws.signed import SignedSqs
 from email_processor.domain.errors import QueueFaultError
-from email_processor.domain.message import KeyTime, Message
-from email_processor.ports import QueueState, Verdict
+from email_processor.domain.message import MESSAGE_MAX_BYTES, KeyTime, Message
+from email_processor.ports import Admission, QueueState, Verdict
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
-
-    from email_processor.aws.signed import SignedSqs
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +47,11 @@ class SqsInbox:
         self._key_time = key_time
         self._has_told_undated = False
 
-    async def receive(self, limit: int, wait: int) -> Sequence[Message]:
-        """Take up to `limit` messages, waiting up to `wait` seconds for the first."""
+    async def receive(self, limit: int, wait: int, admit: Admission | None = None) -> Sequence[Message]:
+        """Take up to `limit` messages, waiting up to `wait` seconds for the first, once `admit` lets a large answer in.
+
+        The SDK's client reads whatever comes: so there `admit` is asked before the request, for the most there can be.
+        """
         request: dict[str, Any] = {
             "QueueUrl": self._queue_url,
             "MaxNumberOfMessages": limit,
@@ -66,6 +68,10 @@ class SqsInbox:
             request["ReceiveRequestAttemptId"] = attempt
         is_answered = False
         try:
+            if isinstance(self._client, SignedSqs):
+                request["admit"] = admit
+            elif admit is not None:
+                await admit(limit * MESSAGE_MAX_BYTES)
             messages = messages_of(await self._client.receive_message(**request))
             is_answered = True
         except Exception as error:

@@ -20,6 +20,7 @@ from botocore.parsers import create_parser
 from email_processor.aws.credentials import REFUSED, Credentials
 from email_processor.aws.http_client import Answer, HttpClient
 from email_processor.aws.sigv4 import Signer
+from email_processor.ports import Admission
 
 REFUSALS = 300  # HTTP statuses from here on
 REFUSING = frozenset({400, 401, 403})  # the HTTP statuses under which AWS refuses credentials
@@ -39,12 +40,20 @@ class Endpoint:
         self._http = http
         self._user_agent = user_agent
 
-    async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes, body_hash: str) -> Answer:
-        """Sign and send a request; `headers` have names in lower case."""
+    async def send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        body_hash: str,
+        admit: Admission | None = None,
+    ) -> Answer:
+        """Sign and send a request; `headers` have names in lower case. A large answer is read when `admit` returns."""
         credentials = await self._credentials.get_frozen_credentials()
         signed = self._signer.sign(method, target, {"host": self._host, **headers}, body_hash, credentials, time.time())
         signed["user-agent"] = self._user_agent  # not under the signature: proxies change it
-        answer = await self._http.send(method, target, signed, body)
+        answer = await self._http.send(method, target, signed, body, admit)
         if answer.status in REFUSING and _KEYS_REFUSED.search(answer.body):
             self._credentials.refused(credentials)
         return answer
@@ -63,9 +72,9 @@ class SignedSqs:
         }
         self._errors = create_parser("json")
 
-    async def receive_message(self, **request: Any) -> Any:  # noqa: ANN401 - as the SDK's
-        """ReceiveMessage."""
-        return await self._call("ReceiveMessage", request)
+    async def receive_message(self, admit: Admission | None = None, **request: Any) -> Any:  # noqa: ANN401 - as the SDK's
+        """ReceiveMessage; a large answer is read when `admit` returns."""
+        return await self._call("ReceiveMessage", request, admit)
 
     async def delete_message_batch(self, **request: Any) -> Any:  # noqa: ANN401 - as the SDK's
         """DeleteMessageBatch."""
@@ -79,10 +88,11 @@ class SignedSqs:
         """GetQueueAttributes."""
         return await self._call("GetQueueAttributes", request)
 
-    async def _call(self, operation: str, request: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any answer
+    async def _call(self, operation: str, request: Mapping[str, Any], admit: Admission | None = None) -> Any:  # noqa: ANN401 - any answer
         body = orjson.dumps(request)
         headers = {**self._headers, "x-amz-target": f"AmazonSQS.{operation}"}
-        answer = await self._endpoint.send("POST", self._target, headers, body, hashlib.sha256(body).hexdigest())
+        body_hash = hashlib.sha256(body).hexdigest()
+        answer = await self._endpoint.send("POST", self._target, headers, body, body_hash, admit)
         if answer.status >= REFUSALS:
             facts = {"status_code": answer.status, "headers": HeadersDict(answer.headers), "body": answer.body}
             raise ClientError(self._errors.parse(facts, None), operation)  # type: ignore[arg-type]

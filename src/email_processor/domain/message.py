@@ -10,6 +10,7 @@ from typing import Literal
 KeyTime = Literal["first_receive", "sent"]  # which time of a message dates its key
 FIRST_RECEIVED, SENT = "ApproximateFirstReceiveTimestamp", "SentTimestamp"  # system attributes, as SQS names them
 
+MESSAGE_MAX_BYTES = 1024 * 1024  # SQS's limit on a message since August 2025
 DIGITS_MAX = 15  # of an attribute that is a number; Python refuses to parse thousands of them
 LAST_MOMENT = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z in epoch milliseconds: what datetime can hold
 
@@ -36,6 +37,11 @@ class Message:
     md5_of_body: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     message_attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """How many bytes its body and its user attributes take."""
+        return len(self.body) + self.attribute_bytes
 
     @property
     def attribute_bytes(self) -> int:

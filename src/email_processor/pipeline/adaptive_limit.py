@@ -47,6 +47,11 @@ class AdaptiveLimit:
         self._begin()
         self._round = MEASURED_UPLOADS  # the first is short: nothing grows before it is over
 
+    def resize(self, most: int) -> None:
+        """Stay at or below `most` from now on."""
+        self._most = most
+        self._set(self._exact)
+
     def _begin(self) -> None:
         self._round = max(ROUND_UPLOADS, self.limit)
         self._count = self._measured = 0

@@ -1,6 +1,8 @@
 """Every call to the outside: bounded in time, counted by outcome, and seen by health while it is under way."""
 
-from collections.abc import Awaitable, Mapping
+import asyncio
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -43,12 +45,19 @@ class Calls:
         self._requests = metrics.aws_requests
         self._health = health
         self._deadlines = Deadlines()
+        self._work: dict[asyncio.Task[object] | None, int] = {}  # of each task that makes a call, as health knows it
         self._seconds = {"sqs": timeouts.queue, "s3": timeouts.store}
 
     def seconds(self, operation: Operation) -> float:
         """How many seconds one call of this operation may take."""
         service, _ = operation.value
         return self._seconds[service]
+
+    @contextmanager
+    def suspended(self, operation: Operation) -> Iterator[None]:
+        """Wait, within the call of this task, for something of ours: that is no time that the call takes."""
+        with self._deadlines.suspended(), self._health.suspended(PARTS[operation], self._work[asyncio.current_task()]):
+            yield
 
     async def bounded(self, operation: Operation, request: Awaitable[Answer], longer: float = 0.0) -> Answer:
         """The answer to `request`, which is one call; `longer` seconds are added to its timeout.
@@ -59,8 +68,9 @@ class Calls:
         service, name = operation.value
         seconds = self._seconds[service] + longer
         part = PARTS[operation]
+        task = asyncio.current_task()
         # What every call of its kind may take is in the health's patience; what one large document takes is not.
-        work = self._health.begin(part, longer if operation is Operation.PUT else 0.0)
+        work = self._work[task] = self._health.begin(part, longer if operation is Operation.PUT else 0.0)
         try:
             answer = await self._deadlines.within(seconds, request)  # mutant: call-bounded
         except TimeoutError as error:
@@ -78,6 +88,7 @@ class Calls:
             self._requests.labels(service, name, "refused").inc()
             raise
         finally:
+            del self._work[task]
             self._health.end(part, work)
         self._requests.labels(service, name, "ok").inc()
         return answer

@@ -1,7 +1,9 @@
 """Deadlines for many calls at once, with one timer for all of them: a timer for each costs as much as its signature."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from math import inf
 from typing import TypeVar, cast
 
 Answer = TypeVar("Answer")
@@ -26,12 +28,12 @@ class Deadlines:
 
     def __init__(self) -> None:
         """Nothing waits."""
-        self._waiters: dict[_Waiter, None] = {}  # in order, which a set has not: a simulation must repeat itself
+        self._waiters: dict[asyncio.Task[object], _Waiter] = {}  # in order: a simulation must repeat itself
         self._timer: asyncio.TimerHandle | None = None
-        self._fires_at = float("inf")
+        self._fires_at = inf
 
     async def within(self, seconds: float, request: Awaitable[Answer]) -> Answer:
-        """The answer to `request`.
+        """The answer to `request`; a task makes one at a time.
 
         Raises:
             TimeoutError: there was none after `seconds`; the request was cancelled.
@@ -39,7 +41,7 @@ class Deadlines:
         task = cast("asyncio.Task[object]", asyncio.current_task())
         loop = task.get_loop()
         waiter = _Waiter(task, loop.time() + seconds)
-        self._waiters[waiter] = None
+        self._waiters[task] = waiter
         if waiter.deadline < self._fires_at:
             self._arm(loop, waiter.deadline)
         try:
@@ -51,9 +53,22 @@ class Deadlines:
                     raise TimeoutError from error
             raise
         finally:
-            del self._waiters[waiter]
+            del self._waiters[task]
             if waiter.is_late:  # and the request has come to an end in spite of it
                 task.uncancel()
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Wait, within the request of this task, for something that is not its answer: that time does not count."""
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        loop, waiter = task.get_loop(), self._waiters[task]
+        left, waiter.deadline = waiter.deadline - loop.time(), inf
+        try:
+            yield
+        finally:
+            waiter.deadline = loop.time() + left
+            if waiter.deadline < self._fires_at:
+                self._arm(loop, waiter.deadline)
 
     def _arm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
         if self._timer is not None:
@@ -62,14 +77,14 @@ class Deadlines:
         self._fires_at = when
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._fires_at = float("inf")
+        self._fires_at = inf
         due = loop.time() + EARLY_SECONDS  # or a timer that fired early would be set again at once, and again
         in_time = []
-        for waiter in self._waiters:
+        for waiter in self._waiters.values():
             if waiter.deadline > due:
                 in_time.append(waiter.deadline)
             elif not waiter.is_late:
                 waiter.is_late = True
                 waiter.task.cancel()
-        if in_time:
-            self._arm(loop, min(in_time))
+        if (first := min(in_time, default=inf)) < inf:
+            self._arm(loop, first)

@@ -1,7 +1,10 @@
 """How every part is: what `/healthz` and `/readyz` answer, and the one log line when a part fails or heals."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
+from math import inf
 
 from email_processor.domain.errors import Cause, ServiceFaultError
 from email_processor.ports import Clock, Report
@@ -144,12 +147,22 @@ class Health:
         """An operation that was begun is over, however it went."""
         del self._conditions[part].under_way[operation]
 
+    @contextmanager
+    def suspended(self, part: Part, operation: int) -> Iterator[None]:
+        """Let an operation wait for something of ours: patience with it begins anew after that."""
+        under_way = self._conditions[part].under_way
+        under_way[operation] = inf
+        try:
+            yield
+        finally:
+            under_way[operation] = self._now()
+
     def alive(self) -> Report:
         """Whether every part made progress lately. A part that waits for work, or for S3 to come back, is alive."""
         parts: dict[str, object] = {}
         ok = True
         for part, condition in self._conditions.items():
-            oldest = max(0.0, self._now() - min(condition.under_way.values(), default=self._now()))
+            oldest = max(0.0, self._now() - min(condition.under_way.values(), default=inf))
             stuck = oldest > self._patience
             ok = ok and not stuck
             parts[part.value] = {

@@ -1,4 +1,4 @@
-"""What is in flight: since when, until when its lease runs, and how many bytes. The one place that knows."""
+"""What is in flight: since when, and until when its lease runs. The one place that knows."""
 
 import asyncio
 from collections import OrderedDict
@@ -11,10 +11,10 @@ from email_processor.domain.email import Pointer
 from email_processor.domain.errors import EmailProcessorError
 from email_processor.domain.message import Message
 from email_processor.metrics import Metrics
+from email_processor.pipeline.room import Room
 from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import Clock
 
-MESSAGE_MAX_BYTES = 1024 * 1024  # SQS's limit on a message since August 2025
 LEASE_MAX_SECONDS = 43_200 - 60  # SQS lets no message be hidden for more than 12 hours from its receive
 REMEMBERED_MAX = 10_000
 
@@ -86,36 +86,24 @@ class Job:
     @property
     def size(self) -> int:
         """About how many bytes its document has in quarantine, where everything is kept."""
-        return len(self.message.body) + self.message.attribute_bytes + len(self.payload or b"")
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What may be in flight at once: so many messages, and so many bytes of their bodies and attributes."""
-
-    max_messages: int
-    max_bytes: int
+        return self.message.size + len(self.payload or b"")
 
 
 class Ledger:
-    """The deliveries in flight, within a budget of messages and bytes."""
+    """The deliveries in flight, each of which takes part of the `room`."""
 
-    def __init__(self, clock: Clock, metrics: Metrics, budget: Budget, *, batch: int, visibility_timeout: int) -> None:
-        """`batch` is what one receive may bring, `visibility_timeout` (seconds) how long a fresh lease runs."""
+    def __init__(self, clock: Clock, metrics: Metrics, room: Room, *, visibility_timeout: int) -> None:
+        """`visibility_timeout` (seconds) is how long a fresh lease runs."""
+        self.room = room
         self._clock = clock
         self._metrics = metrics
-        self._budget = budget
-        self._batch = batch
         self._visibility_timeout = visibility_timeout
         self._deliveries: dict[str, Delivery] = {}
         self._remembered: OrderedDict[str, None] = OrderedDict()
-        self._bytes = 0
-        self._reserved = 0
-        self._room = asyncio.Event()
         self._may_renew = True
         self._max_receive_count: int | None = None
         metrics.in_flight_messages.set_function(lambda: len(self._deliveries))
-        metrics.in_flight_bytes.set_function(lambda: self._bytes + self._reserved * batch * MESSAGE_MAX_BYTES)
+        metrics.in_flight_bytes.set_function(lambda: room.reserved_bytes)
 
     def __len__(self) -> int:
         """How many messages are in flight."""
@@ -125,38 +113,18 @@ class Ledger:
         """The deliveries in flight, oldest receive first."""
         return iter(tuple(self._deliveries.values()))
 
-    async def room(self) -> None:
-        """Return when there is room."""
-        while not self.has_room:
-            self._room.clear()
-            await self._room.wait()
-
-    @property
-    def has_room(self) -> bool:
-        """Whether a full batch fits, by count and by bytes, beside what is in flight and what is reserved."""
-        receives = self._reserved + 1  # mutant: room-for-one-more
-        return (
-            len(self._deliveries) + receives * self._batch <= self._budget.max_messages
-            and self._bytes + receives * self._batch * MESSAGE_MAX_BYTES <= self._budget.max_bytes
-        )
-
-    @contextmanager
-    def reserved(self) -> Iterator[None]:
-        """Keep room for one full batch while it is being received. Admit what came after leaving, before any await."""
-        self._reserved += 1  # mutant: receive-reserved
-        try:
-            yield
-        finally:
-            self._reserved -= 1
-            self._tell()
-
-    def admit(self, message: Message, asked_at: float | None = None) -> Delivery | None:
+    def admit(
+        self, message: Message, asked_at: float | None = None, answered_at: float | None = None
+    ) -> Delivery | None:
         """Keep account of a message that was received by a request made at `asked_at`, or just now.
+
+        `answered_at` is when the answer came, if it then had to wait.
 
         None if it is in flight already, which then goes on with the newest receipt handle. A message that was archived
         before and not deleted comes back as `ARCHIVED`: only its delete is left to do.
         """
         now = self._clock.monotonic()
+        received_at = now if answered_at is None else answered_at
         # Somewhere between request and answer the queue has hidden it, and nobody knows when: an answer may have
         # waited long for its message, or long for its way. The earlier is the safe one. After a long poll a lease can
         # look up to 20 s older than it is: that costs a renewal that was not needed yet, the other way costs the lease.
@@ -165,7 +133,7 @@ class Ledger:
         if known is not None:
             known.receipt_handle = message.receipt_handle  # mutant: newest-handle
             known.receive_count = message.receive_count
-            known.received_at = now
+            known.received_at = received_at
             known.lost = False
             self.renewed(known, lease_until)
             self._metrics.duplicates.labels("in_flight").inc()
@@ -174,8 +142,8 @@ class Ledger:
             message_id=message.message_id,
             receipt_handle=message.receipt_handle,
             receive_count=message.receive_count,
-            size=len(message.body) + message.attribute_bytes,
-            received_at=now,
+            size=message.size,
+            received_at=received_at,
             lease_until=lease_until,
             group=message.attributes.get("MessageGroupId"),
         )
@@ -183,7 +151,7 @@ class Ledger:
             delivery.state = State.ARCHIVED
             self._metrics.duplicates.labels("remembered").inc()
         self._deliveries[message.message_id] = delivery
-        self._bytes += delivery.size
+        self.room.enter(delivery.size, is_queued=delivery.state is State.QUEUED)
         return delivery
 
     @property
@@ -211,16 +179,20 @@ class Ledger:
         left = self._runs_until(delivery) - self._clock.monotonic()
         return left > (0 if self._may_renew else needed)
 
+    def start(self, delivery: Delivery) -> None:
+        """An uploader has begun with it."""
+        delivery.state = State.STARTED
+        self.room.start()
+
     def archived(self, delivery: Delivery) -> None:
         """Its object is durable: remember that until it is deleted, whatever becomes of the lease. Its body is gone."""
         delivery.state = State.ARCHIVED
-        self._bytes -= delivery.size
+        self.room.let_go(delivery.size)
         delivery.size = 0
         self._free_payload(delivery)
         self._remembered[delivery.message_id] = None
         while len(self._remembered) > REMEMBERED_MAX:
             self._remembered.popitem(last=False)
-        self._tell()
 
     def deleted(self, delivery: Delivery) -> None:
         """The queue has deleted it: nothing more to do or to remember."""
@@ -233,9 +205,8 @@ class Ledger:
             self._count_if_expired(delivery)
             del self._deliveries[delivery.message_id]
             delivery.is_in_flight = False
-            self._bytes -= delivery.size
             self._free_payload(delivery)
-            self._tell()
+            self.room.leave(delivery.size, is_queued=delivery.state is State.QUEUED)
 
     def _free_payload(self, delivery: Delivery) -> None:
         if delivery.free_payload is not None:
@@ -311,8 +282,3 @@ class Ledger:
         finally:
             for delivery in batch:
                 delivery.is_closing = False
-
-    def _tell(self) -> None:
-        """Something was let go of: tell those who wait for room."""
-        if not self._room.is_set() and self.has_room:
-            self._room.set()

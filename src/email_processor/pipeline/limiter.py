@@ -61,12 +61,24 @@ class Limiter:
         self._running = 0
         self._came = 0
         self._usual, self._large = _Lane(most_bytes), _Lane(0)
+        self._grown = asyncio.Event()
         self._gauge.set(self.limit)
 
     @property
     def limit(self) -> int:
         """Uploads allowed at once."""
         return self._adaptive.limit
+
+    def resize(self, most: int) -> None:
+        """Never allow more than `most` at once from now on."""
+        self._adaptive.resize(most)
+        self._gauge.set(self.limit)
+
+    async def above(self, limit: int) -> None:
+        """Return when more than `limit` uploads are allowed at once."""
+        while self.limit <= limit:
+            self._grown.clear()
+            await self._grown.wait()
 
     def slot(self, size: int) -> "_Slot":
         """A slot for `size` bytes, held by `async with`."""
@@ -116,6 +128,7 @@ class Limiter:
         adaptive = self._adaptive
         if adaptive.succeed(started_at, size, is_full=self._running >= adaptive.limit):
             self._gauge.set(adaptive.limit)
+            self._grown.set()
             self._wake()
 
     def throttle(self, started_at: float) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from email_processor.domain.errors import QueueFaultError
 from email_processor.domain.message import Message
@@ -11,6 +12,7 @@ from email_processor.metrics import Operation
 from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.health import Part
 from email_processor.pipeline.ledger import Job
+from email_processor.pipeline.room import Reservation
 from email_processor.pipeline.waiting import pause
 from email_processor.ports import Inbox
 
@@ -75,9 +77,10 @@ class Receiver:
             started = self._context.clock.monotonic()
             self._lives[life] = True
             try:
-                with self._context.ledger.reserved():
+                with self._context.ledger.room.reserved() as reservation:
+                    admit = partial(self._admit, reservation)
                     messages = await self._context.calls.bounded(
-                        Operation.RECEIVE, self._inbox.receive(rules.batch, rules.wait), longer=rules.wait
+                        Operation.RECEIVE, self._inbox.receive(rules.batch, rules.wait, admit), longer=rules.wait
                     )
             except QueueFaultError as fault:  # mutant: receive-failed
                 self._context.health.failed(Part.RECEIVING, fault)
@@ -88,7 +91,7 @@ class Receiver:
                 continue
             finally:
                 self._lives[life] = False
-            self._take(messages, started)  # mutant: taken-at-once
+            self._take(messages, started, reservation.answered_at)  # mutant: taken-at-once
             count = len(messages)
             del messages  # or a receiver would keep its last batch, outside of the budget, until the next one comes
             self._context.health.well(Part.RECEIVING)
@@ -104,10 +107,10 @@ class Receiver:
         """Return when this task is wanted, S3 is trusted and there is room: all three at the same time."""
         turn = self._turns[index]
         # mutant of the next line: cleared
-        while not (turn.is_set() and self._context.circuit.is_trusted and self._context.ledger.has_room):
+        while not (turn.is_set() and self._context.circuit.is_trusted and self._context.ledger.room.is_free):
             await turn.wait()
             await self._context.circuit.trusted()
-            await self._context.ledger.room()
+            await self._context.ledger.room.free()
 
     def _want(self, receivers: int) -> None:
         """Let so many tasks receive; the first always may."""
@@ -119,15 +122,22 @@ class Receiver:
             else:
                 turn.clear()
 
-    def _take(self, messages: Sequence[Message], asked_at: float) -> None:
+    async def _admit(self, reservation: Reservation, size: int) -> None:
+        """Wait for room for a large answer; the queue has no part in how long that takes."""
+        reservation.answered_at = self._context.clock.monotonic()
+        with self._context.calls.suspended(Operation.RECEIVE):
+            await reservation.admit(size)
+
+    def _take(self, messages: Sequence[Message], asked_at: float, answered_at: float | None) -> None:
         """Give a batch to the ledger, without an await: between the queue's answer and there nothing may be lost."""
         self._context.metrics.received.inc(len(messages))
+        self._context.ledger.room.learn(messages)
         for message in messages:
             self._context.metrics.receive_count.observe(message.receive_count)
             if not message.is_intact:  # mutant: intact
                 self._context.metrics.corrupt.inc()
                 log.warning("corrupt_message", extra={"message_id": message.message_id})
                 continue
-            delivery = self._context.ledger.admit(message, asked_at)
+            delivery = self._context.ledger.admit(message, asked_at, answered_at)
             if delivery is not None:
                 self._jobs.put_nowait(Job(delivery, message))

@@ -8,6 +8,7 @@ from typing import Any
 
 from email_processor.metrics import Metrics
 from email_processor.pipeline.calls import Calls, Timeouts
+from email_processor.pipeline.ceilings import MESSAGES_MOST, REREAD_SECONDS, Ceilings
 from email_processor.pipeline.circuit import Circuit
 from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.deleter import Deleter, DeleteRules
@@ -15,8 +16,9 @@ from email_processor.pipeline.depth import DepthRules, measure
 from email_processor.pipeline.fetching import Fetching
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import LeaseKeeper, LeaseRules
-from email_processor.pipeline.ledger import Budget, Delivery, Job, Ledger, State
+from email_processor.pipeline.ledger import Delivery, Job, Ledger, State
 from email_processor.pipeline.receiver import Receiver, ReceiveRules
+from email_processor.pipeline.room import Budget, Room
 from email_processor.pipeline.storing import StoreRules, Storing
 from email_processor.pipeline.uploader import Uploader, UploadRules
 from email_processor.pipeline.waiting import Backoff
@@ -30,7 +32,10 @@ LAST_PROBE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What the pipeline runs against: the ports, time, and chance (`uniform(low, high)` draws a number)."""
+    """What the pipeline runs against: the ports, time, and chance (`uniform(low, high)` draws a number).
+
+    `ceilings` tells those in force now, if they can change.
+    """
 
     inbox: Inbox
     queue: QueueGauge
@@ -38,6 +43,7 @@ class Ports:
     payloads: Payloads
     clock: Clock
     uniform: Callable[[float, float], float]
+    ceilings: Callable[[], Ceilings] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +72,17 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
     Returns how many messages were still in flight at the end: their leases run out and the queue hands them out again.
     """
     context = context_of(plan, ports, metrics, health)
-    jobs: asyncio.Queue[Job] = asyncio.Queue(plan.budget.max_messages)
-    receipts: asyncio.Queue[Delivery] = asyncio.Queue(plan.budget.max_messages)
+    jobs: asyncio.Queue[Job] = asyncio.Queue(MESSAGES_MOST)  # bounded by the room, which may become larger
+    receipts: asyncio.Queue[Delivery] = asyncio.Queue(MESSAGES_MOST)
 
     leases = LeaseKeeper(context, ports.inbox, plan.leases)
     receiver = Receiver(context, ports.inbox, jobs, plan.receive)
     fetching = Fetching(context, ports.payloads, jobs)
+    storing = Storing(context, ports.archive, plan.store)
+    context.ledger.room.follow(lambda: storing.limit)
     uploader = Uploader(
         context,
-        Storing(context, ports.archive, plan.store),
+        storing,
         fetching,
         jobs=jobs,
         receipts=receipts,
@@ -85,10 +93,14 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
     async with asyncio.TaskGroup() as tasks:
         deleting = tasks.create_task(deleter.delete(), name="deleter")
         renewing = tasks.create_task(leases.keep(), name="leases")
-        uploading = [tasks.create_task(uploader.upload(), name=f"uploader-{n}") for n in range(plan.store.most)]
-        uploading.append(tasks.create_task(fetching.fetch(), name="fetcher"))
+        uploading = [
+            tasks.create_task(upload(uploader, storing), name="uploaders"),
+            tasks.create_task(fetching.fetch(), name="fetcher"),
+        ]
         receiving = [tasks.create_task(receiver.receive(n), name=f"receiver-{n}") for n in range(plan.receive.most)]
-        measuring = tasks.create_task(measure(context, ports.queue, plan.depth), name="depth")
+        measuring = [tasks.create_task(measure(context, ports.queue, plan.depth), name="depth")]
+        if ports.ceilings is not None:
+            measuring.append(tasks.create_task(resize(ports.ceilings, context, storing), name="ceilings"))
 
         await stop.wait()
         health.drain()
@@ -105,8 +117,32 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
         await by(deadline, leases.give_back([it for it in context.ledger if it.state is not State.ARCHIVED]))
         await by(deadline, receipts.join())
         await cancel([deleting])
-        await cancel([renewing, measuring])
+        await cancel([renewing, *measuring])
     return len(context.ledger)
+
+
+async def resize(read: Callable[[], Ceilings], context: StageContext, storing: Storing) -> None:
+    """Look now and then, until cancelled, whether the container was resized."""
+    before = read()
+    while True:
+        await asyncio.sleep(REREAD_SECONDS)  # noqa: TID251 - nothing else is waited for
+        ceilings = read()
+        if ceilings != before:
+            log.info("resized", extra={"uploads_max": ceilings.uploads, "bytes_max": ceilings.budget.max_bytes})
+            context.ledger.room.resize(ceilings.budget)
+            storing.resize(ceilings.uploads)
+            before = ceilings
+
+
+async def upload(uploader: Uploader, storing: Storing) -> None:
+    """Upload until cancelled, by as many workers as there were ever allowed to be uploads at once."""
+    async with asyncio.TaskGroup() as workers:
+        number = 0
+        while True:
+            for each in range(number, storing.limit):
+                workers.create_task(uploader.upload(), name=f"uploader-{each}")
+            number = max(number, storing.limit)
+            await storing.above(number)
 
 
 def context_of(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> StageContext:
@@ -115,13 +151,8 @@ def context_of(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> St
     def new_backoff() -> Backoff:
         return Backoff(ports.uniform)
 
-    ledger = Ledger(
-        ports.clock,
-        metrics,
-        plan.budget,
-        batch=plan.receive.batch,
-        visibility_timeout=plan.leases.visibility_timeout,
-    )
+    room = Room(plan.budget, plan.receive.batch)
+    ledger = Ledger(ports.clock, metrics, room, visibility_timeout=plan.leases.visibility_timeout)
     calls = Calls(metrics, health, plan.timeouts)
     circuit = Circuit(ports.clock, metrics, health, new_backoff())
     return StageContext(ports.clock, metrics, health, calls, ledger, circuit, new_backoff)

@@ -133,6 +133,19 @@ class Storing:
         self._policy = rules.retry
         self._tally = _Tally()
 
+    @property
+    def limit(self) -> int:
+        """How many objects may be put at once."""
+        return self._limiter.limit
+
+    def resize(self, most: int) -> None:
+        """Let the limit find its level up to `most` from now on."""
+        self._limiter.resize(most)
+
+    async def above(self, limit: int) -> None:
+        """Return when more than `limit` objects may be put at once."""
+        await self._limiter.above(limit)
+
     async def store(self, key: str, make_document: Callable[[], bytes], expected_bytes: int) -> Stored:
         """Store a document under `key`, however long S3 takes to recover.
 

@@ -84,7 +84,7 @@ class Uploader:
                 elif job.delivery.state is State.STARTED:  # it comes back with its payload
                     await self._settle(job)
                 elif self._context.ledger.may_start(job.delivery, self._put_seconds):
-                    job.delivery.state = State.STARTED
+                    self._context.ledger.start(job.delivery)
                     self._metrics.queued_seconds.observe(self._context.clock.monotonic() - job.delivery.received_at)
                     await self._settle(job)
                 else:

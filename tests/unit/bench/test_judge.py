@@ -5,9 +5,8 @@ import random
 import pytest
 
 from bench.endurance.judge import judge, series
-from bench.endurance.verdicts import ceiling
+from bench.endurance.verdicts import ALLOWED, ceiling
 from email_processor.ports import BATCH
-from email_processor.settings import Settings
 
 SECONDS = 400
 
@@ -67,10 +66,10 @@ def test_peaks_below_what_the_settings_allow_may_come_late() -> None:
     assert judge("sockets", peaks, allowed=20, ceiling=highest - 140).grows
 
 
-def test_a_storm_may_fill_what_the_settings_allow_and_no_more() -> None:
-    """With the defaults: a thousand messages in flight, each in the tables, each ten of them in two tasks at most."""
-    in_flight = Settings.model_fields["in_flight_max_messages"].default
-    workers = sum(Settings.model_fields[name].default for name in ("uploads_max", "receivers_max"))
+def test_a_storm_may_fill_what_the_ceilings_allow_and_no_more() -> None:
+    """Each message in flight is in the tables, each ten of them in two tasks at most."""
+    in_flight = ALLOWED.budget.max_messages
+    workers = ALLOWED.uploads + ALLOWED.receives
     assert in_flight == ceiling("table Ledger._deliveries")
     assert workers < ceiling("tasks") - 2 * in_flight // BATCH < 2 * workers
     assert workers < ceiling("sockets") < 2 * workers

@@ -13,7 +13,8 @@ from email_processor.pipeline.calls import Calls, Timeouts
 from email_processor.pipeline.circuit import Circuit
 from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.health import Health
-from email_processor.pipeline.ledger import Budget, Delivery, Ledger
+from email_processor.pipeline.ledger import Delivery, Ledger
+from email_processor.pipeline.room import Budget, Room
 from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import Clock
 
@@ -63,8 +64,8 @@ class Kit:
         """Fresh parts; must be called on a running loop."""
         clock, metrics = virtual_clock(), new_metrics()
         health = Health(clock, patience=60)
-        budget = Budget(max_messages=max_messages, max_bytes=max_bytes)
-        ledger = Ledger(clock, metrics, budget, batch=batch, visibility_timeout=VISIBILITY_TIMEOUT)
+        room = Room(Budget(max_messages=max_messages, max_bytes=max_bytes), batch)
+        ledger = Ledger(clock, metrics, room, visibility_timeout=VISIBILITY_TIMEOUT)
         calls = Calls(metrics, health, Timeouts(queue=8, store=15))
         circuit = Circuit(clock, metrics, health, new_backoff())
         return cls(StageContext(clock, metrics, health, calls, ledger, circuit, new_backoff))

@@ -1,6 +1,7 @@
 """Deadlines: each call ends by its own, and a cancellation from outside stays one."""
 
 import asyncio
+from collections.abc import Coroutine
 
 import pytest
 
@@ -55,6 +56,28 @@ async def test_a_late_call_is_cancelled_and_its_task_is_not() -> None:
         async with asyncio.timeout(1):
             await never()
     assert 0 == cancellations()
+
+
+async def test_time_that_a_call_waits_for_something_of_ours_does_not_count() -> None:
+    """Two seconds of three are left after one, be the wait that follows short or long; others go on meanwhile."""
+    deadlines = Deadlines()
+
+    async def call() -> None:
+        await asyncio.sleep(1)
+        with deadlines.suspended():
+            await asyncio.sleep(10)
+        await never()
+
+    async with asyncio.TaskGroup() as tasks:
+        for request, ends in ((call(), 13), (never(), 3)):
+            tasks.create_task(ends_at(deadlines, request, ends))
+
+
+async def ends_at(deadlines: Deadlines, request: Coroutine[None, None, None], seconds: float) -> None:
+    """Give a call three seconds."""
+    with pytest.raises(TimeoutError):
+        await deadlines.within(3, request)
+    assert seconds == now()
 
 
 @pytest.mark.parametrize("cancelled_at", [1, 2])

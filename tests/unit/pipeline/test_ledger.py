@@ -3,40 +3,10 @@
 import asyncio
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from email_processor.domain.message import Attribute, Message
-from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, REMEMBERED_MAX, State
-from tests.simulation.loop import in_virtual_time
-from tests.unit.pipeline.kit import EMAIL, VISIBILITY_TIMEOUT, Kit, later, now
-
-
-@given(st.integers(10, 60), st.integers(1, 6), st.integers(1, 10))
-@in_virtual_time
-async def test_receives_never_bring_more_than_the_budget_whatever_they_bring(
-    max_messages: int, megabytes: int, batch: int
-) -> None:
-    """Room is kept for a full batch of the largest messages for every receive that is under way."""
-    kit = Kit.new(max_messages=max_messages, max_bytes=megabytes * 10 * MESSAGE_MAX_BYTES, batch=batch)
-    ledger, count = kit.context.ledger, 0
-    while ledger.has_room:
-        with ledger.reserved():
-            pass
-        for _ in range(batch):
-            count += 1
-            kit.admit(f"m{count}", body=b"x" * MESSAGE_MAX_BYTES)
-    assert len(ledger) <= max_messages
-    assert count <= megabytes * 10
-
-
-async def test_a_reserved_batch_leaves_no_room_for_another() -> None:
-    """Reservations count like messages, by count and by bytes, and are seen in the gauge."""
-    kit = Kit.new(max_messages=19)
-    ledger = kit.context.ledger
-    with ledger.reserved():
-        assert (False, 10 * MESSAGE_MAX_BYTES) == (ledger.has_room, kit.value("in_flight_bytes"))
-    assert (True, 0) == (ledger.has_room, kit.value("in_flight_bytes"))
+from email_processor.pipeline.ledger import REMEMBERED_MAX, State
+from tests.unit.pipeline.kit import EMAIL, VISIBILITY_TIMEOUT, Kit, now
 
 
 async def test_attributes_count_against_the_budget() -> None:
@@ -48,14 +18,6 @@ async def test_attributes_count_against_the_budget() -> None:
     assert 1008 == kit.value("in_flight_bytes")
     kit.context.ledger.archived(delivery)
     assert 0 == kit.value("in_flight_bytes")
-
-
-async def test_who_waits_for_room_goes_on_when_there_is_some() -> None:
-    """Closing a delivery makes room."""
-    kit = Kit.new(max_messages=10)
-    later(5, kit.context.ledger.close, kit.in_flight())
-    await kit.context.ledger.room()
-    assert 5 == now()
 
 
 async def test_a_body_counts_until_its_object_is_durable_and_its_message_until_it_is_deleted() -> None:

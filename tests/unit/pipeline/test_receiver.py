@@ -12,13 +12,17 @@ from tests.simulation.connection import RECEIVE, Entry, hung, partly, refused, s
 from tests.unit.pipeline.kit import EMAIL, Kit, later, now, store_fault
 from tests.unit.pipeline.virtual_aws import VirtualAws
 
+MIB = 1024 * 1024
+
 
 class ReceiverStage(VirtualAws):
     """Receivers at work. On an empty queue a receive is a long poll of 20 s."""
 
-    def __init__(self, *, most: int = 4, poll_interval: float = 30, max_messages: int = 1000) -> None:
+    def __init__(
+        self, *, most: int = 4, poll_interval: float = 30, max_messages: int = 1000, max_bytes: int = 64 * MIB
+    ) -> None:
         super().__init__()
-        self.kit = Kit.new(max_messages=max_messages)
+        self.kit = Kit.new(max_messages=max_messages, max_bytes=max_bytes)
         self.jobs: asyncio.Queue[Job] = asyncio.Queue(1000)
         self.rules = ReceiveRules(most=most, batch=10, wait=20, poll_interval=poll_interval)
         self.receiver = Receiver(self.kit.context, self.inbox, self.jobs, self.rules)
@@ -114,6 +118,38 @@ async def test_receives_under_way_count_against_the_room() -> None:
     await stage.receive(30)
     assert 40 == stage.jobs.qsize()
     assert 40 == stage.kit.value("in_flight_messages")
+
+
+async def test_an_answer_for_which_there_is_no_room_waits_and_no_fault_is_the_queues() -> None:
+    """For a hundred seconds, though no receive takes half as long; the lease runs since the answer came."""
+    stage = ReceiverStage(max_bytes=10 * MIB)
+    context = stage.kit.context
+    later(1, lambda: later(99, context.ledger.close, stage.kit.in_flight("large", body=bytes(10 * MIB))))
+    later(2, stage.send, 10)
+    async with stage.receiving():
+        await asyncio.sleep(99)
+        assert 0 == stage.jobs.qsize()
+        assert context.health.alive().ok
+        await asyncio.sleep(2)
+        assert [2] * 10 == [stage.jobs.get_nowait().delivery.received_at for _ in range(stage.jobs.qsize())]
+    assert 0 == context.metrics.retries.total
+
+
+async def test_a_jump_from_small_emails_to_the_largest_stays_within_the_budget() -> None:
+    """Many receives are under way, each of which turns out to bring ten MiB; all of it is had, bit by bit."""
+    stage = ReceiverStage(most=64, max_bytes=24 * MIB)
+    stage.script.always(RECEIVE, slow(0.02))
+    ledger, high = stage.kit.context.ledger, 0.0
+    stage.send(1000)
+    stage.send(100, largest := EMAIL.ljust(MIB))
+    async with stage.receiving():
+        for _ in range(1100):
+            job = await stage.jobs.get()
+            high = max(high, stage.kit.value("in_flight_bytes"))
+            later(1 if job.message.body is largest else 0.01, ledger.close, job.delivery)
+            ledger.start(job.delivery)
+    assert stage.most_at_once(RECEIVE) > 10
+    assert high <= 25 * MIB
 
 
 async def test_nothing_is_received_while_s3_is_in_doubt() -> None:

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.calls import Timeouts
+from email_processor.pipeline.ceilings import Ceilings
 from email_processor.pipeline.deleter import DeleteRules
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import LeaseRules
-from email_processor.pipeline.ledger import Budget
 from email_processor.pipeline.receiver import ReceiveRules
+from email_processor.pipeline.room import Budget
 from email_processor.pipeline.run import Plan, Ports, run
 from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
@@ -53,10 +55,11 @@ class Pipeline(VirtualAws):
         self.stop = asyncio.Event()
         self.health = Health(virtual_clock(), patience=60)
         self.left = -1
+        self.ceilings: Callable[[], Ceilings] | None = None
 
     async def run(self, seconds: float) -> float:
         """Run, stop after `seconds`, and say how long the stop took."""
-        ports = Ports(self.inbox, self.inbox, self.store, self.store, virtual_clock(), highest)
+        ports = Ports(self.inbox, self.inbox, self.store, self.store, virtual_clock(), highest, self.ceilings)
         later(seconds, self.stop.set)
         self.left = await run(self.plan, ports, self.metrics, self.health, self.stop)
         return now() - seconds
@@ -167,11 +170,12 @@ async def test_an_outage_at_the_stop_gives_everything_back() -> None:
 
 async def test_a_thousand_in_flight_in_an_outage_are_given_back_at_once() -> None:
     """A tenth of a second a request to SQS: all of it is visible again in seconds, and the stop is a clean one."""
-    pipeline = Pipeline()
+    store = StoreRules(start=1000, most=1000)
+    pipeline = Pipeline(replace(PLAN, store=store, budget=replace(PLAN.budget, max_messages=2000)))
     pipeline.script.always(CHANGE_VISIBILITY, slow(0.1))
     pipeline.script.always(PUT, slow(0.5))
-    pipeline.send(1500)
-    later(8, pipeline.script.always, PUT, refused())
+    pipeline.send(2500)
+    later(0.4, pipeline.script.always, PUT, refused())
     took = await pipeline.run(20)
     assert took < 5
     assert 0 == pipeline.left
@@ -294,3 +298,16 @@ async def test_a_stage_that_breaks_takes_the_pipeline_down() -> None:
     pipeline.send(1)
     with pytest.raises(ExceptionGroup):
         await pipeline.run(100)
+
+
+async def test_a_container_that_is_resized_has_other_ceilings_within_half_a_minute() -> None:
+    """Sixteen uploads at once become two."""
+    pipeline = Pipeline(replace(PLAN, store=StoreRules(start=16, most=16)))
+    pipeline.script.always(PUT, slow(1))
+    ceilings = Ceilings(4, 4, 16, PLAN.budget)
+    pipeline.ceilings = lambda: ceilings if now() < 20 else replace(ceilings, uploads=2)
+    pipeline.send(2000)
+    await pipeline.run(50)
+    started = Counter(int(second) for second in pipeline.times(PUT))
+    assert 16 == started[10]
+    assert 2 == started[40]

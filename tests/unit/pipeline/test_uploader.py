@@ -12,9 +12,9 @@ from itertools import cycle
 import pytest
 
 from email_processor.domain.errors import Cause, PayloadTooLargeError
-from email_processor.domain.message import Attribute, KeyTime, Message
+from email_processor.domain.message import MESSAGE_MAX_BYTES, Attribute, KeyTime, Message
 from email_processor.pipeline.fetching import Fetching
-from email_processor.pipeline.ledger import MESSAGE_MAX_BYTES, Delivery, Job
+from email_processor.pipeline.ledger import Delivery, Job
 from email_processor.pipeline.storing import StoreRules, Storing
 from email_processor.pipeline.uploader import Uploader, UploadRules
 from tests.simulation.connection import FETCH, PUT, Fate, hung, lost, refused, slow

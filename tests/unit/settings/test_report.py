@@ -51,9 +51,9 @@ NEEDED = frozenset({"SQS_QUEUE_URL", "AWS_REGION"})
 
 def test_a_command_may_need_only_some_settings() -> None:
     """What is wrong with the others is not its business: `send` needs no bucket."""
-    os.environ.update(S3_BUCKET_NAME="", RECEIVERS_MAX="many", S3_QUARANTINE_PREFIX="emails")
+    os.environ.update(S3_BUCKET_NAME="", MAX_MESSAGES_PER_POLL="many", S3_QUARANTINE_PREFIX="emails")
     settings = load(needed=NEEDED)
-    assert (QUEUE_URL, 4) == (settings.sqs_queue_url, settings.receivers_max)
+    assert (QUEUE_URL, 10) == (settings.sqs_queue_url, settings.max_messages_per_poll)
 
 
 @pytest.mark.parametrize(
@@ -70,22 +70,22 @@ def test_what_a_command_needs_must_be_right(variables: dict[str, str], name: str
 def test_the_env_file_fills_what_the_environment_leaves_open(tmp_path: Path) -> None:
     """The environment wins; what it leaves out or empty comes from the file."""
     file = tmp_path / ".env"
-    file.write_text("S3_BUCKET_NAME=from-the-file\nRECEIVERS_MAX=7\nUPLOADS_MAX=9\nDELETES_MAX=\n")
-    os.environ["UPLOADS_MAX"] = ""
+    file.write_text("S3_BUCKET_NAME=from-the-file\nMAX_MESSAGES_PER_POLL=7\nSQS_WAIT_TIME_SECONDS=9\nHTTP_PORT=\n")
+    os.environ["SQS_WAIT_TIME_SECONDS"] = ""
     settings = load()
-    assert ("my-email-archive", 7, 9, 4) == (
+    assert ("my-email-archive", 7, 9, 8080) == (
         settings.s3_bucket_name,
-        settings.receivers_max,
-        settings.uploads_max,
-        settings.deletes_max,
+        settings.max_messages_per_poll,
+        settings.sqs_wait_time_seconds,
+        settings.http_port,
     )
 
 
 def test_a_lower_case_variable_beats_the_env_file_too(tmp_path: Path) -> None:
     """Settings are read in any case, and the environment wins in any case."""
-    (tmp_path / ".env").write_text("RECEIVERS_MAX=7\n")
-    os.environ["receivers_max"] = "3"  # noqa: SIM112 - that is the point
-    assert 3 == load().receivers_max
+    (tmp_path / ".env").write_text("MAX_MESSAGES_PER_POLL=7\n")
+    os.environ["max_messages_per_poll"] = "3"  # noqa: SIM112 - that is the point
+    assert 3 == load().max_messages_per_poll
 
 
 def test_the_env_files_aws_variables_reach_the_sdk(tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_the_env_files_aws_variables_reach_the_sdk(tmp_path: Path) -> None:
 
 def test_a_wrong_value_in_the_file_is_reported_like_any_other(tmp_path: Path) -> None:
     """Where a value comes from makes no difference."""
-    (tmp_path / ".env").write_text("RECEIVERS_MAX=0\n")
-    assert ["RECEIVERS_MAX"] == named(report())
+    (tmp_path / ".env").write_text("MAX_MESSAGES_PER_POLL=0\n")
+    assert ["MAX_MESSAGES_PER_POLL"] == named(report())
 
 
 def test_secrets_of_the_file_are_not_in_the_report(tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_a_file_that_is_not_there_is_no_file(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_does_not_hide_the_first_variable(tmp_path: Path) -> None:
     """Some editors begin files with one."""
-    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfRECEIVERS_MAX=7\n")
-    assert 7 == load().receivers_max
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfMAX_MESSAGES_PER_POLL=7\n")
+    assert 7 == load().max_messages_per_poll
 
 
 @pytest.mark.parametrize("content", [b"S3_KMS_KEY_ID=\xff\xfe\n", b"S3_KMS_KEY_ID=a\0b\n"])

@@ -27,11 +27,7 @@ DEFAULTS = {
     "S3_SSE": "none",
     "S3_KMS_KEY_ID": None,
     "PAYLOAD_MAX_BYTES": 16_777_216,
-    "RECEIVERS_MAX": 4,
-    "UPLOADS_MAX": 256,
-    "DELETES_MAX": 4,
-    "IN_FLIGHT_MAX_MESSAGES": 1_000,
-    "IN_FLIGHT_MAX_BYTES": 24 * 1024 * 1024,
+    "IN_FLIGHT_MAX_BYTES": 0,
     "SHUTDOWN_GRACE_SECONDS": 25,
     "POD_TERMINATION_GRACE_SECONDS": None,
     "HTTP_HOST": "0.0.0.0",
@@ -50,11 +46,7 @@ BOUNDS = [
     ("SQS_TIMEOUT_SECONDS", "1", "60", "0.1", "a number from 1 to 60"),
     ("S3_TIMEOUT_SECONDS", "1", "300", "0.1", "a number from 1 to 300"),
     ("PAYLOAD_MAX_BYTES", "1048576", "1073741824", "1", "a whole number from 1048576 to 1073741824"),
-    ("RECEIVERS_MAX", "1", "64", "1", "a whole number from 1 to 64"),
-    ("UPLOADS_MAX", "1", "1024", "1", "a whole number from 1 to 1024"),
-    ("DELETES_MAX", "1", "64", "1", "a whole number from 1 to 64"),
-    ("IN_FLIGHT_MAX_MESSAGES", "10", "100000", "1", "a whole number from 10 to 100000"),
-    ("IN_FLIGHT_MAX_BYTES", "1048576", "8589934592", "1", "a whole number from 1048576 to 8589934592"),
+    ("IN_FLIGHT_MAX_BYTES", "0", "8589934592", "1", "a whole number from 0 to 8589934592"),
     ("SHUTDOWN_GRACE_SECONDS", "1", "3600", "0.1", "a number from 1 to 3600"),
     ("HTTP_PORT", "0", "65535", "1", "a whole number from 0 to 65535"),
 ]
@@ -77,7 +69,7 @@ TAKEN: list[tuple[str, str, object]] = [
     # half of the world writes log levels in lower case, and pydantic-settings takes names in any
     ("LOG_LEVEL", "debug", "DEBUG"),
     ("LOG_FORMAT", "JSON", "json"),
-    ("receivers_max", "7", 7),
+    ("max_messages_per_poll", "7", 7),
     # Kubernetes secrets often end with a line break
     ("SQS_QUEUE_URL", f"{QUEUE_URL}\n", QUEUE_URL),
     ("S3_BUCKET_NAME", " my-email-archive \n", "my-email-archive"),
@@ -206,7 +198,7 @@ def test_settings_cannot_be_changed() -> None:
     """They are read once."""
     settings = load()
     with pytest.raises(ValueError, match="frozen"):
-        settings.receivers_max = 5  # type: ignore[misc]
+        settings.max_messages_per_poll = 5  # type: ignore[misc]
 
 
 def test_what_is_missing_is_named() -> None:

@@ -32,7 +32,7 @@ OBJECT_BYTES = 8 * 1024 * 1024  # under way at once
 TRIES = 10  # of one request; the pauses between them add up to a minute or so
 NEEDED = (  # settings
     *("S3_BUCKET_NAME", "AWS_REGION", "S3_KEY_PREFIX", "S3_QUARANTINE_PREFIX", "S3_SSE", "S3_KMS_KEY_ID"),
-    *("S3_TIMEOUT_SECONDS", "S3_CONDITIONAL_WRITES", "UPLOADS_MAX"),
+    *("S3_TIMEOUT_SECONDS", "S3_CONDITIONAL_WRITES"),
 )
 
 

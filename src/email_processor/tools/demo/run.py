@@ -35,7 +35,6 @@ TEMPO = {
     "POLL_INTERVAL_SECONDS": "0",
     "SQS_WAIT_TIME_SECONDS": "1",
     "VISIBILITY_TIMEOUT_SECONDS": "30",
-    "RECEIVERS_MAX": "1",  # moto hands a message out twice to consumers that come at the same time
     "SHUTDOWN_GRACE_SECONDS": "5",
     "HTTP_HOST": "127.0.0.1",
     "HTTP_PORT": "0",

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from email_processor.aws.inbox import UNDATED_FIX
 from email_processor.domain.errors import Cause
-from email_processor.settings import MESSAGE_MAX_BYTES, Settings
+from email_processor.domain.message import MESSAGE_MAX_BYTES
+from email_processor.settings import Settings
 from email_processor.tools.check.codes import Group
 from email_processor.tools.check.examine import AwsFacts
 from email_processor.tools.check.findings import (
