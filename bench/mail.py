@@ -15,6 +15,7 @@ _ID = re.compile(rb"[0-9a-f]{8}-0000-4000-8000-000000000000")
 
 KIB = 1024
 SIZE_MIN = 512
+JUMP_AT = 4000  # emails
 BROKEN_REMAINDER = 60  # of a message's number by 100
 FIRST_SENT = 1_693_561_101  # epoch seconds
 
@@ -89,6 +90,18 @@ class Post:
         md5 = self._md5_of_head.copy()
         md5.update(tail)
         return BenchMail(number, self._head, tail, self._escaped_head, _escape(tail), md5.hexdigest().encode())
+
+
+class JumpingPost:
+    """Emails of one size, and after some thousands of them all of another."""
+
+    def __init__(self, size: int, later: int) -> None:
+        """Both in bytes."""
+        self._first, self._later = Post(size), Post(later)
+
+    def mail(self, number: int) -> BenchMail:
+        """Make email `number`."""
+        return (self._first if number < JUMP_AT else self._later).mail(number)
 
 
 class MixedPost:

@@ -75,6 +75,8 @@ class Result:
             "size": scenario.size,
             "queue_latency_ms": scenario.queue_latency * 1000,
             "store_latency_ms": scenario.store_latency * 1000,
+            "store_tail_ms": scenario.store_tail * 1000,
+            "later_size": scenario.later_size,
             "tls": self.tls,
             "feed": scenario.feed,
             "put_rate": scenario.put_rate,

@@ -25,7 +25,7 @@ class RawReply(NamedTuple):
 
 def latency(world: BenchWorld, request: RawRequest) -> float:
     """How long a request is to take, in seconds."""
-    return world.scenario.queue_latency if request.method == b"POST" else world.scenario.store_latency
+    return world.scenario.queue_latency if request.method == b"POST" else world.store_latency()
 
 
 def refusal(request: RawRequest, status: int, code: str) -> RawReply:

@@ -1,19 +1,22 @@
 """What is measured: the scenarios, and who runs in each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.world import Scenario
 
 KIB = 1024
 SIZES = (KIB, 4 * KIB, 64 * KIB, KIB * KIB)
 LATENCIES = (0.0, 0.01, 0.04, 0.1)
-OURS = "email-processor"
+OURS = frozenset({"email-processor", "floor"})
+AWS = Scenario(queue_latency=0.015, store_latency=0.04)  # as far as AWS is
+FAR = Scenario(queue_latency=0.015, store_latency=0.1)
+UNEVEN = Scenario(queue_latency=0.01, store_latency=0.03, store_tail=0.24)
 FEED = 200.0  # messages a second that the slowest subject can keep up with
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One scenario, run by every subject or by email-processor alone, for `seconds` each."""
+    """One scenario, run by every subject or by email-processor and its floor alone, for `seconds` each."""
 
     name: str
     scenario: Scenario
@@ -23,14 +26,17 @@ class Cell:
 
     def is_for(self, subject: str) -> bool:
         """Whether this subject runs in it."""
-        return not self.ours_only or subject == OURS
+        return not self.ours_only or subject in OURS
 
 
 def standard() -> list[Cell]:
     """A few minutes: the headline, and one step in every direction from it."""
     return [
+        Cell("backlog", AWS, 20, tls=True),
         Cell("backlog", Scenario(), 12),
-        Cell("backlog", Scenario(), 6, tls=True),
+        Cell("backlog", Scenario(), 6, tls=True, ours_only=True),
+        *(Cell("backlog", each, 20, ours_only=True) for each in (AWS, FAR, UNEVEN)),
+        Cell("jump", replace(AWS, size=KIB, later_size=KIB * KIB), 12, ours_only=True),
         Cell("backlog", Scenario(store_latency=0.04), 6),
         *(Cell("backlog", Scenario(size=size), 5, ours_only=True) for size in SIZES if size != 4 * KIB),
         *(Cell("backlog", Scenario(store_latency=each), 5, ours_only=True) for each in (0.01, 0.1)),

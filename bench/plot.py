@@ -47,7 +47,7 @@ def _lines(axes: Any, rows: list[dict[str, Any]]) -> None:  # noqa: ANN401 - mat
             (row["store_latency_ms"], row["messages_per_second"])
             for row in rows
             if row["subject"] == subject
-            and (row["cell"], row["size"], row["tls"]) == ("backlog", 4096, False)
+            and (row["cell"], row["size"], row["tls"], row["queue_latency_ms"]) == ("backlog", 4096, False, 0)
             and row["messages_per_second"]
         )
         axes.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colour, label=subject)

@@ -81,7 +81,8 @@ class ServerProcess:
 def serving(scenario: Scenario, options: list[str], log: BinaryIO, core: int | None) -> Iterator[ServerProcess]:
     """Run the server on `core` for as long as the context lasts; its errors go to `log`."""
     arguments = [f"--size={scenario.size}", f"--queue-latency={scenario.queue_latency}"]
-    arguments += [f"--store-latency={scenario.store_latency}"]
+    arguments += [f"--store-latency={scenario.store_latency}", f"--store-tail={scenario.store_tail}"]
+    arguments += [f"--later-size={scenario.later_size}"]
     if scenario.put_rate is not None:
         arguments.append(f"--put-rate={scenario.put_rate}")
     if scenario.feed is not None:

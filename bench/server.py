@@ -159,6 +159,8 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=4096, help="bytes of an email")
     parser.add_argument("--queue-latency", type=float, default=0.0, help="seconds of a request to SQS")
     parser.add_argument("--store-latency", type=float, default=0.0, help="seconds of a request to S3")
+    parser.add_argument("--store-tail", type=float, default=0.0, help="the 99th percentile of it; 0: it is always that")
+    parser.add_argument("--later-size", type=int, default=0, help="bytes of an email after some thousands of them")
     parser.add_argument("--put-rate", type=float, help="PUTs a second; more are throttled")
     parser.add_argument("--feed", type=float, help="messages sent a second; without it the queue is never empty")
     parser.add_argument("--messages", type=int, default=0, help="an endurance run of so many messages, with faults")
@@ -169,6 +171,8 @@ def main() -> int:
         size=arguments.size,
         queue_latency=arguments.queue_latency,
         store_latency=arguments.store_latency,
+        store_tail=arguments.store_tail,
+        later_size=arguments.later_size,
         put_rate=arguments.put_rate,
         feed=arguments.feed,
         messages=arguments.messages,

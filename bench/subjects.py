@@ -24,6 +24,7 @@ def subjects() -> list[Subject]:
     """All of them, email-processor first."""
     return [
         Subject("email-processor", (str(BIN / "email-processor"), "run")),
+        Subject("floor", _module("floor")),
         Subject("boto3-loop", _module("boto3_loop")),
         Subject("boto3-threads", _module("boto3_threads")),
         Subject("aioboto3", _module("aioboto3_pipeline")),

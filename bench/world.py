@@ -1,6 +1,7 @@
 """What one run is about: the scenario, the queue, the bucket, and what became of them."""
 
 import math
+import random
 import resource
 import time
 from collections import Counter
@@ -9,15 +10,18 @@ from dataclasses import dataclass
 
 from bench.aws import CountingBucket, CountingQueue, Throttle, Totals
 from bench.faults import FaultSchedule
-from bench.mail import MixedPost, Post
+from bench.mail import JumpingPost, MailSource, MixedPost, Post
 
 REST_SECONDS = 8.0
+SIGMAS_OF_TAIL = 2.326  # from the median of a normal distribution to its 99th percentile
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What AWS is to be like. Latencies in seconds; `put_rate` is how many PUTs a second the bucket bears.
 
+    With `store_tail` the latency of a PUT is log-normal: `store_latency` is its median, and that its 99th percentile.
+    After some thousands of emails of `size` all have `later_size`, if it is not 0.
     `feed` is how many messages a second are sent to the queue, from the first receive on; None is a queue that never
     gets empty. With `messages` it is an endurance run: so many messages, of mixed sizes, with faults, in `stages`
     with a rest after each.
@@ -26,6 +30,8 @@ class Scenario:
     size: int = 4096
     queue_latency: float = 0.0
     store_latency: float = 0.0
+    store_tail: float = 0.0
+    later_size: int = 0
     put_rate: float | None = None
     feed: float | None = None
     messages: int = 0
@@ -42,7 +48,7 @@ class BenchWorld:
         self.requests: Counter[str] = Counter()
         self.throttle = Throttle(scenario.put_rate)
         self.faults = FaultSchedule() if scenario.messages else None
-        post = MixedPost() if scenario.messages else Post(scenario.size)
+        post = _post_of(scenario)
         until = scenario.messages // scenario.stages if scenario.messages else math.inf
         self.queue = CountingQueue(post, self.tally, until=until if scenario.feed is None else 0, faults=self.faults)
         self.bucket = CountingBucket(post, self.queue, self.tally)
@@ -50,9 +56,17 @@ class BenchWorld:
         self.last_delete = 0.0
         self._first_receive: float | None = None
         self._say = say
+        self._chance = random.Random(0)  # noqa: S311 - it draws latencies
         self._fed = 0
         self._stage = 1
         self._rests_since: float | None = None
+
+    def store_latency(self) -> float:
+        """How long the next request to the bucket takes, in seconds."""
+        median, tail = self.scenario.store_latency, self.scenario.store_tail
+        return (
+            self._chance.lognormvariate(math.log(median), math.log(tail / median) / SIGMAS_OF_TAIL) if tail else median
+        )
 
     def begin(self) -> None:
         """Note the first receive: from then on time is measured, and the faults begin."""
@@ -116,3 +130,9 @@ class BenchWorld:
             "sent_to_stored": {f"p{p}": times[min(len(times) - 1, len(times) * p // 100)] for p in (50, 99) if times},
             "server_cpu": usage.ru_utime + usage.ru_stime,
         }
+
+
+def _post_of(scenario: Scenario) -> MailSource:
+    if scenario.messages:
+        return MixedPost()
+    return JumpingPost(scenario.size, scenario.later_size) if scenario.later_size else Post(scenario.size)

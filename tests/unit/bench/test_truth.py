@@ -1,10 +1,13 @@
 """The benchmark's queue and bucket are honest: what is not stored byte for byte before its delete does not count."""
 
+from statistics import quantiles
+
 import orjson
 import pytest
 
 from bench.aws import CountingBucket, CountingQueue, Totals
-from bench.mail import Post, message_id
+from bench.mail import JUMP_AT, Post, message_id
+from bench.world import BenchWorld, Scenario
 
 NOW = 1_000.0
 
@@ -77,3 +80,18 @@ def test_a_second_conditional_put_finds_the_first() -> None:
     assert aws.put(aws.body) is not None
     assert aws.put(b"{}") is None
     assert (1, 0) == (aws.tally.already_there, aws.tally.overwritten)
+
+
+def test_a_store_with_a_tail_has_the_median_and_the_tail_that_are_asked_for() -> None:
+    """Within a tenth of each; without a tail every request takes the same."""
+    world = BenchWorld(Scenario(store_latency=0.03, store_tail=0.24), lambda *_: None)
+    percentiles = quantiles([world.store_latency() for _ in range(20_000)], n=100)
+    assert pytest.approx([0.03, 0.24], rel=0.1) == [percentiles[49], percentiles[98]]
+    assert 0.03 == BenchWorld(Scenario(store_latency=0.03), lambda *_: None).store_latency()
+
+
+def test_emails_jump_from_one_size_to_another() -> None:
+    """The one with which it begins is of the other size."""
+    world = BenchWorld(Scenario(size=1024, later_size=65_536), lambda *_: None)
+    sizes = [len(world.bucket._post.mail(number).body) for number in (0, JUMP_AT - 1, JUMP_AT)]
+    assert [1024, 1024, 65_536] == sizes
