@@ -3,10 +3,10 @@
 from collections import Counter
 
 from email_processor.domain.errors import Cause
-from tests.simulation.connection import Fact, What
+from tests.simulation.connection import Fact, What, message_id_of
 from tests.simulation.fault_schedule import meant
 from tests.simulation.loop import ticks
-from tests.simulation.rules import Rule, Scene, message_id_of
+from tests.simulation.rules import Rule, Scene
 from tests.simulation.story import Kind
 from tests.simulation.world import HIDDEN_MAX_SECONDS
 
@@ -75,7 +75,7 @@ class LeaseChecks:
         if fact.detail:
             return
         self._taken[fact.who, fact.subject] = fact.tick
-        self._newest[fact.who, fact.subject.rpartition("#")[0]] = fact.subject
+        self._newest[fact.who, message_id_of(fact.subject)] = fact.subject
 
     def excused(self, fact: Fact) -> None:
         """A fault met a call."""
@@ -96,7 +96,7 @@ class LeaseChecks:
         process = self._scene.processes[fact.who]
         if not process.is_running or self._is_excused(fact):
             return
-        message_id = fact.subject.rpartition("#")[0]
+        message_id = message_id_of(fact.subject)
         delivery = process.holding(message_id)
         if delivery is None and self._should_have_held(fact.who, fact.subject):
             self._scene.violate(Rule.LEASE, f"{fact.who} let go of {fact.subject}")
@@ -107,7 +107,7 @@ class LeaseChecks:
 
     def _should_have_held(self, who: str, handle: str) -> bool:
         """Whether there was no reason to leave it to the queue: it was stored, or it can be, and the lease is ours."""
-        message_id = handle.rpartition("#")[0]
+        message_id = message_id_of(handle)
         sent = self._scene.mails[message_id]
         can_be_stored = sent.is_healthy and sent.payload is None
         might_have_lapsed = who in self._denied or (who, handle) in self._troubled
@@ -124,13 +124,13 @@ class LeaseChecks:
             or (key not in self._renewed and taken_at > received_at + self._late)
             or self._troubled.get(key, -1) > since
             or self._scene.processes[fact.who].resumed_at > since
-            or self._was_faulty(since, fact.tick)
+            or self._was_faulty(fact.who, since, fact.tick)
             or fact.tick > received_at + ticks(HIDDEN_MAX_SECONDS - 120)
         )
 
-    def _was_faulty(self, since: int, until: int) -> bool:
+    def _was_faulty(self, who: str, since: int, until: int) -> bool:
         return any(
-            fault.kind is Kind.SPELL
+            (fault.kind is Kind.SPELL or (fault.kind is Kind.CUT_OFF and fault.process == who))
             and "CHANGE_VISIBILITY" in meant(fault)
             and ticks(fault.at) < until
             and ticks(min(fault.at + fault.seconds, self._scene.story.faults_until)) > since

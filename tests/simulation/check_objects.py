@@ -2,9 +2,9 @@
 
 import json
 
-from tests.simulation.connection import Fact, What
+from tests.simulation.connection import Fact, What, message_id_of
 from tests.simulation.mails import BROKEN, STUBBORN, Sent
-from tests.simulation.rules import Rule, Scene, message_id_of
+from tests.simulation.rules import Rule, Scene
 from tests.simulation.world import SimMessage
 
 

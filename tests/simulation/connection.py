@@ -129,6 +129,13 @@ class Fact(NamedTuple):
 Listener = Callable[[Fact], None]
 
 
+def message_id_of(subject: str) -> str:
+    """The message id in a receipt handle or a key."""
+    if "#" in subject:
+        return subject.rpartition("#")[0]
+    return subject.rpartition("/")[2].removesuffix(".json").partition("_")[0]
+
+
 @dataclass(slots=True)
 class Facts:
     """Everything that happened, in order; listeners hear of it at once."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from email_processor.domain.errors import Cause
 from email_processor.metrics import Operation
-from tests.simulation.connection import RECEIVE, Entry, Facts, Fate, What
+from tests.simulation.connection import CHANGE_VISIBILITY, DELETE, RECEIVE, Entry, Facts, Fate, What, message_id_of
 from tests.simulation.loop import Driver
 from tests.simulation.story import Fault, Kind, Story, draw
 
@@ -15,6 +15,8 @@ S3 = ("PUT", "FETCH")
 GROUPS = {"sqs": SQS, "s3": S3, "all": SQS + S3}
 GRID = 0.005  # latencies are multiples of it, so that things happen at the same time
 MOST_ENTRIES = 10
+BATCHES = frozenset({DELETE, CHANGE_VISIBILITY})
+SPELLS = frozenset({Kind.SPELL, Kind.CUT_OFF, Kind.STUCK})
 
 AIMED = frozenset(
     {
@@ -55,7 +57,7 @@ class StoryFaultSchedule:
         self._act = act
         self._tries: Counter[tuple[str, str, str]] = Counter()
         self._aimed = {(fault.operation, fault.nth): fault for fault in story.faults if fault.kind in AIMED}
-        self._spells = [fault for fault in story.faults if fault.kind is Kind.SPELL]
+        self._spells = [fault for fault in story.faults if fault.kind in SPELLS]
 
     def fate(self, operation: Operation, who: str, subjects: tuple[str, ...]) -> Fate:
         """The fate of a call."""
@@ -66,29 +68,47 @@ class StoryFaultSchedule:
         fate = self._fair(*key, self._tries[key])
         if self.over:
             return fate
-        fault = self._aimed.get((name, self.calls[name])) or self._spell(*key)
+        fault = self._aimed.get((name, self.calls[name])) or self._spell(key, who, subjects)
         if fault is None:
             return fate
+        if fault.kind is Kind.STUCK:
+            return self._stuck(fate, fault, operation, who, subjects)
         fate = self._faulty(fate, fault, operation, key)
-        self._facts.add(What.EXCUSED, who, *subjects, operation=name)
+        self._facts.add(What.EXCUSED, who, *subjects, operation=name, detail=fault.kind)
         self._act(fault, who, subjects)
         return fate
-
-    def is_bad_for(self, name: str) -> bool:
-        """Whether a spell is on for an operation."""
-        return any(name in meant(spell) for spell in self._active())
 
     def _active(self) -> list[Fault]:
         now = self._driver.seconds
         return [] if self.over else [spell for spell in self._spells if spell.at <= now < spell.at + spell.seconds]
 
-    def _spell(self, name: str, who: str, subject: str) -> Fault | None:
+    def _spell(self, key: tuple[str, str, str], who: str, subjects: tuple[str, ...]) -> Fault | None:
         for index, spell in enumerate(self._active()):
-            if name in meant(spell):
-                roll = draw(self.story.seed, "spell", index, name, who, subject, self._tries[name, who, subject])
-                if roll < spell.share:
-                    return replace(spell, kind=Kind(spell.mode))
+            if key[0] not in meant(spell):
+                continue
+            match spell.kind:
+                case Kind.STUCK:
+                    is_met = any(self._is_stuck(spell, subject) for subject in subjects)
+                case Kind.CUT_OFF:
+                    is_met = who == spell.process
+                case _:
+                    is_met = draw(self.story.seed, "spell", index, *key, self._tries[key]) < spell.share
+            if is_met:
+                return spell
         return None
+
+    def _is_stuck(self, spell: Fault, subject: str) -> bool:
+        """Whether a message is one of those that a spell keeps stuck; `subject` is a receipt handle or a key."""
+        return draw(self.story.seed, "stuck", spell.operation, spell.at, message_id_of(subject)) < spell.share
+
+    def _stuck(self, fate: Fate, spell: Fault, operation: Operation, who: str, subjects: tuple[str, ...]) -> Fate:
+        """Only what is about the messages that are stuck is refused, and only that is excused."""
+        stuck = [self._is_stuck(spell, subject) for subject in subjects]
+        met = [subject for subject, is_stuck in zip(subjects, stuck, strict=True) if is_stuck]
+        self._facts.add(What.EXCUSED, who, *met, operation=operation.name, detail=spell.kind)
+        if operation in BATCHES:
+            return replace(fate, entries=tuple(Entry.REFUSED if is_stuck else Entry.DONE for is_stuck in stuck))
+        return replace(fate, fault=Cause(spell.cause), takes_effect=False)
 
     def _fair(self, name: str, who: str, subject: str, attempt: int) -> Fate:
         settings = self.story.settings
@@ -99,7 +119,7 @@ class StoryFaultSchedule:
         return Fate(before, after)
 
     def _faulty(self, fate: Fate, fault: Fault, operation: Operation, key: tuple[str, str, str]) -> Fate:
-        match fault.kind:
+        match Kind(fault.mode) if fault.kind in SPELLS else fault.kind:
             case Kind.REFUSE:
                 fate = replace(fate, fault=Cause(fault.cause), takes_effect=False)
             case Kind.LOSE:

@@ -47,14 +47,15 @@ def by_name(name: str) -> int:
 def main(names: tuple[str, ...], jobs: int, write: bool) -> None:
     """Measure all bugs, or those of these NAMES."""
     known = json.loads(FILE.read_text())
-    wanted = [mutant.name for mutant in MUTANTS if not names or mutant.name in names]
+    measured = [mutant.name for mutant in MUTANTS if mutant.day is None]
+    wanted = [name for name in measured if not names or name in names]
     gaps: dict[str, int] = {}
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for name, gap in zip(wanted, pool.map(by_name, wanted), strict=True):
             gaps[name] = gap
             click.echo(f"{gap:6}  was {known.get(name, '-'):>6}  {name}")
     if write:
-        kept = {mutant.name: gaps.get(mutant.name, known.get(mutant.name)) for mutant in MUTANTS}
+        kept = {name: gaps.get(name, known.get(name)) for name in measured}
         FILE.write_text(json.dumps(kept, indent=1) + "\n")
 
 

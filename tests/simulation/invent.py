@@ -11,6 +11,7 @@ from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
+from tests.simulation.fault_schedule import SPELLS
 from tests.simulation.mails import BROKEN, HEALTHY
 from tests.simulation.sections import SECTIONS, Section
 from tests.simulation.story import Fault, Kind, Life, Mail, Story, StorySettings, draw
@@ -166,11 +167,7 @@ class Inventor:
         batch = pick("batch", (1, 3, 10, 10, 10))
         quarantine = happens("quarantine", 0.9)
         needs_end = any(mail.kind not in (*HEALTHY, *(BROKEN if quarantine else ())) for mail in mails)
-        burns = sum(
-            1 + int(fault.seconds / visibility_timeout)
-            for fault in faults
-            if fault.kind in BURNING or fault.kind is Kind.SPELL
-        )
+        burns = sum(1 + int(fault.seconds / visibility_timeout) for fault in faults if fault.kind in BURNING | SPELLS)
         max_receive_count = None
         if needs_end or happens("max_receive_count", 0.5):
             max_receive_count = 3 + 2 * burns + pick("spare receives", range(3))

@@ -57,13 +57,17 @@ def reading(old: str, new: str) -> Change:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A bug: in `module` of the pipeline, the line with the `marker` is changed. Each of `rules` must notice."""
+    """A bug: in `module` of the pipeline, the line with the `marker` is changed. Each of `rules` must notice.
+
+    It is looked for in seeds, or on the `day` of `hard_days` that was written for it.
+    """
 
     name: str
     module: str
     marker: str
     change: Change
     rules: tuple[Rule, ...]
+    day: str | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -135,6 +139,32 @@ MUTANTS = (
         (Rule.LEASE,),
     ),
     Mutant("lease not renewed at all", "ledger", "renewable", reading("not self.lost", "False"), (Rule.LEASE,)),
+    Mutant(
+        "one backoff for all leases",
+        "leases",
+        "waits-alone",
+        after(
+            "self._slow = getattr(self, '_slow', None) or self._context.new_backoff()\n"
+            "late = self._context.clock.monotonic() + self._slow.next()\n"
+            "[setattr(it, 'not_before', late) for it in self._context.ledger]"
+        ),
+        (Rule.LEASE,),
+        day="some leases cannot be renewed in an outage of S3",
+    ),
+    Mutant(
+        "renewals that wait for S3",
+        "leases",
+        "only-renewed",
+        before("await self._context.circuit.trusted()"),
+        (Rule.LEASE,),
+    ),
+    Mutant(
+        "credentials refused once are refused for ever",
+        "calls",
+        "call-refused",
+        after("    if fault.cause is Cause.CREDENTIALS:\n        self._seconds = dict.fromkeys(self._seconds, 0.0)"),
+        (Rule.READY, Rule.DRAINED),
+    ),
     Mutant(
         "circuit that nacks",
         "leases",

@@ -10,12 +10,12 @@ from tests.simulation.check_intake import IntakeChecks
 from tests.simulation.check_leases import LeaseChecks
 from tests.simulation.check_lives import LifeChecks
 from tests.simulation.check_objects import ObjectChecks
-from tests.simulation.connection import Facts, What
+from tests.simulation.connection import Facts, What, message_id_of
 from tests.simulation.fault_schedule import StoryFaultSchedule
 from tests.simulation.loop import Driver, Loop
 from tests.simulation.mails import HOPELESS, Sent, write
 from tests.simulation.process import Process, watched
-from tests.simulation.rules import Rule, Scene, Violation, message_id_of
+from tests.simulation.rules import Rule, Scene, Violation
 from tests.simulation.situations import Situations
 from tests.simulation.story import Fault, Kind, Mail, Story, draw
 from tests.simulation.world import SimBucket, SimQueue
@@ -89,7 +89,7 @@ class Simulation:
         self.situations = Situations(self.scene)
         self._is_closing = False
         self._steps_to_kill_at = {
-            (f"p{fault.who + 1}", fault.nth): fault for fault in story.faults if fault.kind is Kind.KILL_AT_STEP
+            (fault.process, fault.nth): fault for fault in story.faults if fault.kind is Kind.KILL_AT_STEP
         }
 
     def play(self) -> Played:
@@ -214,7 +214,7 @@ class Simulation:
     def _act(self, fault: Fault, who: str, subjects: tuple[str, ...]) -> None:
         if fault.kind is Kind.DUPLICATE_MEANWHILE:
             for subject in subjects:
-                self._duplicate(message_id_of(subject) if "/" in subject else subject.rpartition("#")[0])
+                self._duplicate(message_id_of(subject))
         self._do(fault, self.processes[who])
 
     def _do(self, fault: Fault, process: Process) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from tests.simulation.connection import Facts
+from tests.simulation.connection import Facts, message_id_of
 from tests.simulation.loop import TICKS, Driver
 from tests.simulation.mails import Sent
 from tests.simulation.process import Process
@@ -66,7 +66,7 @@ class Scene:
 
     def message_of(self, handle: str) -> SimMessage:
         """The message of a receipt handle."""
-        return self.queue.messages[handle.rpartition("#")[0]]
+        return self.queue.messages[message_id_of(handle)]
 
     def dated_at(self, message: SimMessage) -> int:
         """The time of a message that dates its key, in ticks."""
@@ -77,8 +77,3 @@ class Scene:
         sent, when = self.mails[message.message_id], self.dated_at(message)
         keys = sent.key(message.message_id, when), sent.quarantine_key(message.message_id, when)
         return [key for key in keys if key in self.bucket.objects]
-
-
-def message_id_of(key: str) -> str:
-    """The message id in a key."""
-    return key.rpartition("/")[2].removesuffix(".json").partition("_")[0]

@@ -1,7 +1,7 @@
 """The sections of bad luck that a story may have: what goes wrong in each, drawn from the section's own source."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from email_processor.domain.errors import Cause
@@ -170,6 +170,37 @@ class Section:
     def copies(self) -> list[Fault]:
         return [Fault(Kind.COPY, self.moment(), nth=self.chance.randrange(self.mail_count)) for _ in self.some(3)]
 
+    def stuck_renewals(self) -> list[Fault]:
+        """Some leases cannot be renewed, and all of them have to be while nothing can be stored."""
+        outage = Fault(Kind.SPELL, 0.0, self.faults_until, "PUT", cause=Cause.SERVER, mode=Kind.REFUSE.value)
+        share = self.chance.choice((0.1, 0.3, 0.5))
+        return [replace(outage, kind=Kind.STUCK, operation="CHANGE_VISIBILITY", cause="", share=share), outage]
+
+    def expired_credentials(self) -> list[Fault]:
+        """No new credentials are to be had for a while: those of each process expire at a time of its own."""
+        until = round(self.chance.uniform(0, self.faults_until), 2)
+        times = [round(self.chance.uniform(0, until), 2) for _ in range(4)]
+        return [
+            Fault(
+                Kind.CUT_OFF,
+                at,
+                round(until - at, 2),
+                "all",
+                who=who,
+                cause=Cause.CREDENTIALS,
+                mode=Kind.REFUSE.value,
+            )
+            for who, at in enumerate(times)
+        ]
+
+    def unresolved_names(self) -> list[Fault]:
+        """The name of S3, of SQS or of both does not resolve for a while: nowhere, or where one process runs."""
+        mode = self.chance.choice((Kind.REFUSE, Kind.HANG))
+        spell = self.spell(self.chance.choice(("s3", "s3", "sqs", "all")), mode, Cause.NETWORK, 1.0)
+        if self.chance.random() < 0.5:
+            return [spell]
+        return [replace(spell, kind=Kind.CUT_OFF, who=self.chance.randint(0, 1))]
+
 
 # In this order their faults stand in a story. A new kind of fault is a new section at the end.
 SECTIONS: Mapping[str, Callable[[Section], list[Fault]]] = {
@@ -188,4 +219,7 @@ SECTIONS: Mapping[str, Callable[[Section], list[Fault]]] = {
     "clocks": Section.clocks,
     "duplicates": Section.duplicates,
     "copies": Section.copies,
+    "stuck renewals": Section.stuck_renewals,
+    "expired credentials": Section.expired_credentials,
+    "unresolved names": Section.unresolved_names,
 }

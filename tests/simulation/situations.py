@@ -3,10 +3,12 @@
 from collections import Counter
 from enum import StrEnum
 
+from email_processor.domain.errors import Cause
 from email_processor.pipeline.ledger import State
-from tests.simulation.connection import Fact, What
+from tests.simulation.connection import Fact, What, message_id_of
 from tests.simulation.process import Process
-from tests.simulation.rules import Scene, message_id_of
+from tests.simulation.rules import Scene
+from tests.simulation.story import Kind
 
 
 class Seen(StrEnum):
@@ -39,6 +41,9 @@ class Seen(StrEnum):
     DELETE_RETRIED = "a delete was tried again"
     MANY_RECEIVERS = "more than one receive was under way"
     BUDGET_FULL = "there was no room for another receive"
+    STUCK_RENEWAL = "a lease could not be renewed, and others could"
+    CUT_OFF = "a process was cut off while another was not"
+    NO_CREDENTIALS = "credentials were refused by the queue and by the bucket"
 
 
 _COUNTERS = {
@@ -62,6 +67,7 @@ class Situations:
         self._scene = scene
         self._stored_by: dict[str, str] = {}
         self._polls: Counter[str] = Counter()
+        self._refused_credentials: set[tuple[str, str]] = set()
         listeners = scene.facts.listeners
         for what, seen in (
             (What.FOUND, Seen.ALREADY_THERE),
@@ -72,6 +78,7 @@ class Situations:
             listeners[what].append(lambda _, seen=seen: self.seen.add(seen))  # type: ignore[misc]
         listeners[What.CALLED].append(self.called)
         listeners[What.HEARD].append(self.heard)
+        listeners[What.EXCUSED].append(self.excused)
         listeners[What.EXTENDED].append(self.extended)
         listeners[What.STORED].append(self.stored)
         listeners[What.DELETED].append(self.deleted)
@@ -94,6 +101,10 @@ class Situations:
             self._polls[fact.who] -= 1
         if process.health.is_circuit_open:
             self.seen.add(Seen.OPEN_CIRCUIT)
+        if fact.detail == Cause.CREDENTIALS:
+            self._refused_credentials.add((fact.who, fact.operation))
+            if {(fact.who, "RECEIVE"), (fact.who, "PUT")} <= self._refused_credentials:
+                self.seen.add(Seen.NO_CREDENTIALS)
         match fact.operation, fact.detail:
             case "PUT", "throttled":
                 self.seen.add(Seen.THROTTLED)
@@ -106,10 +117,17 @@ class Situations:
             case "PUT", "ok" if not process.context.ledger.room.is_free:
                 self.seen.add(Seen.BUDGET_FULL)
 
+    def excused(self, fact: Fact) -> None:
+        """A fault met a call."""
+        if fact.detail == Kind.STUCK:
+            self.seen.add(Seen.STUCK_RENEWAL)
+        elif fact.detail == Kind.CUT_OFF and sum(it.is_running for it in self._scene.processes.values()) > 1:
+            self.seen.add(Seen.CUT_OFF)
+
     def extended(self, fact: Fact) -> None:
         """A renewal."""
         process = self._scene.processes[fact.who]
-        delivery = process.holding(fact.subject.rpartition("#")[0])
+        delivery = process.holding(message_id_of(fact.subject))
         if delivery is not None and delivery.state is State.QUEUED:
             self.seen.add(Seen.RENEWED_QUEUED)
         if process.health.is_circuit_open:
@@ -123,7 +141,7 @@ class Situations:
 
     def deleted(self, fact: Fact) -> None:
         """A delete."""
-        if self._stored_by.get(fact.subject.rpartition("#")[0], fact.who) != fact.who:
+        if self._stored_by.get(message_id_of(fact.subject), fact.who) != fact.who:
             self.seen.add(Seen.DELETED_BY_OTHER)
 
     def lapsed(self, fact: Fact) -> None:

@@ -15,7 +15,7 @@ class Kind(StrEnum):
     """What goes wrong. Times are seconds since the start; `who` is the nth of the processes that are alive then.
 
     A call is the `nth` of its `operation`, counted over all processes. A spell lasts from `at` for `seconds` and meets
-    a `share` of the calls of its `operation`.
+    a `share` of the calls of its `operation`. Those of a process or of a message it meets all, or none.
     """
 
     # one call
@@ -34,6 +34,8 @@ class Kind(StrEnum):
     DUPLICATE_MEANWHILE = "duplicate meanwhile"  # the messages of the call are handed out once more
     # a spell
     SPELL = "spell"  # as `mode` says, one of the first seven
+    CUT_OFF = "cut off"  # the same, and only for the calls of process number `who`
+    STUCK = "stuck"  # a `share` of the messages: calls and entries of batches that are about them are refused
     # a process
     KILL = "kill"  # at `at`
     KILL_AT_STEP = "kill at step"  # process number `who`, before its step number `nth`
@@ -58,6 +60,11 @@ class Fault:
     cause: str = ""
     mode: str = ""
     share: float = 1.0
+
+    @property
+    def process(self) -> str:
+        """The name of process number `who`."""
+        return f"p{self.who + 1}"
 
     def __str__(self) -> str:
         facts = {field.name: getattr(self, field.name) for field in fields(self)[1:]}

@@ -81,7 +81,7 @@ class Calls:
                 f"{name}: no answer within {seconds:g} s.",
                 fix="Check the network path to the service: route, security group, VPC endpoint, proxy.",
             ) from error
-        except ServiceFaultError as fault:
+        except ServiceFaultError as fault:  # mutant: call-refused
             self._requests.labels(service, name, fault.cause).inc()
             raise
         except EmailProcessorError:

@@ -136,6 +136,7 @@ class LeaseKeeper:
     def _postpone(self, delivery: Delivery) -> None:
         """Its renewal failed: it is due again after a backoff of its own."""
         delivery.backoff = delivery.backoff or self._context.new_backoff()
+        # mutant of the next line: waits-alone
         delivery.not_before = self._context.clock.monotonic() + self._pause(delivery.backoff)
 
     async def give_back(self, deliveries: Sequence[Delivery]) -> None:
