@@ -8,10 +8,10 @@ import logging
 import os
 import signal
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -19,9 +19,7 @@ from email_processor import __version__
 from email_processor.domain.errors import EmailProcessorError, SettingsError
 from email_processor.exit_codes import EXIT_FAILED, EXIT_SETTINGS
 from email_processor.tools.archive.commands import COMMANDS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from email_processor.tools.loading import without_authorities
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +65,7 @@ def run() -> None:
     logs.set_up(level=configured.log_level, style=configured.log_format, file=configured.log_file)
     logs.write_aside()
 
-    with _without_authorities():
+    with without_authorities():
         from email_processor.service import serve
 
     try:
@@ -191,24 +189,6 @@ def _open_streams() -> None:
         stream or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process lives
         for stream in (sys.stdout, sys.stderr)
     )
-
-
-@contextmanager
-def _without_authorities() -> "Iterator[None]":
-    """No system's certificates, while aiohttp is imported.
-
-    It reads all of them, twice, into contexts for clients without a context of their own: a tenth of a start, and
-    there is no such client here. Requests to AWS are checked with what the SDK trusts (`aws/tls.py`).
-    """
-    before = os.environ.get("SSL_CERT_FILE")
-    os.environ["SSL_CERT_FILE"] = os.devnull
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["SSL_CERT_FILE"]
-        else:
-            os.environ["SSL_CERT_FILE"] = before
 
 
 def _leave(code: int) -> NoReturn:

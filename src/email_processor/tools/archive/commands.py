@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from email_processor.domain.errors import Reason
+from email_processor.tools.loading import loading
 
 if TYPE_CHECKING:
     from email_processor.tools.archive.quarantine import Rejected
@@ -108,7 +109,8 @@ def _recorded(command: Command) -> Command:
 
     @wraps(command)
     def recorded(*arguments: Any, because: str, record: bool, **options: Any) -> Any:  # noqa: ANN401 - as above
-        from email_processor.tools.archive.record import Because
+        with loading():
+            from email_processor.tools.archive.record import Because
 
         return command(*arguments, reason=Because(because, is_stored=record), **options)
 
@@ -119,7 +121,8 @@ def _recorded(command: Command) -> Command:
 
 
 def _selection(options: Mapping[str, Any]) -> "Selection":
-    from email_processor.tools.archive.selection import Selection, days_of, pattern_of, sender_of
+    with loading():
+        from email_processor.tools.archive.selection import Selection, days_of, pattern_of, sender_of
 
     given = defaultdict(lambda: None, options)
     sender, message_id = given["sender"], given["message_id"]
@@ -192,7 +195,8 @@ def find(
     """
     if is_plan and (useless := _given(context, "output", "limit")):
         raise click.UsageError(f"With --plan nothing is found, so --{' and --'.join(useless)} would do nothing.")
-    from email_processor.tools.archive import find as finding
+    with loading():
+        from email_processor.tools.archive import find as finding
 
     if is_plan:
         return finding.plan(selection)
@@ -232,7 +236,8 @@ def show(
     if raw + eml + (page is not None) > 1:
         raise click.UsageError("--raw, --eml and --html are three ways: choose one.")
     form = "raw" if raw else "eml" if eml else "text"
-    from email_processor.tools.archive import show as showing
+    with loading():
+        from email_processor.tools.archive import show as showing
 
     return showing.show(_target(target, day, since, until), form, page=page, most_requests=most_requests)
 
@@ -299,10 +304,12 @@ def export(
     if is_plan and (useless := _given(context, "resume", "record", "because")):
         raise click.UsageError(f"With --plan nothing is taken, so --{' and --'.join(useless)} would do nothing.")
     if is_plan:
-        from email_processor.tools.archive import find as finding
+        with loading():
+            from email_processor.tools.archive import find as finding
 
         return finding.plan(selection, reads=True)
-    from email_processor.tools.archive import export as exporting
+    with loading():
+        from email_processor.tools.archive import export as exporting
 
     return exporting.export(selection, form, to, resume=resume, most_requests=most_requests, reason=reason)
 
@@ -331,7 +338,8 @@ def audit(*, day: date, counts: Path | None, full: bool, output: str, most_reque
     A day is not over at midnight: after an outage, and from a dead-letter queue, mails are stored under a day that is
     past. Needs s3:ListBucket and s3:GetObject; s3:GetLifecycleConfiguration for the lifecycle rules.
     """
-    from email_processor.tools.archive import audit as auditing
+    with loading():
+        from email_processor.tools.archive import audit as auditing
 
     return auditing.audit(day, output, counts=counts, full=full, most_requests=most_requests)
 
@@ -346,8 +354,9 @@ def _rejected(command: Command) -> Command:
 
     @wraps(command)
     def selected(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the command takes
-        from email_processor.tools.archive.quarantine import Rejected
-        from email_processor.tools.archive.selection import days_of
+        with loading():
+            from email_processor.tools.archive.quarantine import Rejected
+            from email_processor.tools.archive.selection import days_of
 
         given = [options.pop(name) for name in ("day", "since", "until")]
         which = Rejected(
@@ -377,7 +386,8 @@ def quarantine_ls(*, which: "Rejected", output: str, most_requests: int) -> int:
 
     It also says how many of them are emails to today's code. Needs s3:ListBucket and s3:GetObject.
     """
-    from email_processor.tools.archive import quarantine as looking
+    with loading():
+        from email_processor.tools.archive import quarantine as looking
 
     return looking.ls(which, output, most_requests=most_requests)
 
@@ -398,8 +408,9 @@ def quarantine_show(
 
     Without a day all of the quarantine is listed. Needs s3:ListBucket and s3:GetObject.
     """
-    from email_processor.tools.archive import quarantine as looking
-    from email_processor.tools.archive.selection import days_of
+    with loading():
+        from email_processor.tools.archive import quarantine as looking
+        from email_processor.tools.archive.selection import days_of
 
     days = days_of(day, since, until) if day or since or until else None
     return looking.show(looking.Rejected(days, message_id=message_id), raw=raw, most_requests=most_requests)
@@ -436,7 +447,8 @@ def quarantine_release(
     """
     if dry_run and (useless := _given(context, "keep", "because", "record")):
         raise click.UsageError(f"With --dry-run nothing is done, so --{' and --'.join(useless)} would do nothing.")
-    from email_processor.tools.archive import release as releasing
+    with loading():
+        from email_processor.tools.archive import release as releasing
 
     return releasing.release(which, keep=keep, dry=dry_run, most_requests=most_requests, reason=reason)
 
@@ -459,7 +471,8 @@ def quarantine_discard(*, which: "Rejected", because: str, most_requests: int | 
         raise click.UsageError("Which ones? Add --reason, --day, --since or --id: all of it at once is never meant.")
     if not because.strip():
         raise click.UsageError("--because has no reason in it.")
-    from email_processor.tools.archive import release as releasing
+    with loading():
+        from email_processor.tools.archive import release as releasing
 
     return releasing.discard(which, most_requests=most_requests, because=because)
 

@@ -1,0 +1,1 @@
+"""The commands on the archive against a bucket of a million objects that nobody stores."""
