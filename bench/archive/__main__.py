@@ -1,5 +1,6 @@
-"""Measure the commands on the archive: `python -m bench.archive [NAME ...]`, all if no name is given."""
+"""Measure the commands on the archive: `python -m bench.archive [--many N] [NAME ...]`, all if no name is given."""
 
+import argparse
 import contextlib
 import os
 import random
@@ -18,7 +19,6 @@ from bench.processes import Cores, ServerProcess, isolated, reap, start
 
 COMMAND = str(Path(sys.executable).parent / "email-processor")
 LARGE = 1_000_000
-MANY = 100_000
 KILLS = 20
 
 
@@ -94,7 +94,7 @@ def bench(**bucket: int) -> Iterator[Bench]:
             process.wait()
 
 
-def find_month() -> str:
+def find_month(_many: int) -> str:
     """Of 1,000,000 objects in 31 days, a month of the sender with the most, and of one with few."""
     lines = []
     for sender in ("s0000", "s4000"):
@@ -104,7 +104,7 @@ def find_month() -> str:
     return "\n    ".join(lines)
 
 
-def find_id() -> str:
+def find_id(_many: int) -> str:
     """An id with its day, the last of the day."""
     wanted = DayOfMails(FIRST_DAY, LARGE // 31)[LARGE // 31 - 1].rpartition("/")[2].partition("_")[0]
     with bench(mails=LARGE, days=31) as at:
@@ -112,16 +112,16 @@ def find_id() -> str:
         return f"{run}; {at.said()}; {at.server.end()['LIST']} LISTs"
 
 
-def audit_day() -> str:
+def audit_day(_many: int) -> str:
     """A day of 1,000,000."""
     with bench(mails=LARGE, days=1) as at:
         run = at.run("audit", "--day", FIRST_DAY.isoformat())
         return f"{run}; {at.said()}; {at.server.end()}"
 
 
-def export_many() -> str:
-    """100,000 mails of 4 KiB, killed in the middle and continued."""
-    with bench(mails=MANY, days=1) as at:
+def export_many(many: int) -> str:
+    """Many mails of 4 KiB, killed in the middle and continued."""
+    with bench(mails=many, days=1) as at:
         to = at.folder / "day.jsonl"
         arguments = (
             "export",
@@ -135,7 +135,7 @@ def export_many() -> str:
             "999999",
         )
         whole = at.run(*arguments)
-        rate = MANY / whole.seconds
+        rate = many / whole.seconds
         said = at.said()
         to.rename(at.folder / "first.jsonl")
         (at.folder / "day.jsonl.manifest.jsonl").unlink()
@@ -147,16 +147,16 @@ def export_many() -> str:
         resumed = at.run(*arguments, "--resume")
         is_same = to.read_bytes() == (at.folder / "first.jsonl").read_bytes()
         return (
-            f"{whole}, {rate:,.0f} a second, {MANY / whole.cpu:,.0f} a CPU second; {said}\n"
+            f"{whole}, {rate:,.0f} a second, {many / whole.cpu:,.0f} a CPU second; {said}\n"
             f"    killed with {there:,} complete; "
             f"{resumed}; {at.said()}; the same bytes: {is_same}"
         )
 
 
-def release_many() -> str:
-    """100,000 quarantined mails, through 20 kills."""
+def release_many(many: int) -> str:
+    """Many quarantined mails, through 20 kills."""
     chance = random.Random(7)  # noqa: S311 - when to kill
-    with bench(quarantined=MANY) as at:
+    with bench(quarantined=many) as at:
         began = time.monotonic()
         for _ in range(KILLS):
             process = at.begin("quarantine", "release")
@@ -169,15 +169,19 @@ def release_many() -> str:
         return f"{time.monotonic() - began:.0f} s in all, the last run {last}, one more {again}; {report}"
 
 
-SUBJECTS: dict[str, Callable[[], str]] = {
+SUBJECTS: dict[str, Callable[[int], str]] = {
     it.__name__.replace("_", "-"): it for it in (find_month, find_id, audit_day, export_many, release_many)
 }
 
 
 def main() -> int:
     """Measure what is named."""
-    for name in sys.argv[1:] or SUBJECTS:
-        print(f"{name}: {SUBJECTS[name].__doc__}\n    {SUBJECTS[name]()}", flush=True)
+    parser = argparse.ArgumentParser(prog="python -m bench.archive", description=__doc__)
+    parser.add_argument("--many", type=int, default=100_000, help="mails that are exported, or released")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SUBJECTS))
+    arguments = parser.parse_args()
+    for name in arguments.names or SUBJECTS:
+        print(f"{name}: {SUBJECTS[name].__doc__}\n    {SUBJECTS[name](arguments.many)}", flush=True)
     return 0
 
 

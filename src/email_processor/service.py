@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from email_processor import __version__, logs
 from email_processor.aws.archive import StoreOptions
-from email_processor.aws.connect import QueueOptions, connect
+from email_processor.aws.connect import Aws, QueueOptions, connect
 from email_processor.container import limits
 from email_processor.metrics import PREFIX, Metrics
 from email_processor.pipeline.calls import Timeouts
@@ -70,18 +70,9 @@ async def serve(settings: Settings) -> int:
                 },
             )
             summaries = tasks.create_task(summarise(metrics, SUMMARY_SECONDS), name="summary")
-            ports = Ports(
-                inbox=aws.inbox,
-                queue=aws.inbox,
-                archive=aws.archive,
-                payloads=aws.payloads,
-                clock=clock,
-                uniform=random.Random().uniform,  # noqa: S311 - it spreads retries, nothing secret
-                ceilings=partial(ceilings_of, settings),
-            )
             gc.freeze()  # what is loaded by now stays: the collector need not look at it again and again
             gc.enable()  # the command line turned it off for the start
-            left = await run(plan, ports, metrics, health, stop)
+            left = await run(plan, ports_of(settings, aws, clock), metrics, health, stop)
             summaries.cancel()
     log.log(logging.WARNING if left else logging.INFO, "stopped", extra={**metrics.totals(), "left_in_flight": left})
     return 1 if left else 0
@@ -95,6 +86,19 @@ async def summarise(metrics: Metrics, interval: float) -> None:
         now = metrics.totals()
         log.info("summary", extra={name: now[name] - before[name] for name in now} | {"in_flight": metrics.in_flight()})
         before = now
+
+
+def ports_of(settings: Settings, aws: Aws, clock: Clock) -> Ports:
+    """What the pipeline runs against."""
+    return Ports(
+        inbox=aws.inbox,
+        queue=aws.inbox,
+        archive=aws.archive,
+        payloads=aws.payloads,
+        clock=clock,
+        uniform=random.Random().uniform,  # noqa: S311 - it spreads retries, nothing secret
+        ceilings=partial(ceilings_of, settings),
+    )
 
 
 def ceilings_of(settings: Settings) -> Ceilings:

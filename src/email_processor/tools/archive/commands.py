@@ -477,4 +477,44 @@ def quarantine_discard(*, which: "Rejected", because: str, most_requests: int | 
     return releasing.discard(which, most_requests=most_requests, because=because)
 
 
-COMMANDS = (find, show, export, audit, quarantine)
+@click.group(short_help="Look at the dead-letter queue, and archive from it.")
+def dead() -> None:
+    """Look at the dead-letter queue, and archive what is on it under the ids that it has.
+
+    It is the one that the redrive policy of SQS_QUEUE_URL names, or that of --queue-url.
+    """
+
+
+_QUEUE_URL = click.option("--queue-url", metavar="URL", help="The dead-letter queue itself.")
+
+
+@dead.command("ls", short_help="Say what is on the dead-letter queue.", epilog=_examples("dead ls"))
+@_QUEUE_URL
+def dead_ls(*, queue_url: str | None) -> int:
+    """Say how many messages are on the dead-letter queue, and what would become of a few of them.
+
+    These are visible again at once. A queue that has a redrive policy itself counts receives: of its messages none is
+    looked at. Needs sqs:GetQueueAttributes, sqs:GetQueueUrl without --queue-url, and sqs:ReceiveMessage.
+    """
+    with loading():
+        from email_processor.tools.archive import dead as ending
+
+    return ending.ls(queue_url)
+
+
+@dead.command("archive", short_help="Archive what is on the dead-letter queue.", epilog=_examples("dead archive"))
+@_QUEUE_URL
+def dead_archive(*, queue_url: str | None) -> int:
+    """Archive what is on the dead-letter queue, as the service would have done, until it is empty.
+
+    A message that SQS moved there has kept its id: it is stored under it, once, and deleted when it is durable. What is
+    no email goes into the quarantine. Nothing is sent to SQS. Ctrl-C ends it in good order. Needs what the service
+    needs, on that queue.
+    """
+    with loading():
+        from email_processor.tools.archive import dead as ending
+
+    return ending.archive(queue_url)
+
+
+COMMANDS = (find, show, export, audit, quarantine, dead)
