@@ -51,7 +51,8 @@ class Metrics:
 
         self.received = counter("messages_received_total", "Messages that the queue handed out.")
         self.corrupt = counter(
-            "messages_corrupt_total", "Messages whose body did not match its MD5; left for redelivery."
+            "messages_corrupt_total",
+            "Messages whose body did not match its MD5; left for redelivery, unless it never does.",
         )
         self.archived = counter("messages_archived_total", "Emails newly stored in the bucket.")
         self.duplicates = labelled(

@@ -288,7 +288,7 @@ class SimQueue:
         return Message(
             message_id=message.message_id,
             receipt_handle=message.handle,
-            body=message.body + b"?" if is_corrupt else message.body,
+            body=message.body + b"?" * message.receives if is_corrupt else message.body,
             md5_of_body=message.md5,
             attributes={
                 "ApproximateReceiveCount": str(message.receives),

@@ -8,7 +8,16 @@ from prometheus_client import CollectorRegistry
 from email_processor.domain.errors import Cause, Reason
 from email_processor.metrics import Metrics, Operation
 
-REASONS = {"not_json", "not_an_object", "missing_field", "wrong_type", "too_deep", "payload_missing", "undeliverable"}
+REASONS = {
+    "not_json",
+    "not_an_object",
+    "missing_field",
+    "wrong_type",
+    "too_deep",
+    "payload_missing",
+    "corrupt",
+    "undeliverable",
+}
 CAUSES = {
     "throttled",
     "timeout",

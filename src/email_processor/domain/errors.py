@@ -30,6 +30,7 @@ class Reason(StrEnum):
     WRONG_TYPE = "wrong_type"
     TOO_DEEP = "too_deep"
     PAYLOAD_MISSING = "payload_missing"
+    CORRUPT = "corrupt"
     UNDELIVERABLE = "undeliverable"
 
 

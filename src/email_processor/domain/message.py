@@ -53,9 +53,12 @@ class Message:
     @property
     def is_intact(self) -> bool:
         """Whether the body is the one that the queue hashed. A queue that sends no digest is believed."""
-        if self.md5_of_body is None:
-            return True
-        return hashlib.md5(self.body, usedforsecurity=False).hexdigest() == self.md5_of_body.lower()
+        return self.md5_of_body is None or self.md5_of_body.lower() == self.md5
+
+    @property
+    def md5(self) -> str:
+        """The hex digest of the body that arrived."""
+        return hashlib.md5(self.body, usedforsecurity=False).hexdigest()
 
     @property
     def receive_count(self) -> int:

@@ -74,7 +74,7 @@ class Job:
     """What an uploader works on: the delivery and its message, which nobody else keeps.
 
     `payload` is what the message points to, once it is fetched: whatever becomes of the message, it has to be kept too.
-    If it cannot be fetched, `flaw` says why.
+    If it cannot be fetched, or the body is not what the queue hashed, `flaw` says so.
     """
 
     delivery: Delivery

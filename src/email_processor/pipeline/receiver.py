@@ -10,6 +10,7 @@ from email_processor.domain.errors import QueueFaultError
 from email_processor.domain.message import Message
 from email_processor.metrics import Operation
 from email_processor.pipeline.context import StageContext
+from email_processor.pipeline.corruption import Corruption
 from email_processor.pipeline.health import Part
 from email_processor.pipeline.ledger import Job
 from email_processor.pipeline.room import Reservation
@@ -42,6 +43,7 @@ class Receiver:
         self._inbox = inbox
         self._jobs = jobs
         self._rules = rules
+        self._corruption = Corruption()
         self._stopping = asyncio.Event()
         self._turns = [asyncio.Event() for _ in range(rules.most)]
         self._lives: dict[asyncio.Timeout, bool] = {}  # of each task; whether it has a receive under way
@@ -134,10 +136,13 @@ class Receiver:
         self._context.ledger.room.learn(messages)
         for message in messages:
             self._context.metrics.receive_count.observe(message.receive_count)
+            flaw = None
             if not message.is_intact:  # mutant: intact
                 self._context.metrics.corrupt.inc()
-                log.warning("corrupt_message", extra={"message_id": message.message_id})
-                continue
+                flaw = self._corruption.flaw_of(message, self._context.ledger.max_receive_count)
+                if flaw is None:
+                    log.warning("corrupt_message", extra={"message_id": message.message_id})
+                    continue
             delivery = self._context.ledger.admit(message, asked_at, answered_at)
             if delivery is not None:
-                self._jobs.put_nowait(Job(delivery, message))
+                self._jobs.put_nowait(Job(delivery, message, flaw=flaw))

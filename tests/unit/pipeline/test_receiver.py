@@ -5,11 +5,15 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from email_processor.domain.errors import Cause
+import pytest
+
+from email_processor.domain.errors import Cause, Reason, UnarchivableError
+from email_processor.domain.message import Message
+from email_processor.pipeline.corruption import REMEMBERED_MAX, Corruption
 from email_processor.pipeline.ledger import Job
 from email_processor.pipeline.receiver import Receiver, ReceiveRules
 from tests.simulation.connection import RECEIVE, Entry, hung, partly, refused, slow
-from tests.unit.pipeline.kit import EMAIL, Kit, later, now, store_fault
+from tests.unit.pipeline.kit import EMAIL, VISIBILITY_TIMEOUT, Kit, later, now, store_fault
 from tests.unit.pipeline.virtual_aws import VirtualAws
 
 MIB = 1024 * 1024
@@ -211,6 +215,43 @@ async def test_a_body_that_is_not_what_the_queue_hashed_is_left_for_redelivery()
     assert "m2" == stage.jobs.get_nowait().message.message_id
     assert 1 == stage.kit.value("messages_corrupt_total")
     assert 2 == stage.kit.value("messages_received_total")
+
+
+@pytest.mark.parametrize(
+    ("bodies", "limit", "expected"),
+    [
+        ([b"a", b"a", b"a"], 3, [Reason.CORRUPT]),
+        ([b"a", b"b", b"c"], 3, []),  # spoiled on its way: its dead-letter queue has it as it was sent
+        ([b"a", b"a"], 3, []),
+        ([b"a"], 1, []),
+        ([b"a", b"a", b"a"], None, []),
+    ],
+)
+def test_a_body_that_is_never_what_the_queue_hashed_is_quarantined_on_its_last_receive(
+    bodies: list[bytes], limit: int | None, expected: list[Reason]
+) -> None:
+    """Nothing that was only spoiled on its way is, and what was seen in between of others does not count."""
+    corruption, reasons = Corruption(), []
+    for count, body in enumerate(bodies, 1):
+        for other in range(REMEMBERED_MAX - 1):
+            corruption.flaw_of(Message(f"{other}", "r", b"x", "wrong"), limit)
+        message = Message("m", "r", body, "wrong", {"ApproximateReceiveCount": str(count)})
+        flaw = corruption.flaw_of(message, limit)
+        reasons += [flaw.reason] if flaw is not None else []
+    assert expected == reasons
+
+
+async def test_a_body_that_will_never_be_right_becomes_a_job_with_a_flaw() -> None:
+    """And is counted each time that it comes."""
+    stage = ReceiverStage()
+    stage.kit.context.ledger.expect_redrive(2)
+    stage.send()
+    stage.queue.messages["m1"].md5 = "0" * 32
+    await stage.receive(VISIBILITY_TIMEOUT + 40)
+    assert 2 == stage.kit.value("messages_corrupt_total")
+    flaw = stage.jobs.get_nowait().flaw
+    assert isinstance(flaw, UnarchivableError)
+    assert Reason.CORRUPT is flaw.reason
 
 
 async def test_the_same_message_received_twice_is_one_job() -> None:
