@@ -31,6 +31,7 @@ STRICTER: dict[str, dict[str, Any]] = {
     "sqs_queue_url": {"pattern": r"^(https?://[^/@\s]+(/[\w-]+)+/[\w-]{1,80}(\.fifo)?)?$"},
     "s3_bucket_name": {"pattern": r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$"},
     "aws_region": {"pattern": r"^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$"},
+    "sqs_region": {"pattern": r"^([a-z]{2,4}(-[a-z]+)+-[0-9]{1,2})?$"},
     "s3_key_prefix": {"pattern": _PREFIX},
     "s3_quarantine_prefix": {"pattern": _PREFIX},
     "http_host": {"not": {"pattern": r"^(127\.|localhost$|::1$)"}},  # the kubelet's probes come from outside

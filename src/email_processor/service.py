@@ -24,7 +24,7 @@ from email_processor.pipeline.run import Plan, Ports, run
 from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
 from email_processor.ports import Clock
-from email_processor.settings import Settings
+from email_processor.settings import Settings, queue_region
 from email_processor.signals import stop_on_signal
 from email_processor.web import serving
 
@@ -135,6 +135,7 @@ def queue_options(settings: Settings) -> QueueOptions:
     """The queue's part of the settings."""
     return QueueOptions(
         url=settings.sqs_queue_url,
+        region=queue_region(settings),
         visibility_timeout=settings.visibility_timeout_seconds,
         wait=settings.sqs_wait_time_seconds,
         timeout=settings.sqs_timeout_seconds,

@@ -30,7 +30,7 @@ _BUCKET = re.compile(r"(?!xn--|sthree-|amzn-s3-demo-)(?!\d+\.\d+\.\d+\.\d+$)(?!.
 # AWS and most emulators: /<account>/<name>; some have more in front. The suffix counts among the 80 characters.
 _QUEUE_PATH = re.compile(r"(?:/[\w-]+)+/(?=[\w.-]{1,80}$)[\w-]+(?:\.fifo)?", re.ASCII)
 _AWS_HOST = re.compile(
-    r"(?:sqs(?:-fips)?\.)?(?P<region>[a-z]{2,4}(?:-[a-z]+)+-\d{1,2})\.(?:queue\.)?"
+    r"(?:(?:vpce-[\w-]+\.)?sqs(?:-fips)?\.)?(?P<region>[a-z]{2,4}(?:-[a-z]+)+-\d{1,2})\.(?:queue\.|vpce\.)?"
     r"(?:amazonaws\.(?:com|com\.cn|eu)|api\.aws)"
 )
 
@@ -66,7 +66,9 @@ def _bucket(value: str) -> str:
     return value
 
 
-def _region(value: str) -> str:
+def _region(value: str | None) -> str | None:
+    if value is None:
+        return None
     has_endpoint = any(os.environ.get(name) for name in _ENDPOINTS)  # then it can be another maker's: `fr-par`, `nyc3`
     if not (_REGION.fullmatch(value) or (has_endpoint and _PLAIN_NAME.fullmatch(value))):
         raise _wrong("must be an AWS region")
@@ -136,7 +138,15 @@ class Settings(BaseSettings):
         description="Bucket to archive into.", examples=["my-email-archive"]
     )
     aws_region: Annotated[str, AfterValidator(_region)] = Field(
-        "us-east-1", description="AWS region of the queue and the bucket.", examples=["us-east-1"]
+        "us-east-1",
+        description="AWS region of the bucket, and of the queue if neither SQS_REGION nor its URL says another.",
+        examples=["us-east-1"],
+    )
+    sqs_region: Annotated[str | None, AfterValidator(_region)] = Field(
+        None,
+        description="AWS region of the queue; needed only where it is not the bucket's and the queue's URL does not "
+        "name it.",
+        examples=["us-east-1"],
     )
     poll_interval_seconds: float = Field(
         30,
@@ -305,12 +315,10 @@ class Settings(BaseSettings):
             yield Problem(
                 ("S3_SSE", "S3_KMS_KEY_ID"), f"is {self.s3_sse}, but S3_KMS_KEY_ID is only for aws:kms", "aws:kms"
             )
-        host = _AWS_HOST.fullmatch(urlsplit(self.sqs_queue_url).hostname or "")
-        if host is not None and host["region"] != self.aws_region:
+        named = _region_of(self.sqs_queue_url)
+        if self.sqs_region is not None and named not in {None, self.sqs_region}:
             yield Problem(
-                ("AWS_REGION", "SQS_QUEUE_URL"),
-                f"is {self.aws_region}, but SQS_QUEUE_URL is in {host['region']}",
-                host["region"],
+                ("SQS_REGION", "SQS_QUEUE_URL"), f"is {self.sqs_region}, but SQS_QUEUE_URL is in {named}", str(named)
             )
         pod_grace = self.pod_termination_grace_seconds
         if pod_grace is not None and self.shutdown_grace_seconds + POD_GRACE_MARGIN > pod_grace:
@@ -320,6 +328,16 @@ class Settings(BaseSettings):
                 f"terminationGracePeriodSeconds ({pod_grace:g}), or the kubelet kills the pod before it is done",
                 f"{pod_grace - POD_GRACE_MARGIN:g}",
             )
+
+
+def queue_region(settings: Settings) -> str:
+    """The region of the queue: as it is set, else as its URL names it, else the bucket's."""
+    return settings.sqs_region or _region_of(settings.sqs_queue_url) or settings.aws_region
+
+
+def _region_of(queue_url: str) -> str | None:
+    host = _AWS_HOST.fullmatch(urlsplit(queue_url).hostname or "")
+    return None if host is None else host["region"]
 
 
 def load(dotenv: Path = Path(".env"), *, needed: Collection[str] = ()) -> Settings:

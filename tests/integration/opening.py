@@ -13,6 +13,7 @@ from tests.support.emulators import REGION, aws_environment
 CLIENTS = ("signed", "sdk")
 QUEUE = QueueOptions(
     url="http://127.0.0.1/123456789012/emails",
+    region=REGION,
     visibility_timeout=30,
     wait=0,
     timeout=1,
@@ -42,6 +43,7 @@ def opened(
     *,
     client: str = "signed",
     queue_url: str = QUEUE.url,
+    queue_region: str = REGION,
     visibility_timeout: int = QUEUE.visibility_timeout,
     timeout: float = 1,
     key_time: KeyTime = QUEUE.key_time,
@@ -50,7 +52,14 @@ def opened(
     """The ports; `client` says who makes their requests, `store` changes options of the bucket."""
     return connect(
         client,
-        replace(QUEUE, url=queue_url, visibility_timeout=visibility_timeout, timeout=timeout, key_time=key_time),
+        replace(
+            QUEUE,
+            url=queue_url,
+            region=queue_region,
+            visibility_timeout=visibility_timeout,
+            timeout=timeout,
+            key_time=key_time,
+        ),
         replace(STORE, timeout=timeout, **store),  # type: ignore[arg-type]
         PAYLOAD_MAX,
     )

@@ -17,7 +17,7 @@ from tests.support.aws_answers import Reply, an_aws
 from tests.support.scripted_server import FakeAws, scripted_server
 
 KEY = "emails/k.json"
-SQS_OF_AWS = "https://sqs.eu-west-1.amazonaws.com/123456789012/emails"
+VPC = "vpce-0a1b2c3d4e5f-abcdefgh.sqs.eu-west-1.vpce.amazonaws.com"
 
 
 @pytest.fixture
@@ -54,6 +54,7 @@ class Way:
     config: str = ""
     bucket: str = "archive"
     region: str = "eu-west-1"
+    queue: str = "sqs.eu-west-1.amazonaws.com"
 
 
 S3 = "http://s3.test"
@@ -105,6 +106,14 @@ QUEUE_ADDRESSES = {
     "dual stack": Way("sqs.eu-west-1.api.aws:443", DUAL_STACK),
     "an endpoint": Way("http://sqs.test/", {"AWS_ENDPOINT_URL": "http://sqs.test"}),
     "an endpoint of SQS": Way("http://sqs.test:9000/base", TWO_OF_SQS),
+    "an endpoint, and a URL of another": Way("http://sqs.test/", {"AWS_ENDPOINT_URL": "http://sqs.test"}, queue=VPC),
+    "FIPS, and a URL of another": Way("sqs-fips.eu-west-1.amazonaws.com:443", FIPS, queue=VPC),
+    # without either, a URL that names an endpoint itself is believed
+    "a VPC endpoint": Way(f"{VPC}:443", queue=VPC),
+    "a FIPS endpoint": Way("sqs-fips.eu-west-1.amazonaws.com:443", queue="sqs-fips.eu-west-1.amazonaws.com"),
+    "a dual stack endpoint": Way("sqs.eu-west-1.api.aws:443", queue="sqs.eu-west-1.api.aws"),
+    "an older name of the public one": Way("sqs.eu-west-1.amazonaws.com:443", queue="eu-west-1.queue.amazonaws.com"),
+    "no AWS": Way("mq.example:443", queue="mq.example"),
 }
 
 
@@ -112,10 +121,11 @@ QUEUE_ADDRESSES = {
 async def test_the_queue_is_asked_where_the_sdk_says(
     proxy: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
-    """Both clients obey region, endpoints, FIPS and dual stack."""
+    """Or, where it says nothing, where the queue's URL does; both clients obey region, endpoints, FIPS, dual stack."""
     for name, value in way.variables.items():
         monkeypatch.setenv(name, value)
-    async with opened(client=client, queue_url=SQS_OF_AWS, region=way.region) as aws:
+    queue_url = f"https://{way.queue}/123456789012/emails"
+    async with opened(client=client, queue_url=queue_url, queue_region=way.region) as aws:
         assert [] == proxy.requests
         with suppress(QueueFaultError):
             await aws.inbox.receive(1, 0)
@@ -126,14 +136,14 @@ async def test_the_queue_is_asked_where_the_sdk_says(
 async def test_the_region_of_the_settings_is_signed_for(
     fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch, region: str, signed: str
 ) -> None:
-    """It beats what else the environment says; `fips-us-east-1` is a way to ask for other endpoints, and no region."""
+    """Queue and bucket each have theirs; `fips-us-east-1` is a way to ask for other endpoints, and no region."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     fake.rule = an_aws
-    async with opened(client=client, region=region) as aws:
+    async with opened(client=client, region=region, queue_region="ap-south-1") as aws:
         await aws.inbox.receive(1, 0)
         await aws.archive.put(KEY, b"{}")
     scopes = [asked.headers["authorization"].partition("/")[2].partition(",")[0] for asked in fake.requests]
-    assert [[signed, "sqs"], [signed, "s3"]] == [scope.split("/")[1:3] for scope in scopes]
+    assert [["ap-south-1", "sqs"], [signed, "s3"]] == [scope.split("/")[1:3] for scope in scopes]
 
 
 async def test_no_proxy_is_honoured_by_both_halves(fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,6 +121,7 @@ async def test_one_odd_message_does_not_hold_up_its_batch(aws: Aws, fake: FakeAw
         b"\x1f\x8b\x08 compressed, though nobody asked for it",
     ],
 )
+@pytest.mark.parametrize("client", CLIENTS)
 async def test_an_answer_that_is_not_sqss_is_a_fault_of_the_queue(aws: Aws, fake: FakeAws, body: bytes) -> None:
     """Never an empty receive, and never a crash."""
     fake.rule = Reply(200, body)
@@ -180,6 +181,7 @@ async def test_one_setting_chooses_the_client_of_both_halves(aws: Aws, client: s
     assert isinstance(aws.archive._inner, SignedArchive if client == "signed" else SdkArchive)
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"Messages":null}', b'{"Messages":[]}'])
 async def test_an_answer_that_says_nothing_is_that_of_an_empty_queue(aws: Aws, fake: FakeAws, body: bytes) -> None:
     """Servers say it in four ways."""

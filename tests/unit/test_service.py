@@ -25,7 +25,7 @@ from email_processor.pipeline.run import Plan
 from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
 from email_processor.service import plan_of, summarise
-from email_processor.settings import Settings
+from email_processor.settings import Settings, queue_region
 
 
 def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
@@ -63,7 +63,8 @@ def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
 def test_every_setting_is_handed_on() -> None:
     """A part whose rules have a default would work without it, and whoever set it would be told nothing."""
     edges = [Path(inspect.getfile(module)) for module in (cli, service)]
-    nodes = [node for path in edges for node in ast.walk(ast.parse(path.read_text()))]
+    sources = [*(path.read_text() for path in edges), inspect.getsource(queue_region)]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     only_compared_with_others = {"pod_termination_grace_seconds"}
     assert only_compared_with_others == Settings.model_fields.keys() - read

@@ -19,10 +19,9 @@
 {{- if and $s.S3_KMS_KEY_ID (ne $s.S3_SSE "aws:kms") -}}
 {{- fail "settings.S3_SSE must be aws:kms, since S3_KMS_KEY_ID is set" -}}
 {{- end -}}
-{{- $host := regexReplaceAll "^https?://([^/:]+).*$" $s.SQS_QUEUE_URL "${1}" -}}
-{{- $region := regexReplaceAll "^(?:sqs(?:-fips)?\\.)?([a-z]{2,4}(?:-[a-z]+)+-\\d{1,2})\\.(?:queue\\.)?(?:amazonaws\\.(?:com|com\\.cn|eu)|api\\.aws)$" $host "${1}" -}}
-{{- if and (ne $region $host) (ne $region $s.AWS_REGION) -}}
-{{- fail (printf "settings.AWS_REGION is %s, but SQS_QUEUE_URL is in %s" $s.AWS_REGION $region) -}}
+{{- $region := include "email-processor.regionOfURL" . -}}
+{{- if and $region $s.SQS_REGION (ne $region $s.SQS_REGION) -}}
+{{- fail (printf "settings.SQS_REGION is %s, but SQS_QUEUE_URL is in %s" $s.SQS_REGION $region) -}}
 {{- end -}}
 {{- if gt (int64 .Values.autoscaling.minReplicas) (int64 .Values.autoscaling.maxReplicas) -}}
 {{- fail "autoscaling.minReplicas must not be more than maxReplicas" -}}
@@ -30,4 +29,11 @@
 {{- if and (eq .Values.monitoring.scrape "serviceMonitor") (not .Values.service.enabled) -}}
 {{- fail "monitoring.scrape serviceMonitor needs service.enabled; podMonitor does not" -}}
 {{- end -}}
+{{- end -}}
+
+{{/* The region that the queue's URL names; empty if it names none. */}}
+{{- define "email-processor.regionOfURL" -}}
+{{- $host := regexReplaceAll "^https?://([^/:]+).*$" .Values.settings.SQS_QUEUE_URL "${1}" -}}
+{{- $region := regexReplaceAll "^(?:(?:vpce-[\\w-]+\\.)?sqs(?:-fips)?\\.)?([a-z]{2,4}(?:-[a-z]+)+-\\d{1,2})\\.(?:queue\\.|vpce\\.)?(?:amazonaws\\.(?:com|com\\.cn|eu)|api\\.aws)$" $host "${1}" -}}
+{{- if ne $region $host -}}{{- $region -}}{{- end -}}
 {{- end -}}

@@ -49,6 +49,20 @@ def messages_of(answer: object) -> list[Message]:
     return messages
 
 
+def keep_unknown_members(response_dict: Any, parsed_response: Any, **_: object) -> None:  # noqa: ANN401 - as botocore passes them on
+    """Give the SDK's answer back what the SDK leaves out: what says something else must not pass for an empty answer.
+
+    It is registered for `response-received`; None is passed on where there was no answer.
+    """
+    if response_dict is None or parsed_response is None or parsed_response.keys() - ABOUT_THE_ANSWER:
+        return
+    try:
+        members = json.loads(response_dict["body"] or b"{}")
+    except ValueError:
+        members = None
+    parsed_response.update(members if isinstance(members, dict) else {"no object": members})
+
+
 def batch_of(answer: object, count: int) -> BatchAnswer:
     """What became of a batch of `count` entries; one that is not mentioned (a cut answer) is not done.
 

@@ -13,11 +13,12 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import get_cert_path
 
+from email_processor.aws.answers import keep_unknown_members
 from email_processor.aws.archive import S3Payloads, SdkArchive, SignedArchive, StoreOptions
 from email_processor.aws.checked import CheckedArchive
 from email_processor.aws.credential_process import credential_chain
 from email_processor.aws.credentials import PATIENCE_SECONDS, REFUSED, Credentials, Source
-from email_processor.aws.endpoints import bucket_address, is_behind_proxy, queue_address
+from email_processor.aws.endpoints import bucket_address, is_behind_proxy, own_endpoint, queue_address
 from email_processor.aws.http_client import HttpClient
 from email_processor.aws.inbox import SqsInbox
 from email_processor.aws.resolver import Resolver
@@ -43,6 +44,7 @@ class QueueOptions:
     """
 
     url: str
+    region: str
     visibility_timeout: int
     wait: int
     timeout: float
@@ -108,6 +110,22 @@ def client_config(user_agent: str, *, timeout: float, connections: int = 10, **m
 
 
 @asynccontextmanager
+async def queue_client(
+    session: aioboto3.Session, url: str, region: str, config: AioConfig
+) -> AsyncIterator["SQSClient"]:
+    """The SDK's client of a queue, in its region and, unless the SDK is told of another endpoint, at its own host."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(session.client("sqs", region_name=region, config=config))
+        own = own_endpoint(client.meta.endpoint_url, url)
+        if own is not None:
+            client = await stack.enter_async_context(
+                session.client("sqs", region_name=region, endpoint_url=own, config=config)
+            )
+        client.meta.events.register("response-received.sqs", keep_unknown_members)
+        yield client
+
+
+@asynccontextmanager
 async def connect(client: str, queue: QueueOptions, store: StoreOptions, payload_max_bytes: int) -> AsyncIterator[Aws]:
     """Open everything for as long as the context lasts. Nothing is sent: it works without AWS in reach.
 
@@ -150,7 +168,7 @@ async def _open(
     # SQS and S3 on separate clients, so that long polls cannot starve the rest of connections.
     timeout = queue.wait + queue.timeout
     sqs_config = client_config(store.user_agent, timeout=timeout, connections=queue.connections + SPARE_CONNECTIONS)
-    sqs = await stack.enter_async_context(session.client("sqs", config=sqs_config))
+    sqs = await stack.enter_async_context(queue_client(session, queue.url, queue.region, sqs_config))
     s3_config = client_config(
         store.user_agent, timeout=store.timeout, connections=store.connections + SPARE_CONNECTIONS
     )

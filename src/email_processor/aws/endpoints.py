@@ -4,6 +4,7 @@ The SDK is asked by making it begin a request, which is never sent: only so is e
 address (service endpoints, FIPS, dual stack, acceleration, addressing style).
 """
 
+import re
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,28 @@ from botocore.utils import get_environ_proxies
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_sqs.client import SQSClient
+
+
+# Where the SDK goes without being told of an endpoint, and what else a queue's URL may call that place.
+_PUBLIC = re.compile(r"sqs\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?")
+_PUBLIC_NAMES = re.compile(r"(?:sqs\.[a-z0-9-]+|(?:[a-z0-9-]+\.)?queue)\.amazonaws\.com(?:\.cn)?")
+
+
+def is_public(host: str) -> bool:
+    """Whether a queue's URL with this host says no more than its region: AWS's public endpoint, by its usual names."""
+    return _PUBLIC_NAMES.fullmatch(host) is not None
+
+
+def own_endpoint(endpoint: str, queue_url: str) -> str | None:
+    """The endpoint that a queue's URL names itself (VPC, FIPS, dual stack, or no AWS at all).
+
+    None where it names none, or where the SDK was told to go elsewhere than to the public `endpoint`.
+    """
+    url = urlsplit(queue_url)
+    goes_public = _PUBLIC.fullmatch(urlsplit(endpoint).hostname or "")
+    if goes_public is None or is_public(url.hostname or ""):
+        return None
+    return f"{url.scheme}://{url.netloc}"
 
 
 class _AddressedError(Exception):

@@ -7,16 +7,19 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from aiobotocore.config import AioConfig
 
-from email_processor.aws.connect import open_session, usable_configuration
+from email_processor.aws.connect import open_session, queue_client, usable_configuration
 from email_processor.domain.errors import EmailProcessorError, SettingsError
 from email_processor.event_loop import loop_factory
 from email_processor.exit_codes import EXIT_FAILED, EXIT_SETTINGS
 from email_processor.settings import Settings, load
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sqs.client import SQSClient
 
 T = TypeVar("T")
 
@@ -65,8 +68,8 @@ def run_coroutine(work: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def open_client(service: Literal["s3", "sqs"], region: str, config: AioConfig) -> AsyncIterator[Any]:
-    """A client of an AWS service, with credentials and endpoints from where every AWS SDK looks for them.
+async def open_queue_client(url: str, region: str, config: AioConfig) -> AsyncIterator["SQSClient"]:
+    """A client of a queue, with credentials and endpoints from where every AWS SDK looks for them.
 
     Raises:
         StartError: the AWS configuration itself is wrong (an unknown profile, a CA bundle that is not there).
@@ -75,5 +78,5 @@ async def open_client(service: Literal["s3", "sqs"], region: str, config: AioCon
         with usable_configuration():
             session, credentials = open_session(region)
             stack.push_async_callback(credentials.close)
-            client = await stack.enter_async_context(session.client(service, config=config))
+            client = await stack.enter_async_context(queue_client(session, url, region, config))
         yield client

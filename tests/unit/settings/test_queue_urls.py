@@ -2,7 +2,7 @@
 
 import pytest
 
-from email_processor.settings import load
+from email_processor.settings import load, queue_region
 from tests.unit.settings.environment import named, problem, report
 
 ACCOUNT = "123456789012"
@@ -20,11 +20,11 @@ AWS_URLS = [
     (f"https://sqs.eusc-de-east-1.amazonaws.eu/{ACCOUNT}/emails", "eusc-de-east-1"),
     (f"https://sqs.eu-central-1.api.aws/{ACCOUNT}/emails", "eu-central-1"),
     (f"https://sqs-fips.us-west-2.api.aws/{ACCOUNT}/emails", "us-west-2"),
+    (f"https://vpce-0a1b2c3d4e5f-abcdefgh.sqs.eu-west-1.vpce.amazonaws.com/{ACCOUNT}/emails", "eu-west-1"),
 ]
 ELSEWHERE = [
     # AWS hosts that do not say their region in the usual place
     f"https://queue.amazonaws.com/{ACCOUNT}/emails",
-    f"https://vpce-0a1b2c3d4e5f-abcdefgh.sqs.eu-west-1.vpce.amazonaws.com/{ACCOUNT}/emails",
     f"https://sqs.cn-north-1.api.amazonwebservices.com.cn/{ACCOUNT}/emails",
     f"https://sqs.us-iso-east-1.c2s.ic.gov/{ACCOUNT}/emails",
     # emulators and other clouds
@@ -40,19 +40,27 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize("url", [*(url for url, _ in AWS_URLS), *ELSEWHERE, f"http://h/1/{'q' * 75}.fifo"])
 def test_a_queues_url_is_allowed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In its own region, if it says which."""
+    """It is in the region that it names itself, wherever the bucket is; else in the bucket's."""
     monkeypatch.setenv("SQS_QUEUE_URL", url)
-    monkeypatch.setenv("AWS_REGION", dict(AWS_URLS).get(url, "ap-south-1"))
+    monkeypatch.setenv("AWS_REGION", "ap-south-1")
     assert url == load().sqs_queue_url
+    assert dict(AWS_URLS).get(url, "ap-south-1") == queue_region(load())
 
 
 @pytest.mark.parametrize(("url", "region"), AWS_URLS)
 def test_a_queue_of_another_region_is_found_out(url: str, region: str) -> None:
-    """The SDK would ask the wrong region, and be told that there is no such queue."""
-    text = report(SQS_QUEUE_URL=url, AWS_REGION="ap-south-1")
-    assert ["AWS_REGION"] == named(text)
-    assert f"AWS_REGION: is ap-south-1, but SQS_QUEUE_URL is in {region}" in text
-    assert f"for example: AWS_REGION={region}\n" in text
+    """The wrong region would be asked, and say that there is no such queue."""
+    text = report(SQS_QUEUE_URL=url, SQS_REGION="ap-south-1")
+    assert ["SQS_REGION"] == named(text)
+    assert f"SQS_REGION: is ap-south-1, but SQS_QUEUE_URL is in {region}" in text
+    assert f"for example: SQS_REGION={region}\n" in text
+
+
+def test_a_queue_whose_url_names_no_region_can_be_in_another_than_the_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is set."""
+    monkeypatch.setenv("SQS_QUEUE_URL", ELSEWHERE[0])
+    monkeypatch.setenv("SQS_REGION", "eu-west-1")
+    assert "eu-west-1" == queue_region(load())
 
 
 NO_URL = "must be the queue's URL, not its name or ARN"

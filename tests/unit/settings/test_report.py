@@ -46,7 +46,7 @@ def test_settings_can_be_examined_without_raising() -> None:
     assert [("VISIBILITY_TIMEOUT_SECONDS",)] == [problem.names for problem in problems]
 
 
-NEEDED = frozenset({"SQS_QUEUE_URL", "AWS_REGION"})
+NEEDED = frozenset({"SQS_QUEUE_URL", "SQS_REGION", "AWS_REGION"})
 
 
 def test_a_command_may_need_only_some_settings() -> None:
@@ -57,7 +57,7 @@ def test_a_command_may_need_only_some_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "name"), [({"SQS_QUEUE_URL": "emails"}, "SQS_QUEUE_URL"), ({"AWS_REGION": "eu-west-1"}, "AWS_REGION")]
+    ("variables", "name"), [({"SQS_QUEUE_URL": "emails"}, "SQS_QUEUE_URL"), ({"SQS_REGION": "eu-west-1"}, "SQS_REGION")]
 )
 def test_what_a_command_needs_must_be_right(variables: dict[str, str], name: str) -> None:
     """Each needed setting by itself, and the rules between them."""

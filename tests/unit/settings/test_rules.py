@@ -54,7 +54,7 @@ BROKEN = [
         "aws:kms",
         "is AES256, but S3_KMS_KEY_ID is only for aws:kms",
     ),
-    ({"AWS_REGION": "eu-west-1"}, "AWS_REGION", "us-east-1", "is eu-west-1, but SQS_QUEUE_URL is in us-east-1"),
+    ({"SQS_REGION": "eu-west-1"}, "SQS_REGION", "us-east-1", "is eu-west-1, but SQS_QUEUE_URL is in us-east-1"),
     (
         {"SHUTDOWN_GRACE_SECONDS": "25.5", "POD_TERMINATION_GRACE_SECONDS": "30"},
         "SHUTDOWN_GRACE_SECONDS",
@@ -110,7 +110,7 @@ def test_all_broken_rules_are_reported_together() -> None:
         "IN_FLIGHT_MAX_BYTES": "1048576",
         "S3_QUARANTINE_PREFIX": "emails",
         "S3_KMS_KEY_ID": "alias/mail",
-        "AWS_REGION": "eu-west-1",
+        "SQS_REGION": "eu-west-1",
         "POD_TERMINATION_GRACE_SECONDS": "10",
     }
     assert [
@@ -119,7 +119,7 @@ def test_all_broken_rules_are_reported_together() -> None:
         "IN_FLIGHT_MAX_BYTES",
         "S3_QUARANTINE_PREFIX",
         "S3_SSE",
-        "AWS_REGION",
+        "SQS_REGION",
         "SHUTDOWN_GRACE_SECONDS",
     ] == named(report(**variables))
 
@@ -134,7 +134,7 @@ def test_rules_are_checked_beside_wrong_values() -> None:
     ("variables", "name"),
     [
         ({"MAX_MESSAGES_PER_POLL": "11", "IN_FLIGHT_MAX_BYTES": "1048576"}, "MAX_MESSAGES_PER_POLL"),
-        ({"SQS_QUEUE_URL": "emails", "AWS_REGION": "eu-west-1"}, "SQS_QUEUE_URL"),
+        ({"SQS_QUEUE_URL": "emails", "SQS_REGION": "eu-west-1"}, "SQS_QUEUE_URL"),
         ({"AWS_REGION": "Ireland"}, "AWS_REGION"),
         ({"VISIBILITY_TIMEOUT_SECONDS": "5", "S3_TIMEOUT_SECONDS": "300"}, "VISIBILITY_TIMEOUT_SECONDS"),
     ],

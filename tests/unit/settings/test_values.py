@@ -12,6 +12,7 @@ DEFAULTS = {
     "SQS_QUEUE_URL": QUEUE_URL,
     "S3_BUCKET_NAME": "my-email-archive",
     "AWS_REGION": "us-east-1",
+    "SQS_REGION": None,
     "POLL_INTERVAL_SECONDS": 30,
     "MAX_MESSAGES_PER_POLL": 10,
     "VISIBILITY_TIMEOUT_SECONDS": 300,

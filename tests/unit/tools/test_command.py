@@ -13,7 +13,7 @@ from aiobotocore.config import AioConfig
 from email_processor.domain.errors import EmailProcessorError
 from email_processor.exit_codes import EXIT_FAILED, EXIT_SETTINGS
 from email_processor.settings import Settings
-from email_processor.tools.command import open_client, run_command
+from email_processor.tools.command import open_queue_client, run_command
 from tests.support.logging_state import restored_logging
 
 QUEUE_URL = "http://127.0.0.1:1/123456789012/emails"
@@ -104,7 +104,7 @@ def test_an_aws_configuration_that_cannot_be_used_is_an_error(
     monkeypatch.setenv("AWS_PROFILE", "nowhere")
 
     async def work(settings: Settings) -> None:
-        async with open_client("sqs", settings.aws_region, AioConfig()):
+        async with open_queue_client(settings.sqs_queue_url, settings.aws_region, AioConfig()):
             raise AssertionError
 
     assert EXIT_FAILED == run_command(work, needed=("SQS_QUEUE_URL",))

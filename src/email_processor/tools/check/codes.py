@@ -97,8 +97,8 @@ CHECKS: tuple[Check, ...] = (
         "EP302",
         Group.QUEUE,
         "queue URL",
-        "`SQS_QUEUE_URL` and the endpoint that requests go to are either both AWS's own or both not.",
-        "Warning. Usually AWS_ENDPOINT_URL is missing, or left over from a test.",
+        "Requests go to the host of `SQS_QUEUE_URL`; or both are at AWS and the URL is a public one, or neither is.",
+        "Warning. Usually AWS_ENDPOINT_URL is left over from a test.",
     ),
     Check(
         "EP303",

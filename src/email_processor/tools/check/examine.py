@@ -115,8 +115,8 @@ class _Look:
     async def queue(self) -> QueueFacts | Unasked:
         if no := _wrong(self.problems, needed_for_queue(self.settings)):
             return no
-        url, key_time = self.settings.sqs_queue_url, self.settings.s3_key_time
-        return await inspect_queue(self.ask, self.opened, url, key_time, signed=self.signed, write=self.write)
+        plan = queue_options(self.settings)
+        return await inspect_queue(self.ask, self.opened, plan, signed=self.signed, write=self.write)
 
     async def bucket_and_key(self) -> tuple[BucketFacts | Unasked, KeyFacts | Unasked | None]:
         if no := _wrong(self.problems, needed_for_bucket(self.settings)):

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from email_processor import __version__
-from email_processor.settings import Settings
+from email_processor.settings import Settings, queue_region
 from email_processor.tools.command import run_command
 from email_processor.tools.send.samples.generate import Recipe, Sample, Shape, samples
 from email_processor.tools.send.samples.sizes import TypicalSizes, parse
 from email_processor.tools.send.sender import Repeats, open_sender
 
-NEEDED = ("SQS_QUEUE_URL", "AWS_REGION")
+NEEDED = ("SQS_QUEUE_URL", "SQS_REGION", "AWS_REGION")
 KIB = 1024
 
 
@@ -83,7 +83,7 @@ def send(count: int, recipe: Recipe, queue_url: str | None) -> int:
                 tally.add(sample)
                 advance()
 
-            async with open_sender(settings.aws_region, url, agent, run_id=uuid.uuid4().hex) as sender:
+            async with open_sender(queue_region(settings), url, agent, run_id=uuid.uuid4().hex) as sender:
                 tally.repeats = sender.repeats
                 await sender.send(samples(count, recipe), sent)
         click.echo(f"Sent {tally}")

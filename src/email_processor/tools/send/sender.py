@@ -12,7 +12,7 @@ from email_processor.aws.faults import cause_of, explain, fix_for
 from email_processor.domain.errors import Cause, QueueFaultError
 from email_processor.domain.message import Attribute
 from email_processor.ports import BATCH
-from email_processor.tools.command import open_client
+from email_processor.tools.command import open_queue_client
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
@@ -190,7 +190,7 @@ async def open_sender(region: str, queue_url: str, user_agent: str, run_id: str)
     """A sender to a queue. Raises `StartError` if the AWS configuration cannot be used."""
     # One try a request: were the SDK to repeat them, nobody would know how often.
     config = client_config(user_agent, timeout=TIMEOUT_SECONDS, connections=IN_FLIGHT)
-    async with open_client("sqs", region, config) as client:
+    async with open_queue_client(queue_url, region, config) as client:
         yield Sender(client, queue_url, run_id)
 
 

@@ -154,11 +154,12 @@ async def test_wrong_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyP
 
 
 async def test_rule_between_queue_and_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A queue in another region is not asked after in this one."""
+    """A queue is not asked after in a region that its URL denies."""
     monkeypatch.setenv("SQS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/emails")
+    monkeypatch.setenv("SQS_REGION", "us-east-1")
     report = await look()
     assert {"EP102": "failed"} == bad(report)
-    assert "skipped: needs a valid AWS_REGION" == told(report, "EP303")
+    assert "skipped: needs a valid SQS_REGION" == told(report, "EP303")
     assert "ok: archive" == told(report, "EP403")
 
 

@@ -132,6 +132,11 @@ FINDINGS = [
         probed(first=Stored.ALREADY_THERE),
         f"ok: {WHERE}: was there already, from an earlier check, and read back; it stays there",
     ),
+    (
+        "EP408",
+        replace(probed(), settings=settings(s3_sse="AES256")),
+        f"warning: {WHERE}: stored, and read back, but not encrypted: S3_SSE=AES256 was passed over",
+    ),
     ("EP408", probed(back=DENIED), f"ok: {WHERE}: stored; to read it back is denied; it stays there"),
     ("EP408", probed(back=TIMEOUT), f"failed: {WHERE}: stored, but not read back"),
     ("EP408", probed(back=b"{}"), f"failed: {WHERE} holds something else"),

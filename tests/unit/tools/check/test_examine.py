@@ -9,7 +9,7 @@ from email_processor.tools.check.examine import needed_for_bucket, needed_for_qu
 from email_processor.tools.check.inspect.bucket import BucketPlan
 from tests.unit.tools.check.known import KEY_ARN, settings
 
-FOR_QUEUE = {"AWS_CLIENT", "AWS_REGION", "S3_KEY_TIME", "SQS_QUEUE_URL"}
+FOR_QUEUE = {"AWS_CLIENT", "AWS_REGION", "S3_KEY_TIME", "SQS_QUEUE_URL", "SQS_REGION"}
 FOR_BUCKET = {
     "AWS_CLIENT",
     "AWS_REGION",

@@ -24,6 +24,9 @@ from tests.unit.tools.check.known import (
     told,
 )
 
+VPC = "https://vpce-0a1b2c3d4e5f-abcdefgh.sqs.us-east-1.vpce.amazonaws.com"
+VPC_URL = f"{VPC}/123456789012/emails"
+
 
 def test_all_well() -> None:
     """Each line shows what was seen."""
@@ -71,6 +74,8 @@ def test_answer_that_cannot_be_understood() -> None:
     [
         (QUEUE_URL, "https://vpce-1.sqs.us-east-1.vpce.amazonaws.com", f"ok: {QUEUE_URL}"),
         ("http://localstack:4566/000000000000/q", "http://127.0.0.1:4566", "ok: http://localstack:4566/000000000000/q"),
+        (VPC_URL, SQS, f"warning: is at {VPC}, but requests go to {SQS}"),
+        (VPC_URL, VPC, f"ok: {VPC_URL}"),
         (QUEUE_URL, "http://127.0.0.1:4566", f"warning: is at {SQS}, but requests go to http://127.0.0.1:4566"),
         (
             "http://127.0.0.1:4566/000000000000/q",

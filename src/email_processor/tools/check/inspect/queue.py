@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from email_processor.aws.answers import state_of
+from email_processor.aws.connect import QueueOptions, queue_client
 from email_processor.aws.inbox import SqsInbox
 from email_processor.domain.errors import Cause
 from email_processor.domain.message import KeyTime, Message
@@ -60,11 +61,10 @@ class QueueFacts:
     skew: float | None = None
 
 
-async def inspect_queue(
-    ask: Asker, opened: Opened, url: str, key_time: KeyTime, *, signed: bool, write: bool
-) -> QueueFacts:
+async def inspect_queue(ask: Asker, opened: Opened, plan: QueueOptions, *, signed: bool, write: bool) -> QueueFacts:
     """Look at the queue; `signed` says that there are credentials, `write` that a receive may be made."""
-    async with opened.session.client("sqs", config=config()) as client:
+    url = plan.url
+    async with queue_client(opened.session, url, plan.region, config()) as client:
         endpoint, tap = client.meta.endpoint_url, Tap(client)
         answered = await ask(_any_answer(client, url))
         if isinstance(answered, Failure):
@@ -84,7 +84,7 @@ async def inspect_queue(
         delete=delete.result(),
         change_visibility=change.result(),
         receive=messages if isinstance(messages, Failure | Unasked) else len(messages),
-        is_dated=_is_dated(messages, key_time, endpoint),
+        is_dated=_is_dated(messages, plan.key_time, endpoint),
         skew=tap.skew,
     )
 

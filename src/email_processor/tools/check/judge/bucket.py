@@ -99,7 +99,7 @@ def _region(facts: AwsFacts, bucket: BucketFacts) -> Finding:
         return skipped("EP404", "S3 does not say")
     if theirs == ours:
         return ok("EP404", theirs)
-    fix = f"AWS_REGION is that of queue and bucket: name a bucket in {ours}, or move the queue to {theirs} as well."
+    fix = f"Set AWS_REGION={theirs}, or name a bucket in {ours}. The queue's region is that of its URL, or SQS_REGION."
     if is_aws(bucket.endpoint):
         return failed(
             "EP404", f"{theirs}, but AWS_REGION is {ours}: S3 refuses PUTs signed for another region", fix=fix
@@ -187,6 +187,12 @@ def _stored(facts: AwsFacts, written: Written) -> Finding:
     if isinstance(written.back, bytes):
         if written.back != PROBE:
             return failed("EP408", f"{where} holds something else", fix="Look who writes there, and delete it.")
+        if facts.settings.s3_sse != "none" and not written.encryption:
+            return warning(
+                "EP408",
+                f"{where}: {how}, and read back, but not encrypted: S3_SSE={facts.settings.s3_sse} was passed over",
+                fix="This store says of no object that it is encrypted, though asked to: encrypt its disks.",
+            )
         under = f", encrypted with {written.encryption}" if written.encryption else ""
         return ok("EP408", f"{where}: {how}, and read back{under}; it stays there")
     if isinstance(written.back, Failure) and not is_denied(written.back):

@@ -1,11 +1,13 @@
 """The queue: reaching it, what we may do with it, and what an operator will wish to have known before."""
 
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
+from email_processor.aws.endpoints import is_public
 from email_processor.aws.inbox import UNDATED_FIX
 from email_processor.domain.errors import Cause
 from email_processor.domain.message import MESSAGE_MAX_BYTES
-from email_processor.settings import Settings
+from email_processor.settings import Settings, queue_region
 from email_processor.tools.check.codes import Group
 from email_processor.tools.check.examine import AwsFacts
 from email_processor.tools.check.findings import (
@@ -71,12 +73,15 @@ def judge_queue(facts: AwsFacts) -> Iterator[Finding]:
 
 def _same_place(facts: AwsFacts, queue: QueueFacts) -> Finding:
     url = facts.settings.sqs_queue_url
-    if is_aws(url) == is_aws(queue.endpoint):
+    host = urlsplit(url).hostname or ""
+    is_same = host == urlsplit(queue.endpoint).hostname
+    if is_same or (is_aws(url) == is_aws(queue.endpoint) and (is_public(host) or not is_aws(url))):
         return ok("EP302", url)
     return warning(
         "EP302",
         f"is at {origin_of(url)}, but requests go to {origin_of(queue.endpoint)}",
-        fix="Set AWS_ENDPOINT_URL (or AWS_ENDPOINT_URL_SQS) if the queue is not at AWS; take it away if it is.",
+        fix="Set AWS_ENDPOINT_URL_SQS to where the queue is; or take AWS_ENDPOINT_URL, AWS_USE_FIPS_ENDPOINT and "
+        "AWS_USE_DUALSTACK_ENDPOINT away, and the queue is asked at the host of its URL.",
     )
 
 
@@ -85,18 +90,18 @@ def _exists(facts: AwsFacts, queue: QueueFacts) -> Finding:
     faults = [answer for answer in answers if isinstance(answer, Failure)]
     gone = [fault for fault in faults if fault.cause is Cause.MISSING]
     if gone:
-        url, region = facts.settings.sqs_queue_url, facts.settings.aws_region
+        url, region = facts.settings.sqs_queue_url, queue_region(facts.settings)
         name = url.rpartition("/")[2]
         is_sqs = not gone[0].code.isdecimal()  # else a bare HTTP status, which SQS never sends
         return failed(
             "EP303",
             f"SQS in {region} knows no such queue" if is_sqs else f"{origin_of(queue.endpoint)} does not look like SQS",
             error=gone[0].error,
-            fix="Correct SQS_QUEUE_URL or AWS_REGION; these are there:\n"
+            fix="Correct SQS_QUEUE_URL or SQS_REGION; these are there:\n"
             + command("aws", "sqs", "list-queues", "--region", region, "--queue-name-prefix", name[:4]),
         )
     if any(not isinstance(answer, Failure | Unasked) for answer in answers):
-        return ok("EP303", queue_arn(facts.settings.sqs_queue_url, facts.settings.aws_region))
+        return ok("EP303", queue_arn(facts.settings.sqs_queue_url, queue_region(facts.settings)))
     unsure = next(answer for answer in answers if isinstance(answer, Failure | Unasked))
     finding = blocked("EP303", unsure, missing="the queue")
     return finding if isinstance(finding, Finding) else skipped("EP303", "SQS does not say", error=finding.error)
@@ -129,7 +134,7 @@ def _receive(facts: AwsFacts, queue: QueueFacts) -> Finding:
 
 
 def _refused(permission: Permission, answer: Failure | Unasked, facts: AwsFacts) -> Finding:
-    arn = queue_arn(facts.settings.sqs_queue_url, facts.settings.aws_region)
+    arn = queue_arn(facts.settings.sqs_queue_url, queue_region(facts.settings))
     return permission.refused(answer, arn, facts.identity, missing="the queue")
 
 
@@ -147,7 +152,7 @@ def _attributes(attributes: Answer[Mapping[str, str]], settings: Settings) -> It
 
 
 def _dead_letters(attributes: Mapping[str, str], settings: Settings) -> Finding:
-    url, region = settings.sqs_queue_url, settings.aws_region
+    url, region = settings.sqs_queue_url, queue_region(settings)
     redrive = redrive_of(attributes)
     if redrive is None:
         name = url.rpartition("/")[2]
@@ -184,7 +189,7 @@ def _retention(attributes: Mapping[str, str], settings: Settings) -> Finding:
         return skipped("EP312", "the queue does not say")
     if seconds < RETENTION_MIN:
         change = set_queue_attributes(
-            settings.sqs_queue_url, settings.aws_region, MessageRetentionPeriod=str(RETENTION_MAX)
+            settings.sqs_queue_url, queue_region(settings), MessageRetentionPeriod=str(RETENTION_MAX)
         )
         return warning(
             "EP312",
@@ -207,7 +212,7 @@ def _encryption(attributes: Mapping[str, str], settings: Settings) -> Finding:
         return ok("EP313", f"KMS, with {key}")
     if attributes.get("SqsManagedSseEnabled") == "true":
         return ok("EP313", "SSE-SQS")
-    change = set_queue_attributes(settings.sqs_queue_url, settings.aws_region, SqsManagedSseEnabled="true")
+    change = set_queue_attributes(settings.sqs_queue_url, queue_region(settings), SqsManagedSseEnabled="true")
     return warning(
         "EP313", "none at rest", fix=f"Switch SSE-SQS on; it costs nothing and needs no permission:\n{change}"
     )
@@ -223,7 +228,7 @@ def _size(attributes: Mapping[str, str], settings: Settings) -> Finding:
             f"up to {size // KIB} KiB, more than the {MESSAGE_MAX_BYTES // KIB} KiB that memory is reckoned with",
             fix="Lower the queue's MaximumMessageSize, or raise IN_FLIGHT_MAX_BYTES and the memory limit with it:\n"
             + set_queue_attributes(
-                settings.sqs_queue_url, settings.aws_region, MaximumMessageSize=str(MESSAGE_MAX_BYTES)
+                settings.sqs_queue_url, queue_region(settings), MaximumMessageSize=str(MESSAGE_MAX_BYTES)
             ),
         )
     return ok("EP314", f"up to {size // KIB} KiB")
