@@ -28,12 +28,12 @@ from email_processor.pipeline.run import Plan, run
 from email_processor.pipeline.waiting import pause
 from email_processor.ports import BATCH, Clock, QueueGauge
 from email_processor.service import ceilings_of, plan_of, ports_of, queue_options, store_options
-from email_processor.settings import Settings
+from email_processor.settings import Settings, queue_region
 from email_processor.signals import stop_on_signal
 from email_processor.tools.archive.output import emit, say
 from email_processor.tools.archive.reader import NEEDED
 from email_processor.tools.archive.text import one_line
-from email_processor.tools.command import WrongUseError, open_client, run_command
+from email_processor.tools.command import WrongUseError, open_queue_client, run_command
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 10.0  # for one answer
 WAIT_SECONDS = 1  # of a long poll
 QUIET_SECONDS = 5.0  # without a message, after which the queue is taken to be empty: its own counts lag behind
-NEEDED_FOR_QUEUE = ("SQS_QUEUE_URL", "AWS_REGION")
+NEEDED_FOR_QUEUE = ("SQS_QUEUE_URL", "SQS_REGION", "AWS_REGION")
 
 
 def ls(queue_url: str | None) -> int:
@@ -49,7 +49,9 @@ def ls(queue_url: str | None) -> int:
 
     async def work(settings: Settings) -> None:
         config = client_config(f"email-processor/{__version__}", timeout=LOOK_SECONDS)
-        async with open_client("sqs", settings.aws_region, config) as client:
+        if queue_url is not None:
+            settings = settings.model_copy(update={"sqs_queue_url": queue_url})
+        async with open_queue_client(settings.sqs_queue_url, queue_region(settings), config) as client:
             url = queue_url or await dead_letter_queue(client, settings.sqs_queue_url)
             facts = await _attributes(client, url)
             lines = [
@@ -67,7 +69,7 @@ def ls(queue_url: str | None) -> int:
                 lines += [f"  {count:>3} of {verdicts.total()} looked at: {what}" for what, count in verdicts.items()]
         emit("\n".join([*lines, ""]).encode())
 
-    return run_command(work, needed=NEEDED_FOR_QUEUE if queue_url is None else ("AWS_REGION",))
+    return run_command(work, needed=NEEDED_FOR_QUEUE if queue_url is None else ("SQS_REGION", "AWS_REGION"))
 
 
 async def dead_letter_queue(client: "SQSClient", queue_url: str) -> str:
@@ -123,13 +125,13 @@ def archive(queue_url: str | None) -> int:
     async def work(settings: Settings) -> int:
         if queue_url is None:
             config = client_config(f"email-processor/{__version__}", timeout=LOOK_SECONDS)
-            async with open_client("sqs", settings.aws_region, config) as client:
+            async with open_queue_client(settings.sqs_queue_url, queue_region(settings), config) as client:
                 url = await dead_letter_queue(client, settings.sqs_queue_url)
         else:
             url = queue_url
         return await drain(settings.model_copy(update={"sqs_queue_url": url}))
 
-    needed = {*NEEDED, "AWS_REGION", *({"SQS_QUEUE_URL"} if queue_url is None else set())}
+    needed = {*NEEDED, "SQS_REGION", "AWS_REGION", *({"SQS_QUEUE_URL"} if queue_url is None else set())}
     return run_command(work, needed=needed)
 
 
