@@ -22,3 +22,13 @@ output "key_arn" {
   description = "The key of queue and bucket."
   value       = aws_kms_key.this.arn
 }
+
+output "reader_policy_arn" {
+  description = "For who finds, shows, exports and audits."
+  value       = aws_iam_policy.reader.arn
+}
+
+output "operator_policy_arn" {
+  description = "For who also ends the quarantine and archives dead letters."
+  value       = aws_iam_policy.operator.arn
+}

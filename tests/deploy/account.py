@@ -51,6 +51,14 @@ class Account:
         # moto hands it out as Python writes a dict, which YAML reads
         return _actions(yaml.safe_load(str(policy["PolicyDocument"])))
 
+    def managed(self, whose: str) -> set[str]:
+        """What a policy for people allows."""
+        iam = client("iam", self.emulator.url)
+        policies = iam.list_policies(Scope="Local", MaxItems=1000)["Policies"]
+        (policy,) = (it for it in policies if it["PolicyName"] == f"{self.name}-{whose}")
+        version = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])
+        return _actions(yaml.safe_load(str(version["PolicyVersion"]["Document"])))
+
 
 def _actions(policy: Any) -> set[str]:  # noqa: ANN401 - JSON
     actions: set[str] = set()
@@ -86,10 +94,12 @@ class AccountTests:
         assert policy["deadLetterTargetArn"].endswith(f":{account.name}-emails-dead")
 
     def test_the_role_may_do_what_the_service_does_and_no_more(self, account: Account) -> None:
-        """Least privilege: the permissions of the README."""
+        """Least privilege: the permissions of the README, for the service and for who uses the archive."""
         blocks = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-        documented = _actions(next(json.loads(block) for block in blocks if '"Statement"' in block))
-        assert documented == account.allowed()
+        service, reader, operator = (_actions(json.loads(block)) for block in blocks if '"Statement"' in block)
+        assert service == account.allowed()
+        assert reader == account.managed("reader")
+        assert operator == account.managed("operator")
 
     def test_only_the_releases_service_account_takes_the_role(self, account: Account) -> None:
         """The trust policy of IRSA names provider, audience and service account."""

@@ -198,3 +198,15 @@ def test_it_runs_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
     CliRunner().invoke(cli.main, ["run"])
     assert ["uvloop", "asyncio.unix_events"] == [loop.__module__ for loop in loops]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_and_options(shell: str) -> None:
+    """By a script that asks the command itself."""
+    assert "_EMAIL_PROCESSOR_COMPLETE" in CliRunner().invoke(cli.main, ["completion", shell]).stdout
+    words = {"bash": "email-processor qua", "zsh": "email-processor qua", "fish": "email-processor qua"}[shell]
+    asked = {"_EMAIL_PROCESSOR_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, "COMP_CWORD": "1"}
+    if shell == "fish":
+        asked["COMP_CWORD"] = "qua"
+    ended = subprocess.run([COMMAND], env={**os.environ, **asked}, capture_output=True, text=True, check=False)
+    assert "quarantine" in ended.stdout

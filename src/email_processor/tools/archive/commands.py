@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import get_completion_class
 
 from email_processor.domain.errors import Reason
 from email_processor.tools.loading import loading
@@ -517,4 +518,19 @@ def dead_archive(*, queue_url: str | None) -> int:
     return ending.archive(queue_url)
 
 
-COMMANDS = (find, show, export, audit, quarantine, dead)
+@click.command(
+    short_help="Print what makes a shell complete these commands.",
+    epilog=_examples("completion bash > ~/.local/share/bash-completion/completions/email-processor"),
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print what makes a shell complete commands, options and their values."""
+    found = get_completion_class(shell)
+    if found is None:
+        raise click.UsageError(f"{shell} is not known.")
+    script = found(context.find_root().command, {}, "email-processor", "_EMAIL_PROCESSOR_COMPLETE").source()
+    click.echo(script)
+
+
+COMMANDS = (find, show, export, audit, quarantine, dead, completion)

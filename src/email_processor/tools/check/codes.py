@@ -245,6 +245,14 @@ CHECKS: tuple[Check, ...] = (
         "Warning. Duplicates overwrite their object with the same bytes instead of leaving it alone.",
     ),
     Check(
+        "EP410",
+        Group.BUCKET,
+        "archive commands",
+        "Which of the commands on the archive these credentials may run, by the answers above. Whether they may delete "
+        "from the quarantine is not asked: that takes a delete.",
+        "For information: the service itself needs none of them.",
+    ),
+    Check(
         "EP411",
         Group.BUCKET,
         "encryption",

@@ -120,6 +120,9 @@ FINDINGS = [
     ("EP406", bucket(may_get=DENIED, may_list=DENIED, written=WRITTEN), "ok: allowed"),
     ("EP406", bucket(may_get=DENIED, may_list=DENIED, written=replace(WRITTEN, back=DENIED)), NOT_FETCHED),
     ("EP406", bucket(may_get=TIMEOUT), "failed: neither allowed nor denied"),
+    ("EP410", bucket(may_get=DENIED), "skipped: find, show, export, audit and quarantine need s3:GetObject"),
+    ("EP410", bucket(may_list=TIMEOUT), "skipped: needs the answers to s3:ListBucket and s3:GetObject"),
+    ("EP410", bucket(may_put=DENIED), "ok: find, show, export, audit; quarantine release also needs s3:PutObject"),
     # what became of the probe object
     ("EP408", probed(), f"ok: {WHERE}: stored, and read back; it stays there"),
     (

@@ -48,6 +48,7 @@ def judge_bucket(facts: AwsFacts) -> Iterator[Finding]:
     yield _get(facts, bucket)
     yield _list(facts, bucket)
     yield from _write_probe(facts, bucket)
+    yield _commands(facts, bucket)
     yield from _configuration(bucket, facts.settings)
 
 
@@ -124,6 +125,20 @@ def _put(facts: AwsFacts, bucket: BucketFacts) -> Finding:
     if isinstance(finding, Finding):
         return finding
     return skipped("EP405", f"cannot be told without a real PUT, which --write makes ({finding.error})")
+
+
+def _commands(facts: AwsFacts, bucket: BucketFacts) -> Finding:
+    """What of the commands on the archive is possible."""
+    refused = {"s3:ListBucket": bucket.may_list, "s3:GetObject": bucket.may_get}
+    missing = [action for action, answer in refused.items() if is_denied(answer)]
+    if missing:
+        return skipped("EP410", f"find, show, export, audit and quarantine need {' and '.join(missing)}")
+    if not (bucket.may_list is True and bucket.may_get is True):
+        return skipped("EP410", "needs the answers to s3:ListBucket and s3:GetObject")
+    quarantine = facts.settings.s3_quarantine_prefix
+    if is_denied(bucket.may_put):
+        return ok("EP410", "find, show, export, audit; quarantine release also needs s3:PutObject")
+    return ok("EP410", f"all; quarantine release and discard also need s3:DeleteObject under {quarantine}/, not asked")
 
 
 def _under(prefixes: Iterable[str]) -> str:
