@@ -59,6 +59,7 @@ class Room:
         self._receives = 0  # that are under way
         self._likely_bytes = self._announced_bytes = 0  # what is reserved for them, by what is known of their answers
         self._holding = 0  # answers that wait for room
+        self._first_in_line = asyncio.Lock()
         self._changed = asyncio.Event()
 
     def follow(self, uploads: Callable[[], int]) -> None:
@@ -87,8 +88,9 @@ class Room:
         )
 
     async def free(self) -> None:
-        """Return when one more receive may be made."""
-        await self._until(lambda: self.is_free)
+        """Return when one more receive may be made: to who has waited longest, who alone is woken by what changes."""
+        async with self._first_in_line:
+            await self._until(lambda: self.is_free)
 
     @contextmanager
     def reserved(self) -> Iterator[Reservation]:

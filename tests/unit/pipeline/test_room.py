@@ -72,6 +72,24 @@ async def test_no_more_is_received_ahead_than_there_are_uploads(uploads: int, ex
     assert room.is_free
 
 
+async def test_receives_that_wait_for_room_have_it_in_turn() -> None:
+    """One that stops waiting, the first in the line or one behind it, holds up nobody."""
+    room, served = new_room(max_messages=BATCH), []
+
+    async def receive(number: int) -> None:
+        await room.free()
+        with room.reserved():
+            served.append((now(), number))
+            await asyncio.sleep(10)
+
+    async with asyncio.TaskGroup() as tasks:
+        receiving = [tasks.create_task(receive(number)) for number in range(6)]
+        await asyncio.sleep(5)
+        receiving[1].cancel()
+        receiving[3].cancel()
+    assert [(0, 0), (10, 2), (20, 4), (30, 5)] == served
+
+
 async def test_another_budget_holds_from_now_on() -> None:
     """A container that is resized."""
     room = new_room(max_messages=10)
