@@ -31,7 +31,7 @@ from email_processor.domain.message import Message
 from email_processor.metrics import Metrics
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.run import Ports, run
-from email_processor.ports import Admission, Clock, QueueState, Stored, Verdict
+from email_processor.ports import Admission, Clock, Payload, QueueState, Stored, Verdict
 from email_processor.service import ceilings_of, plan_of, queue_options, store_options
 from email_processor.settings import Settings
 
@@ -87,7 +87,7 @@ class AtOnce:
         await asyncio.sleep(0)
         return Stored.CREATED
 
-    async def fetch(self, pointer: Pointer) -> bytes:
+    def opened(self, pointer: Pointer) -> contextlib.AbstractAsyncContextManager[Payload]:
         """Fail: no email of this benchmark is a pointer to another place."""
         raise AssertionError(pointer)
 

@@ -67,8 +67,9 @@ class Metrics:
         self.released = labelled(
             "messages_released_total",
             "Messages left to the queue: shutdown = given back while stopping, lease_expired = not started in time, "
-            "refused = this object or payload alone keeps failing, rejected = quarantine is off.",
-            reason=("shutdown", "lease_expired", "refused", "rejected"),
+            "refused = this object or payload alone keeps failing, rejected = quarantine is off, deferred = hidden for "
+            "some minutes, because the bucket of its offloaded body fails.",
+            reason=("shutdown", "lease_expired", "refused", "rejected", "deferred"),
         )
         self.receive_count = histogram(
             "message_receive_count", "How often a message had been received when it got here.", (1, 2, 3, 5, 10, 100)

@@ -1,6 +1,7 @@
 """What pipeline and tools need from outside: narrow ports, implemented in `aws` and by the tests' doubles."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
@@ -107,11 +108,29 @@ class Shelf(Protocol):
         ...
 
 
+class Payload(Protocol):
+    """A payload of which the head has come, and the body is still with the store."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has; the most that it may have, if the store does not tell."""
+        ...
+
+    async def read(self) -> bytes:
+        """Read it.
+
+        Raises:
+            PayloadTooLargeError: it is larger than we are allowed to hold.
+            StoreFaultError: it did not come whole.
+        """
+        ...
+
+
 class Payloads(Protocol):
     """Bodies that were too big for the queue."""
 
-    async def fetch(self, pointer: Pointer) -> bytes:
-        """Read a payload.
+    def opened(self, pointer: Pointer) -> AbstractAsyncContextManager[Payload]:
+        """Ask for a payload; it can be read as long as the context lasts.
 
         Raises:
             PayloadMissingError: there is no such object.

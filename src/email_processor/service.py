@@ -17,6 +17,7 @@ from email_processor.metrics import PREFIX, Metrics
 from email_processor.pipeline.calls import Timeouts
 from email_processor.pipeline.ceilings import REQUESTS_MOST, UPLOADS_MOST, Ceilings
 from email_processor.pipeline.deleter import DeleteRules
+from email_processor.pipeline.fetching import FetchRules
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import MOST_REQUESTS, LeaseRules
 from email_processor.pipeline.receiver import ReceiveRules
@@ -123,6 +124,7 @@ def plan_of(settings: Settings, ceilings: Ceilings) -> Plan:
             key_time=settings.s3_key_time,
         ),
         store=StoreRules(most=ceilings.uploads),
+        fetch=FetchRules(most_bytes=settings.payload_max_bytes),
         leases=LeaseRules(visibility_timeout=settings.visibility_timeout_seconds),
         delete=DeleteRules(most_in_flight=ceilings.deletes),
         budget=ceilings.budget,

@@ -232,8 +232,8 @@ class Settings(BaseSettings):
         16 * 1024 * 1024,
         ge=1024 * 1024,
         le=1024**3,
-        description="Largest body fetched from S3 for a message of the SQS extended client; one is in memory at a "
-        "time.",
+        description="Largest body fetched from S3 for a message of the SQS extended client; all that are in memory "
+        "at a time have no more together.",
         examples=["16777216"],
     )
     in_flight_max_bytes: int = Field(

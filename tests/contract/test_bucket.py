@@ -8,6 +8,7 @@ from email_processor.domain.email import Pointer
 from email_processor.domain.errors import PayloadMissingError
 from email_processor.ports import Stored
 from tests.contract.places import Place, behaviour
+from tests.support.payloads import fetched
 
 KEY = "emails/2024/12/10/grüße_+&=/m_143022.json"
 OF_ONE_MESSAGE = b'{"message_id":"m","by":%d}'  # else the second would be taken for what a broken store has left
@@ -63,7 +64,7 @@ async def test_a_large_document_is_stored_whole(place: Place) -> None:
 async def test_a_payload_is_read_as_it_was_stored(place: Place) -> None:
     """Every byte value of it."""
     payload = bytes(range(256))
-    assert payload == await place.payloads.fetch(place.offload("payloads/1", payload))
+    assert payload == await fetched(place.payloads, place.offload("payloads/1", payload))
 
 
 @behaviour()
@@ -71,4 +72,4 @@ async def test_a_payload_that_is_not_there_is_missing(place: Place) -> None:
     """NoSuchKey is about this object, not about the store."""
     there = place.offload("payloads/1", b"{}")
     with pytest.raises(PayloadMissingError):
-        await place.payloads.fetch(Pointer(there.bucket, "payloads/2"))
+        await fetched(place.payloads, Pointer(there.bucket, "payloads/2"))

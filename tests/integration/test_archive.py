@@ -17,6 +17,7 @@ from email_processor.ports import Stored
 from tests.integration.opening import PAYLOAD_MAX, opened, point_at
 from tests.support.aws_answers import STORED, Reply
 from tests.support.emulators import ACCESS_KEY, Bucket, Emulator
+from tests.support.payloads import fetched
 from tests.support.scripted_server import FakeAws
 
 KEY = "emails/2024/12/10/john.doe/m_143022.json"
@@ -205,19 +206,28 @@ async def test_the_key_of_any_sender_arrives_as_it_is(fake: FakeAws, aws: Aws, s
 async def test_a_payload_is_read(at_bucket: Aws, bucket: Bucket) -> None:
     """Its bytes are those of the object."""
     bucket.write("payloads/é 1", b"\x00payload\xff")
-    assert b"\x00payload\xff" == await at_bucket.payloads.fetch(Pointer(bucket.name, "payloads/é 1"))
+    assert b"\x00payload\xff" == await fetched(at_bucket.payloads, Pointer(bucket.name, "payloads/é 1"))
 
 
 async def test_a_payload_that_is_not_there_is_missing(at_bucket: Aws, bucket: Bucket) -> None:
     """As real servers say it."""
     with pytest.raises(PayloadMissingError):
-        await at_bucket.payloads.fetch(Pointer(bucket.name, "payloads/gone"))
+        await fetched(at_bucket.payloads, Pointer(bucket.name, "payloads/gone"))
 
 
-async def test_a_payload_that_is_too_large_is_not_read(fake: FakeAws, aws: Aws) -> None:
-    """Its size is known before a byte of it is in memory."""
-    fake.rule = Reply(200, b"x" * (PAYLOAD_MAX + 1))
+async def test_a_payload_in_chunks_is_read(fake: FakeAws, aws: Aws) -> None:
+    """As large as it may be: its size is not told, so room is to be made for the largest."""
+    fake.rule = Reply(200, b"x" * PAYLOAD_MAX, in_chunks=True)
+    async with aws.payloads.opened(Pointer("archive", "payloads/1")) as payload:
+        assert PAYLOAD_MAX == payload.size
+        assert b"x" * PAYLOAD_MAX == await payload.read()
+
+
+@pytest.mark.parametrize(("in_chunks", "said"), [(False, "1001 bytes"), (True, "more than 1000 bytes")])
+async def test_a_payload_that_is_too_large_is_not_read(fake: FakeAws, aws: Aws, in_chunks: bool, said: str) -> None:
+    """Where its size is told, before a byte of it is in memory."""
+    fake.rule = Reply(200, b"x" * (PAYLOAD_MAX + 1), in_chunks=in_chunks)
     with pytest.raises(PayloadTooLargeError) as caught:
-        await aws.payloads.fetch(Pointer("archive", "payloads/1"))
-    assert "1001 bytes" in caught.value.detail
+        await fetched(aws.payloads, Pointer("archive", "payloads/1"))
+    assert said in caught.value.detail
     assert "PAYLOAD_MAX_BYTES" in caught.value.fix

@@ -9,6 +9,7 @@ from email_processor.ports import Stored
 from tests.integration.opening import opened, point_at
 from tests.support.aws_answers import STORED, CallFault, Reply, Rule, s3_error
 from tests.support.emulators import free_port
+from tests.support.payloads import fetched
 from tests.support.scripted_server import FakeAws
 
 KEY = "emails/2024/12/10/john.doe/m_143022.json"
@@ -160,6 +161,7 @@ PAYLOAD_FAULTS: dict[str, tuple[Rule, Cause]] = {
     "closed": (CallFault.CUT, Cause.NETWORK),
     "reset": (CallFault.RESET, Cause.NETWORK),
     "cut short": (Reply(200, b"{", length=500), Cause.NETWORK),
+    "cut short, in chunks": (Reply(200, b"{" * 500, in_chunks=True, share=0.5), Cause.NETWORK),
     "hung": (CallFault.HANG, Cause.TIMEOUT),
 }
 
@@ -169,7 +171,7 @@ async def test_a_payload_that_cannot_be_read_has_a_cause(fake: FakeAws, aws: Aws
     """A GET that fails names the payload; only a missing object is missing for good."""
     fake.rule = script
     with pytest.raises(StoreFaultError) as caught:
-        await aws.payloads.fetch(PAYLOAD)
+        await fetched(aws.payloads, PAYLOAD)
     assert caught.value.cause is cause
     assert caught.value.detail.startswith("GetObject s3://theirs/payloads/1: ")
 
@@ -178,4 +180,4 @@ async def test_a_payload_that_does_not_exist_is_told_apart(fake: FakeAws, aws: A
     """Then the message that points to it can never be archived."""
     fake.rule = s3_error("NoSuchKey", 404)
     with pytest.raises(PayloadMissingError, match="s3://theirs/payloads/1"):
-        await aws.payloads.fetch(PAYLOAD)
+        await fetched(aws.payloads, PAYLOAD)

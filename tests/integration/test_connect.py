@@ -14,6 +14,7 @@ from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, EmailProcessorError, QueueFaultError, StartError, StoreFaultError
 from tests.integration.opening import opened, point_at
 from tests.support.aws_answers import Reply, an_aws
+from tests.support.payloads import fetched
 from tests.support.scripted_server import FakeAws, scripted_server
 
 KEY = "emails/k.json"
@@ -41,7 +42,7 @@ async def target_of_put(aws: Aws, proxy: FakeAws) -> str:
 async def target_of_get(aws: Aws, proxy: FakeAws, bucket: str) -> str:
     """Where the SDK's own GET of the same key goes."""
     with suppress(EmailProcessorError):
-        await aws.payloads.fetch(Pointer(bucket, KEY))
+        await fetched(aws.payloads, Pointer(bucket, KEY))
     return proxy.requests[-1].target
 
 

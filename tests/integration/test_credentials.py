@@ -24,6 +24,7 @@ from tests.support.aws_answers import (
     s3_error,
     sqs_error,
 )
+from tests.support.payloads import fetched
 from tests.support.scripted_server import FakeAws
 from tests.support.waiting import eventually
 
@@ -54,7 +55,7 @@ async def signers(aws: Aws, fake: FakeAws) -> list[str]:
     fake.requests.clear()
     await aws.inbox.receive(1, 0)
     await aws.archive.put(KEY, b"{}")
-    await aws.payloads.fetch(Pointer("archive", KEY))
+    await fetched(aws.payloads, Pointer("archive", KEY))
     return [access_key(asked) for asked in fake.requests if "authorization" in asked.headers]
 
 
@@ -65,7 +66,7 @@ async def faults(aws: Aws) -> list[ServiceFaultError]:
     with pytest.raises(StoreFaultError) as of_put:
         await aws.archive.put(KEY, b"{}")
     with pytest.raises(StoreFaultError) as of_get:
-        await aws.payloads.fetch(Pointer("archive", KEY))
+        await fetched(aws.payloads, Pointer("archive", KEY))
     return [of_receive.value, of_put.value, of_get.value]
 
 

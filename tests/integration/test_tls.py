@@ -12,6 +12,7 @@ from email_processor.domain.errors import Cause, QueueFaultError, ServiceFaultEr
 from tests.integration.opening import opened, point_at
 from tests.support.aws_answers import an_aws
 from tests.support.certificates import FLAWED, Authority, new_authority
+from tests.support.payloads import fetched
 from tests.support.scripted_server import FakeAws, scripted_server
 from tests.support.tunnel import Tunnel, tunnelling
 
@@ -20,7 +21,7 @@ KEY = "emails/k.json"
 CALLS: dict[str, Callable[[Aws], Awaitable[object]]] = {
     "ReceiveMessage": lambda aws: aws.inbox.receive(1, 0),
     "PutObject": lambda aws: aws.archive.put(KEY, b"{}"),
-    "GetObject": lambda aws: aws.payloads.fetch(Pointer("archive", KEY)),
+    "GetObject": lambda aws: fetched(aws.payloads, Pointer("archive", KEY)),
 }
 
 

@@ -97,8 +97,8 @@ class LifeChecks:
             return
         if not (report := process.health.ready()).ok:
             self._scene.violate(Rule.READY, f"{process.name}: {report.parts}")
-        if process.in_flight():
-            handles = ", ".join(it.receipt_handle for it in process.in_flight())
+        if left := [it for it in process.in_flight() if not self._scene.mails[it.message_id].may_wait]:
+            handles = ", ".join(it.receipt_handle for it in left)
             self._scene.violate(Rule.DRAINED, f"{process.name} still has {handles} in flight")
 
     def at_the_end(self) -> None:

@@ -23,6 +23,7 @@ PAYLOADS = "payloads"
 HEALTHY = ("email", "envelope", "offloaded")
 BROKEN = ("not json", "no object", "field missing", "wrong type", "payload missing")  # quarantined on sight
 STUBBORN = ("refused", "payload denied")  # quarantined on the last receive
+WAITING = ("payload denied",)  # under its lease, as long as nobody can tell whether it is its bucket that fails
 HOPELESS = ("refused twice",)  # not even in quarantine
 
 
@@ -40,6 +41,11 @@ class Sent:
     def is_healthy(self) -> bool:
         """Whether it must be archived, whatever happens."""
         return self.kind in HEALTHY
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether it may be in flight for as long as its lease can run."""
+        return self.kind in WAITING
 
     def key(self, message_id: str, dated_at: int) -> str:
         """The one key that it may have."""

@@ -5,7 +5,8 @@ given as its ports. What becomes of a client's calls is decided by its `Fates`: 
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from email_processor.domain.email import Pointer
@@ -445,8 +446,24 @@ class BucketClient:
         who = self.connection.who
         return await self.connection.call(PUT, (key,), lambda _: self.bucket.put(who, key, document))
 
-    async def fetch(self, pointer: Pointer) -> bytes:
-        """Read a payload."""
-        return await self.connection.call(
-            FETCH, (f"{pointer.bucket}/{pointer.key}",), lambda _: self.bucket.fetch(pointer)
-        )
+    @asynccontextmanager
+    async def opened(self, pointer: Pointer) -> AsyncIterator["SimPayload"]:
+        """Ask for a payload."""
+        what = (f"{pointer.bucket}/{pointer.key}",)
+        yield SimPayload(await self.connection.call(FETCH, what, lambda _: self.bucket.fetch(pointer)))
+
+
+@dataclass(frozen=True, slots=True)
+class SimPayload:
+    """A payload, as `Payload`."""
+
+    payload: bytes
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return len(self.payload)
+
+    async def read(self) -> bytes:
+        """Read it."""
+        return self.payload

@@ -58,8 +58,8 @@ class Request:
 class Reply:
     """An answer.
 
-    `length` is what the header says of the body, where it lies. Of the bytes on the wire the first `share` is sent,
-    with `pause` one by one and so many seconds apart.
+    `length` is what the header says of the body, where it lies; of one in chunks it says nothing. Of the bytes on the
+    wire the first `share` is sent, with `pause` one by one and so many seconds apart.
     """
 
     status: int = 200
@@ -68,6 +68,7 @@ class Reply:
     length: int | None = None
     share: float = 1.0
     pause: float = 0.0
+    in_chunks: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -76,9 +77,12 @@ class Reply:
 
     def encode(self, *, with_body: bool = True) -> bytes:
         """The bytes on the wire."""
-        headers = {"Content-Length": str(len(self.body) if self.length is None else self.length), **self.headers}
+        length = str(len(self.body) if self.length is None else self.length)
+        framing = {"Transfer-Encoding": "chunked"} if self.in_chunks else {"Content-Length": length}
+        headers = {**framing, **self.headers}
         lines = [f"HTTP/1.1 {self.status} -", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        answer = "\r\n".join(lines).encode("latin-1") + (self.body if with_body else b"")
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(self.body), self.body) if self.in_chunks else self.body
+        answer = "\r\n".join(lines).encode("latin-1") + (body if with_body else b"")
         return answer[: int(len(answer) * self.share)]
 
 

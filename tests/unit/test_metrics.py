@@ -47,7 +47,7 @@ COUNTERS: dict[str, set[tuple[str, ...]]] = {
     "messages_archived_total": {()},
     "messages_duplicate_total": {("stored",), ("in_flight",), ("remembered",)},
     "messages_quarantined_total": {(reason,) for reason in REASONS},
-    "messages_released_total": {("shutdown",), ("lease_expired",), ("refused",), ("rejected",)},
+    "messages_released_total": {("shutdown",), ("lease_expired",), ("refused",), ("rejected",), ("deferred",)},
     "lease_extensions_total": {()},
     "leases_lost_total": {()},
     "deletes_total": {("deleted",), ("gone",), ("failed",)},

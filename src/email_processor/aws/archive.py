@@ -3,16 +3,19 @@
 import hashlib
 import re
 from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from html import unescape
 from http import HTTPStatus
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 from botocore.handlers import add_expect_header
 
-from email_processor.aws.faults import OBJECT_REFUSED, Refusal, explain, explain_refusal
+from email_processor.aws.faults import OBJECT_REFUSED, OURS, Refusal, explain, explain_refusal
 from email_processor.aws.http_client import Answer
 from email_processor.aws.signed import REFUSALS, Endpoint
 from email_processor.domain.email import Pointer
@@ -26,7 +29,10 @@ from email_processor.domain.errors import (
 from email_processor.ports import Stored
 
 if TYPE_CHECKING:
+    from aiobotocore.response import StreamingBody
     from types_aiobotocore_s3.client import S3Client
+
+CHUNK_BYTES = 64 * 1024  # that are read of a payload at once
 
 _CODE = re.compile(rb"<Code>\s*([A-Za-z0-9._:-]{1,128})\s*</Code>")
 _REGION = re.compile(rb"<Region>\s*([a-z0-9-]+)\s*</Region>")
@@ -190,21 +196,58 @@ class S3Payloads:
         self._client = client
         self._max_bytes = max_bytes
 
-    async def fetch(self, pointer: Pointer) -> bytes:
-        """Read a payload."""
+    @asynccontextmanager
+    async def opened(self, pointer: Pointer) -> AsyncIterator["OpenedPayload"]:
+        """Ask for a payload."""
         where = f"s3://{pointer.bucket}/{pointer.key}"
         try:
             answer = await self._client.get_object(Bucket=pointer.bucket, Key=pointer.key)
-            async with answer["Body"] as stream:
-                size = answer["ContentLength"]
-                payload = await stream.read() if size <= self._max_bytes else b""
         except Exception as error:
             if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") == "NoSuchKey":
                 raise PayloadMissingError(where) from error
-            cause, detail, fix = explain(error)
-            raise StoreFaultError(cause, f"GetObject {where}: {detail}", fix=fix) from error
-        if size > self._max_bytes:
-            raise PayloadTooLargeError(
-                f"{where} has {size} bytes.", fix="Raise PAYLOAD_MAX_BYTES and the memory limit."
-            )
-        return payload
+            raise _unread(where, error) from error
+        body = answer["Body"]
+        async with body:
+            facts: Mapping[str, Any] = answer
+            size: int | None = facts.get("ContentLength")  # which is not told of an answer in chunks
+            if size is not None and size > self._max_bytes:
+                raise _too_large(where, f"{size} bytes")
+            yield OpenedPayload(where, body, self._max_bytes, size)
+
+
+class OpenedPayload:
+    """A payload that S3 has begun to send, as `Payload`."""
+
+    def __init__(self, where: str, body: "StreamingBody", max_bytes: int, size: int | None) -> None:
+        """`size` is None if it is not told: then as many as `max_bytes` may come."""
+        self.size = max_bytes if size is None else size
+        self._where = where
+        self._body = body
+        self._max_bytes = max_bytes
+
+    async def read(self) -> bytes:
+        """Read it, into one place: what is as large as this is not copied."""
+        payload = BytesIO()
+        while chunk := await self._next():
+            if payload.tell() + len(chunk) > self._max_bytes:
+                raise _too_large(self._where, f"more than {self._max_bytes} bytes")
+            payload.write(chunk)
+        return payload.getvalue()
+
+    async def _next(self) -> bytes:
+        try:
+            chunk: bytes = await self._body.read(CHUNK_BYTES)
+        except Exception as error:
+            raise _unread(self._where, error) from error
+        return chunk
+
+
+def _unread(where: str, error: Exception) -> StoreFaultError:
+    if isinstance(error, OURS):
+        raise error
+    cause, detail, fix = explain(error)
+    return StoreFaultError(cause, f"GetObject {where}: {detail}", fix=fix)
+
+
+def _too_large(where: str, size: str) -> PayloadTooLargeError:
+    return PayloadTooLargeError(f"{where} has {size}.", fix="Raise PAYLOAD_MAX_BYTES and the memory limit.")

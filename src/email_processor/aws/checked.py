@@ -21,6 +21,8 @@ from email_processor.domain.errors import Cause, StoreFaultError
 from email_processor.ports import Stored
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from types_aiobotocore_s3.client import S3Client
 
 log = logging.getLogger(__name__)
@@ -71,8 +73,8 @@ class CheckedArchive:
 
     async def _flaw(self, key: str, document: bytes) -> str | None:
         """What is wrong with the object; None if it is `document`, or what was written earlier of the same message."""
-        head = await self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
-        size = head["ContentLength"]
+        head: Mapping[str, Any] = await self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+        size = head.get("ContentLength", len(document))  # some servers do not tell it
         if (
             size == len(document)
             and head.get("ChecksumSHA256") == b64encode(hashlib.sha256(document).digest()).decode()

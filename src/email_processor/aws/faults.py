@@ -136,6 +136,9 @@ _CAUSE_OF = {code: cause for cause, codes in _CODES.items() for code in codes}
 # What S3 says of one object only: another try, or another bucket policy, will not change it.
 OBJECT_REFUSED = frozenset({"EntityTooLarge", "KeyTooLongError", "InvalidURI", "MetadataTooLarge"})
 
+# What no service says: a bug of ours, or of the SDK's.
+OURS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
+
 # What SQS says of a receipt handle that is no longer good.
 HANDLE_GONE = frozenset(
     {

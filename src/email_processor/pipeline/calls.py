@@ -25,7 +25,7 @@ PARTS: Mapping[Operation, Part] = {
     Operation.CHANGE_VISIBILITY: Part.RENEWING,
     Operation.QUEUE_STATE: Part.MEASURING,
     Operation.PUT: Part.STORING,
-    Operation.FETCH: Part.STORING,
+    Operation.FETCH: Part.FETCHING,
 }
 
 
@@ -59,8 +59,12 @@ class Calls:
         with self._deadlines.suspended(), self._health.suspended(PARTS[operation], self._work[asyncio.current_task()]):
             yield
 
-    async def bounded(self, operation: Operation, request: Awaitable[Answer], longer: float = 0.0) -> Answer:
+    async def bounded(
+        self, operation: Operation, request: Awaitable[Answer], longer: float = 0.0, *, is_whole: bool = True
+    ) -> Answer:
         """The answer to `request`, which is one call; `longer` seconds are added to its timeout.
+
+        Unless it `is_whole`, the rest of the answer follows in another call, and is what is counted if it goes well.
 
         Raises:
             QueueFaultError, StoreFaultError: it took too long; what the call itself raises passes through.
@@ -69,8 +73,8 @@ class Calls:
         seconds = self._seconds[service] + longer
         part = PARTS[operation]
         task = asyncio.current_task()
-        # What every call of its kind may take is in the health's patience; what one large document takes is not.
-        work = self._work[task] = self._health.begin(part, longer if operation is Operation.PUT else 0.0)
+        # What every call of its kind may take is in the health's patience; what one large object takes is not.
+        work = self._work[task] = self._health.begin(part, longer if service == "s3" else 0.0)
         try:
             answer = await self._deadlines.within(seconds, request)  # mutant: call-bounded
         except TimeoutError as error:
@@ -90,5 +94,6 @@ class Calls:
         finally:
             del self._work[task]
             self._health.end(part, work)
-        self._requests.labels(service, name, "ok").inc()
+        if is_whole:
+            self._requests.labels(service, name, "ok").inc()
         return answer

@@ -139,35 +139,36 @@ class LeaseKeeper:
         # mutant of the next line: waits-alone
         delivery.not_before = self._context.clock.monotonic() + self._pause(delivery.backoff)
 
-    async def give_back(self, deliveries: Sequence[Delivery]) -> None:
-        """Make messages visible to others at once: many requests at a time, the messages of a FIFO group in order.
+    async def give_back(self, deliveries: Sequence[Delivery], after: int = 0) -> None:
+        """Make messages visible to others: many requests at a time, the messages of a FIFO group in order.
 
-        It is tried for as long as it takes, unless it is not permitted: whoever calls it sets a deadline. What is not
-        given back stays in flight; the queue hands it out again when its lease runs out.
+        They become visible at once, or `after` so many seconds. It is tried for as long as it takes, unless it is not
+        permitted: whoever calls it at a stop sets a deadline. What is not given back stays in flight; the queue hands
+        it out again when its lease runs out.
         """
         async with asyncio.TaskGroup() as tasks:
             for lane in _lanes(deliveries):
-                tasks.create_task(self._give_back_in_order(lane), name="give back")
+                tasks.create_task(self._give_back_in_order(lane, after), name="give back")
 
-    async def _give_back_in_order(self, left: list[Delivery]) -> None:
+    async def _give_back_in_order(self, left: list[Delivery], after: int) -> None:
         backoff = self._context.new_backoff()
         while left:
             async with self._releases:
                 if not self._context.ledger.may_renew:
                     return  # it would be denied again
-                failed = await self._release(left[:BATCH])
+                failed = await self._release(left[:BATCH], after)
             left = failed + left[BATCH:]
             if failed:
                 await backoff.wait()
 
-    async def _release(self, batch: list[Delivery]) -> list[Delivery]:
+    async def _release(self, batch: list[Delivery], after: int) -> list[Delivery]:
         """One request, for those whose lease is still ours; what is left to give back."""
         async with self._context.ledger.closing(batch) as ours:
-            return await self._request_release(ours) if ours else []
+            return await self._request_release(ours, after) if ours else []
 
-    async def _request_release(self, batch: list[Delivery]) -> list[Delivery]:
+    async def _request_release(self, batch: list[Delivery], after: int) -> list[Delivery]:
         try:
-            verdicts = await self._change_visibility([delivery.receipt_handle for delivery in batch], 0)
+            verdicts = await self._change_visibility([delivery.receipt_handle for delivery in batch], after)
         except QueueFaultError as fault:
             if self._context.ledger.may_renew:
                 self._context.metrics.retries.labels(fault.cause).inc()
@@ -178,7 +179,7 @@ class LeaseKeeper:
                 left.append(delivery)
                 continue
             if verdict is Verdict.DONE:
-                self._context.metrics.released.labels("shutdown").inc()
+                self._context.metrics.released.labels("deferred" if after else "shutdown").inc()
             self._context.ledger.close(delivery)
         return left
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from email_processor.domain.email import Pointer
-from email_processor.domain.errors import EmailProcessorError
 from email_processor.domain.message import Message
 from email_processor.metrics import Metrics
 from email_processor.pipeline.room import Room
@@ -81,7 +80,7 @@ class Job:
     message: Message
     pointer: Pointer | None = None
     payload: bytes | None = None
-    flaw: EmailProcessorError | None = None
+    flaw: Exception | None = None
 
     @property
     def size(self) -> int:

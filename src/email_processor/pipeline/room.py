@@ -72,6 +72,12 @@ class Room:
         self._tell()
 
     @property
+    def share(self) -> Budget:
+        """What may wait for something else than the store: a fifth, and only as much as leaves room for a receive."""
+        messages, size = self._budget.max_messages, self._budget.max_bytes
+        return Budget(min(messages // 5, messages - self._batch), min(size // 5, size - self._batch_max_bytes))
+
+    @property
     def reserved_bytes(self) -> int:
         """Bytes in flight, and what is reserved."""
         return self._bytes + self._announced_bytes + self._likely_bytes

@@ -13,7 +13,7 @@ from email_processor.pipeline.circuit import Circuit
 from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.deleter import Deleter, DeleteRules
 from email_processor.pipeline.depth import DepthRules, measure
-from email_processor.pipeline.fetching import Fetching
+from email_processor.pipeline.fetching import Fetching, FetchRules
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import LeaseKeeper, LeaseRules
 from email_processor.pipeline.ledger import Delivery, Job, Ledger, State
@@ -59,6 +59,7 @@ class Plan:
     timeouts: Timeouts
     grace: float
     depth: DepthRules = field(default_factory=DepthRules)
+    fetch: FetchRules = field(default_factory=FetchRules)
 
     @property
     def patience(self) -> float:
@@ -77,7 +78,7 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
 
     leases = LeaseKeeper(context, ports.inbox, plan.leases)
     receiver = Receiver(context, ports.inbox, jobs, plan.receive)
-    fetching = Fetching(context, ports.payloads, jobs)
+    fetching = Fetching(context, ports.payloads, leases, jobs, plan.fetch)
     storing = Storing(context, ports.archive, plan.store)
     context.ledger.room.follow(lambda: storing.limit)
     uploader = Uploader(
@@ -110,6 +111,7 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
         # Uploads get four fifths of the grace period, so that there is time to give back what they did not get to. In
         # an outage they get no more than a last chance: what cannot be stored here is of more use to others.
         receiver.stop(min(LAST_POLL_SECONDS, plan.grace / 5))
+        fetching.drain()
         await asyncio.wait(receiving)  # mutant: receivers-awaited
         await by(deadline - plan.grace / 5, either(uploader.join(), context.circuit.stays_open(LAST_PROBE_SECONDS)))
         await cancel(uploading)

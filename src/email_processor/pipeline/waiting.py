@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 
-async def pause(seconds: float, until: asyncio.Event) -> bool:
-    """Wait for `until` or for `seconds`, whichever comes first; whether it was `until`."""
+async def pause(seconds: float | None, until: asyncio.Event) -> bool:
+    """Wait for `until` or for `seconds` (None: however long it takes); whether it was `until` that came first."""
     try:
         async with asyncio.timeout(seconds):
             await until.wait()

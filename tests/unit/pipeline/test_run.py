@@ -237,10 +237,9 @@ async def test_an_outage_costs_no_receive_beyond_what_was_in_flight() -> None:
 async def test_the_last_receive_is_known_from_the_queue() -> None:
     """The redrive policy is read at the start, and the queue's depth goes to the metrics."""
     pipeline = Pipeline(max_receive_count=3)
-    pipeline.send(6)
-    pipeline.send(1, b'["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"b","s3Key":"k"}]')
+    pipeline.send(7)
     pipeline.queue.messages["m7"].receives = 2
-    pipeline.bucket.denied.add("k")
+    pipeline.bucket.refuses.add("/m7_")
     pipeline.script.always(RECEIVE, slow(0.1))
     await pipeline.run(10)
     assert 6 == len([key for key in pipeline.bucket.objects if key.startswith("emails/")])

@@ -58,13 +58,13 @@ class VirtualAws:
         """When the calls of one kind began, to the millisecond."""
         return [round(call.at, 3) for call in self.calls(operation)]
 
-    def most_at_once(self, operation: Operation) -> int:
-        """How many calls of one kind were under way at the same time."""
+    def most_at_once(self, operation: Operation, since: float = 0.0) -> int:
+        """How many calls of one kind were under way at the same time, `since` so many seconds after the start."""
         running = most = 0
         for fact in self.facts.log:
             if fact.operation == operation.name:
                 running += {What.CALLED: 1, What.HEARD: -1}.get(fact.what, 0)
-                most = max(most, running)
+                most = max(most, running if fact.tick >= since * TICKS else 0)
         return most
 
     def happened(self, what: What) -> list[str]:
