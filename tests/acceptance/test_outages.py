@@ -1,5 +1,6 @@
 """Outages: nothing is lost, no receive is wasted, and everything goes on by itself when the cause is gone."""
 
+import json
 import threading
 import uuid
 from pathlib import Path
@@ -7,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.aws_answers import DENY, THROTTLE, CallFault, Rule, refusing
-from tests.support.emulators import ACCESS_KEY, SECRET_KEY, Bucket, Queue
-from tests.support.fault_proxy import fault_proxy, held_until, pass_all
-from tests.support.mail import email, emails
+from tests.support.emulators import ACCESS_KEY, SECRET_KEY, Bucket, Emulator, Queue
+from tests.support.fault_proxy import fault_proxy, held_until, only, pass_all
+from tests.support.mail import email, emails, pointer
 from tests.support.service import Service
 from tests.support.site import Site
 from tests.support.waiting import eventually
@@ -63,6 +64,27 @@ def test_an_s3_that_does_not_answer_is_an_outage(one_site: Site) -> None:
             one_site.queue.wait_until_empty()
             assert received_once(service)
     assert one_site.bucket.message_ids() == sorted(sent)
+
+
+def test_a_bucket_of_offloaded_bodies_that_is_denied_stops_no_other_email(ministack: Emulator, tmp_path: Path) -> None:
+    """A thousand pointers into it, and behind them five hundred emails: these are stored, and no pointer is lost."""
+    dead = ministack.new_queue()
+    policy = json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": 3})
+    site = Site.at(ministack, tmp_path, RedrivePolicy=policy)
+    pointers = [pointer("theirs", f"payloads/{number}") for number in range(1000)]
+    site.queue.send_all(pointers)
+    sent = site.queue.send_all(emails(500))
+    with fault_proxy(ministack.url) as s3:
+        s3.rule = only("GET", DENY)
+        with site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
+            service.wait_until("messages_archived_total", 500, within=45)
+            answer = service.get("/readyz")
+            assert (200, "denied") == (answer.status, answer.json["fetching"]["cause"])
+            assert 1 == len(service.logged("failing", part="fetching"))
+            assert 300 > service.metric("in_flight_messages")
+            assert received_once(service)
+    assert site.bucket.message_ids() == sorted(sent)
+    assert dead.is_empty()
 
 
 def test_throttling_is_not_an_outage(one_site: Site) -> None:

@@ -11,7 +11,7 @@ from email_processor import __version__
 from tests.support.aws_answers import DENY
 from tests.support.emulators import Emulator
 from tests.support.fault_proxy import changing_once, fault_proxy, only
-from tests.support.mail import CONFIDENTIAL, email
+from tests.support.mail import CONFIDENTIAL, email, pointer
 from tests.support.site import Site
 from tests.support.waiting import eventually
 
@@ -88,20 +88,25 @@ def test_with_quarantine_off_bad_messages_go_to_the_dead_letter_queue(emulator: 
 
 
 def test_on_its_last_receive_what_cannot_be_read_is_quarantined(emulator: Emulator, tmp_path: Path) -> None:
-    """A pointer into a bucket that denies us would go to a dead-letter queue nobody reads: it is kept instead."""
+    """A body that is denied, while others of its bucket are read, would go to a dead-letter queue nobody reads."""
     dead = emulator.new_queue()
     policy = json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": 1})
     site = Site.at(emulator, tmp_path, RedrivePolicy=policy)
-    pointer = ["software.amazon.payloadoffloading.PayloadS3Pointer", {"s3BucketName": "theirs", "s3Key": "k"}]
-    site.queue.send(json.dumps(pointer))
+    site.bucket.write("payloads/good", email().encode())
+    site.queue.send(pointer(site.bucket.name, "payloads/bad"))
     with fault_proxy(emulator.url) as s3:
-        s3.rule = only("GET", DENY)
+        s3.rule = lambda request: DENY(request) if request.path.endswith("payloads/bad") else None
         with site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
-            service.wait_until("messages_quarantined_total", 1, reason="undeliverable")
+
+            def is_quarantined() -> bool:
+                site.queue.send(pointer(site.bucket.name, "payloads/good"))
+                return service.metric("messages_quarantined_total", reason="undeliverable") == 1
+
+            eventually(is_quarantined, "the bad one in quarantine")
             site.queue.wait_until_empty()
     document = site.bucket.document(quarantine_key(site))
     assert "on its last receive (1 of 1)" in document["detail"]
-    assert json.loads(document["body"]) == pointer
+    assert pointer(site.bucket.name, "payloads/bad") == document["body"]
     assert dead.is_empty()
 
 
@@ -120,14 +125,14 @@ def test_a_body_that_was_changed_on_its_way_is_left_for_redelivery(one_site: Sit
     assert CONFIDENTIAL == one_site.bucket.document(key)["email_data"]["email_content"]
 
 
-@pytest.mark.parametrize("name", ["payloadoffloading.PayloadS3Pointer", "sqs.javamessaging.MessageS3Pointer"])
+@pytest.mark.parametrize(
+    "name", ["software.amazon.payloadoffloading.PayloadS3Pointer", "com.amazon.sqs.javamessaging.MessageS3Pointer"]
+)
 def test_an_offloaded_payload_is_archived_as_if_it_had_been_the_body(site: Site, name: str) -> None:
     """What the extended client put into a bucket becomes the object of the message that points to it."""
-    company = "software.amazon" if name.startswith("payload") else "com.amazon"
     body = email("big.sender@example.com", content=CONFIDENTIAL * 10_000)
     site.bucket.write("payloads/1", body.encode())
-    pointer = [f"{company}.{name}", {"s3BucketName": site.bucket.name, "s3Key": "payloads/1"}]
-    message_id = site.queue.send(json.dumps(pointer))
+    message_id = site.queue.send(pointer(site.bucket.name, "payloads/1", name))
     with site.service() as service:
         service.wait_until("messages_archived_total", 1)
         site.queue.wait_until_empty()
@@ -141,27 +146,21 @@ def test_a_payload_that_is_no_email_is_kept_in_quarantine(site: Site, is_text: b
     """Beside the pointer, as text or as base64: the bucket it lies in may delete it soon."""
     payload = f"Subject: hello\r\n\r\n{CONFIDENTIAL}\r\n".encode() if is_text else gzip.compress(email().encode())
     site.bucket.write("payloads/1", payload)
-    pointer = [
-        "software.amazon.payloadoffloading.PayloadS3Pointer",
-        {"s3BucketName": site.bucket.name, "s3Key": "payloads/1"},
-    ]
-    site.queue.send(json.dumps(pointer))
+    body = pointer(site.bucket.name, "payloads/1")
+    site.queue.send(body)
     with site.service() as service:
         service.wait_until("messages_quarantined_total", 1, reason="not_json")
         site.queue.wait_until_empty()
     document = site.bucket.document(quarantine_key(site))
-    assert json.loads(document["body"]) == pointer
+    assert body == document["body"]
     kept = document["payload"].encode() if is_text else b64decode(document["payload_base64"])
     assert kept == payload
 
 
 def test_a_pointer_to_nothing_is_quarantined(site: Site) -> None:
     """A payload that does not exist can never be archived."""
-    pointer = [
-        "software.amazon.payloadoffloading.PayloadS3Pointer",
-        {"s3BucketName": site.bucket.name, "s3Key": "payloads/gone"},
-    ]
-    site.queue.send(json.dumps(pointer))
+    body = pointer(site.bucket.name, "payloads/gone")
+    site.queue.send(body)
     with site.service() as service:
         service.wait_until("messages_quarantined_total", 1, reason="payload_missing")
         site.queue.wait_until_empty()

@@ -28,3 +28,8 @@ def email(sender: str = "john.doe@example.com", *, content: str = CONFIDENTIAL, 
 def emails(count: int) -> list[str]:
     """Bodies of `count` emails, all different."""
     return [email(f"sender.{number}@example.com", content=f"{number}: {CONFIDENTIAL}") for number in range(count)]
+
+
+def pointer(bucket: str, key: str, name: str = "software.amazon.payloadoffloading.PayloadS3Pointer") -> str:
+    """A message whose body the SQS extended client has put into a bucket."""
+    return json.dumps([name, {"s3BucketName": bucket, "s3Key": key}])

@@ -1,6 +1,5 @@
 """Fetching: a bucket of offloaded bodies that fails, and what it must not do to others."""
 
-import json
 import logging
 from dataclasses import replace
 
@@ -9,6 +8,7 @@ import pytest
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.leases import LeaseRules
 from tests.simulation.connection import CHANGE_VISIBILITY, FETCH, PUT, RECEIVE, Fate, hung, refused, slow
+from tests.support.mail import pointer
 from tests.unit.pipeline.kit import EMAIL, later
 from tests.unit.pipeline.test_run import PLAN, Pipeline
 
@@ -29,8 +29,7 @@ class OffloadedMail(Pipeline):
         for _ in range(count):
             name = f"{key}{len(self.queue.messages)}"
             self.bucket.payloads[bucket, name] = payload
-            pointer = ["software.amazon.payloadoffloading.PayloadS3Pointer", {"s3BucketName": bucket, "s3Key": name}]
-            self.send(1, json.dumps(pointer).encode())
+            self.send(1, pointer(bucket, name).encode())
 
     def fail(self, bucket: str, fate: Fate) -> None:
         """Let every GET of a bucket fail, and those of others take a tenth of a second."""
