@@ -10,6 +10,7 @@ import orjson
 
 from email_processor.domain.email import Email
 from email_processor.domain.errors import UnarchivableError
+from email_processor.domain.large_bodies import json_string
 from email_processor.domain.message import Attribute, Message
 
 SOURCE = "email-validation-service"
@@ -97,8 +98,8 @@ def _valid(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _text_or_base64(name: str, value: bytes) -> dict[str, str]:
+def _text_or_base64(name: str, value: bytes) -> dict[str, object]:
     try:
-        return {name: value.decode()}
+        return {name: orjson.Fragment(json_string(value))}
     except UnicodeDecodeError:
         return {f"{name}_base64": b64encode(value).decode()}

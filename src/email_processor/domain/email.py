@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeGuard
 import orjson
 
 from email_processor.domain.errors import Reason, UnarchivableError
+from email_processor.domain.large_bodies import STAND_IN, is_utf8, without_long_strings
 from email_processor.domain.other_bodies import INPUT_PATH, RAW_DELIVERY, encoding_of, is_event, notification_in
 
 FIELDS = ("email_subject", "email_sender", "email_timestream", "email_content")
@@ -20,6 +21,7 @@ FIXES = {ENVELOPE: RAW_DELIVERY, EVENT: INPUT_PATH}
 _ALL_FIELDS = frozenset(FIELDS)
 _SPACE = b" \t\r\n"  # between the tokens of JSON
 _NOT_SPACE = re.compile(r"[^ \t\r\n]")
+_NO_START = re.compile(rb'[ \t\r\n]*+(?![ \t\r\n"{\[tfn0-9NI-]|\xef\xbb\xbf)')  # of JSON; N and I as in NaN
 
 # The Java and Python extended clients write the first name, older Java ones the second.
 POINTER_CLASSES = frozenset(
@@ -97,12 +99,34 @@ def read_payload(payload: bytes, pointer: Pointer) -> Email:
         UnarchivableError: it is not an email; a pointer to another pointer is not followed.
     """
     try:
-        email = read(payload)
+        email = _read_large(payload) or read(payload)
     except UnarchivableError as error:
         raise UnarchivableError(error.reason, f"in the offloaded payload: {error.detail}") from None
     if isinstance(email, Pointer):
         raise UnarchivableError(Reason.WRONG_TYPE, "the offloaded payload is itself a pointer to a payload")
     return Email(email.raw, email.sender, {**pointer.attributes, **email.attributes})
+
+
+def _read_large(body: bytes) -> Email | None:
+    """Read an email without its long strings, of which no text is made; None if they are needed, or there are none.
+
+    Raises:
+        UnarchivableError: it is no email.
+    """
+    if (start := _NO_START.match(body)) and is_utf8(body):
+        raise _not_json(body, f"Expecting value at character {start.end()}")
+    skeleton = without_long_strings(body)
+    if skeleton is None or len(skeleton) == len(body):
+        return None
+    try:
+        value = _parse(skeleton)
+    except UnarchivableError as error:
+        raise UnarchivableError(error.reason, f"{error.detail}, where long strings are left out") from None
+    if isinstance(value, dict) and value.keys() >= _ALL_FIELDS:
+        return None if value["email_sender"] == STAND_IN else Email(_in_one_line(body), _sender(value))
+    if isinstance(value, list) or (isinstance(value, dict) and (_is_envelope(value) or is_event(value))):
+        return None
+    return Email(_in_one_line(body), _sender(value))
 
 
 def _in_one_line(raw: bytes) -> bytes:
