@@ -167,8 +167,7 @@ def _text(value: object) -> str | None:
 
 def _texts(value: object) -> Mapping[str, str]:
     members = value if isinstance(value, Mapping) else {}
-    texts = ((str(name), _text(each)) for name, each in members.items())
-    return {name: text for name, text in texts if text is not None}
+    return {str(name): text for name, each in members.items() if (text := _text(each)) is not None}
 
 
 def _count(members: Mapping[str, Any], name: str) -> int | None:
