@@ -47,6 +47,7 @@ class Receiver:
         self._stopping = asyncio.Event()
         self._turns = [asyncio.Event() for _ in range(rules.most)]
         self._lives: dict[asyncio.Timeout, bool] = {}  # of each task; whether it has a receive under way
+        self._wanted = 0
         self._want(1)
 
     def stop(self, last_poll_seconds: float) -> None:
@@ -116,13 +117,12 @@ class Receiver:
 
     def _want(self, receivers: int) -> None:
         """Let so many tasks receive; the first always may."""
-        self._wanted = max(1, min(receivers, len(self._turns)))
+        before, self._wanted = self._wanted, max(1, min(receivers, len(self._turns)))
         self._context.metrics.receivers.set(self._wanted)
-        for index, turn in enumerate(self._turns):
-            if index < self._wanted:
-                turn.set()
-            else:
-                turn.clear()
+        for turn in self._turns[before : self._wanted]:
+            turn.set()
+        for turn in self._turns[self._wanted : before]:
+            turn.clear()
 
     async def _admit(self, reservation: Reservation, size: int) -> None:
         """Wait for room for a large answer; the queue has no part in how long that takes."""
