@@ -224,8 +224,8 @@ CHECKS: tuple[Check, ...] = (
         Group.BUCKET,
         "s3:ListBucket",
         "A listing of at most one key under the prefix.",
-        "Warning. A missing object looks like a denied one, so a message whose offloaded body is gone is not "
-        "quarantined.",
+        "Warning. A missing object looks like a denied one, so a message whose offloaded body is gone waits, and is "
+        "quarantined only on its last receive.",
     ),
     Check(
         "EP408",
