@@ -130,7 +130,7 @@ class LeaseChecks:
 
     def _was_faulty(self, who: str, since: int, until: int) -> bool:
         return any(
-            (fault.kind is Kind.SPELL or (fault.kind is Kind.CUT_OFF and fault.process == who))
+            (fault.kind in {Kind.SPELL, Kind.OUTAGE} or (fault.kind is Kind.CUT_OFF and fault.process == who))
             and "CHANGE_VISIBILITY" in meant(fault)
             and ticks(fault.at) < until
             and ticks(min(fault.at + fault.seconds, self._scene.story.faults_until)) > since

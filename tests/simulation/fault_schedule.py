@@ -16,7 +16,7 @@ GROUPS = {"sqs": SQS, "s3": S3, "all": SQS + S3}
 GRID = 0.005  # latencies are multiples of it, so that things happen at the same time
 MOST_ENTRIES = 10
 BATCHES = frozenset({DELETE, CHANGE_VISIBILITY})
-SPELLS = frozenset({Kind.SPELL, Kind.CUT_OFF, Kind.STUCK})
+SPELLS = frozenset({Kind.SPELL, Kind.CUT_OFF, Kind.OUTAGE, Kind.STUCK})
 
 AIMED = frozenset(
     {
@@ -84,7 +84,7 @@ class StoryFaultSchedule:
 
     def _spell(self, key: tuple[str, str, str], who: str, subjects: tuple[str, ...]) -> Fault | None:
         for index, spell in enumerate(self._active()):
-            if key[0] not in meant(spell):
+            if key[0] not in meant(spell) or not key[2].startswith(spell.where):
                 continue
             match spell.kind:
                 case Kind.STUCK:

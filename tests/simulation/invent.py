@@ -69,6 +69,7 @@ MAIL_KINDS: Mapping[str, float] = {
     "refused": 0.06,
     "payload denied": 0.06,
     "refused twice": 0.06,
+    "offloaded elsewhere": 0.3,
 }
 MAIL_KIND_SHARE = 1 / 3
 
@@ -167,7 +168,11 @@ class Inventor:
         batch = pick("batch", (1, 3, 10, 10, 10))
         quarantine = happens("quarantine", 0.9)
         needs_end = any(mail.kind not in (*HEALTHY, *(BROKEN if quarantine else ())) for mail in mails)
-        burns = sum(1 + int(fault.seconds / visibility_timeout) for fault in faults if fault.kind in BURNING | SPELLS)
+        burns = sum(
+            1 + int(fault.seconds / visibility_timeout)
+            for fault in faults
+            if fault.kind in (BURNING | SPELLS) - {Kind.OUTAGE}
+        )
         max_receive_count = None
         if needs_end or happens("max_receive_count", 0.5):
             max_receive_count = 3 + 2 * burns + pick("spare receives", range(3))

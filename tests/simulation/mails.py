@@ -18,9 +18,9 @@ SENDERS = (
     ("../../etc/passwd", "etc_passwd"),
     ("", "unknown"),
 )
-PAYLOADS = "payloads"
+PAYLOADS, OTHER_PAYLOADS = "payloads", "other-payloads"
 
-HEALTHY = ("email", "envelope", "offloaded")
+HEALTHY = ("email", "envelope", "offloaded", "offloaded elsewhere")
 BROKEN = ("not json", "no object", "field missing", "wrong type", "payload missing")  # quarantined on sight
 STUBBORN = ("refused", "payload denied")  # quarantined on the last receive
 WAITING = ("payload denied",)  # under its lease, as long as nobody can tell whether it is its bucket that fails
@@ -80,7 +80,8 @@ def write(mail: Mail, index: int) -> Sent:
         },
         separators=(", ", ":"),
     )
-    payload = Pointer(PAYLOADS, f"{mail.kind}/{index}") if "offloaded" in mail.kind or "payload" in mail.kind else None
+    bucket = OTHER_PAYLOADS if "elsewhere" in mail.kind else PAYLOADS
+    payload = Pointer(bucket, f"{mail.kind}/{index}") if "offloaded" in mail.kind or "payload" in mail.kind else None
     match mail.kind:
         case "envelope":
             body = json.dumps({"Type": "Notification", "Message": raw})

@@ -281,7 +281,13 @@ MUTANTS = (
         reading("not message.is_intact", "message is None"),
         (Rule.NO_GOOD_MAIL_ASIDE, Rule.ONE_OBJECT),
     ),
-    Mutant("upload slot never given back", "limiter", "slot-given-back", reading("1", "0"), (Rule.DRAINED,)),
+    Mutant(
+        "upload slot never given back",
+        "limiter",
+        "slot-given-back",
+        reading("1", "0"),
+        (Rule.DRAINED, Rule.NOBODY_HELD_UP),
+    ),
     Mutant(
         "receive begun after the stop",
         "receiver",

@@ -10,6 +10,7 @@ from tests.simulation.check_intake import IntakeChecks
 from tests.simulation.check_leases import LeaseChecks
 from tests.simulation.check_lives import LifeChecks
 from tests.simulation.check_objects import ObjectChecks
+from tests.simulation.check_progress import ProgressChecks
 from tests.simulation.connection import Facts, What, message_id_of
 from tests.simulation.fault_schedule import StoryFaultSchedule
 from tests.simulation.loop import TICKS, Driver, Loop
@@ -85,6 +86,7 @@ class Simulation:
         self.objects = ObjectChecks(self.scene)
         self.leases = LeaseChecks(self.scene)
         self.intake = IntakeChecks(self.scene)
+        self.progress = ProgressChecks(self.scene)
         self.life = LifeChecks(self.scene)
         self.situations = Situations(self.scene)
         self._is_closing = False
@@ -193,7 +195,7 @@ class Simulation:
         group = f"g{index % 3}" if self.story.settings.fifo else None
         message_id = f"m{len(self.queue.messages) + 1}"
         self.mails[message_id] = sent
-        if sent.payload is not None and mail.kind == "offloaded":
+        if sent.payload is not None and sent.is_healthy:
             self.bucket.payloads[sent.payload.bucket, sent.payload.key] = sent.raw.encode()
         if mail.kind in HOPELESS:
             self.bucket.refuses.add(f"/{message_id}.json")
@@ -256,6 +258,7 @@ class Simulation:
     def _look(self) -> None:
         for process in self.processes.values():
             self.life.check_alive(process)
+        self.progress.look()
         if self.driver.steps > STEPS_MAX:
             self.driver.halt()
         if not self._is_closing:

@@ -32,6 +32,7 @@ class Rule(Enum):
     ALIVE = "the health check stays green"
     READY = "once the faults are over, every process is ready"
     DRAINED = "once the faults are over, the queue drains"
+    NOBODY_HELD_UP = "what fails for its own reasons does not hold up the others"
     CLEAN = "no task is left, no error is unheard, no process dies"
 
 

@@ -6,6 +6,7 @@ from random import Random
 
 from email_processor.domain.errors import Cause
 from tests.simulation.fault_schedule import S3, SQS
+from tests.simulation.mails import OTHER_PAYLOADS, PAYLOADS
 from tests.simulation.story import Fault, Kind
 
 CALLS = ("RECEIVE", "PUT", "DELETE", "CHANGE_VISIBILITY", "RECEIVE", "PUT", "DELETE", "FETCH", "QUEUE_STATE")
@@ -201,6 +202,15 @@ class Section:
             return [spell]
         return [replace(spell, kind=Kind.CUT_OFF, who=self.chance.randint(0, 1))]
 
+    def payload_bucket(self) -> list[Fault]:
+        """The payloads in one bucket cannot be read, whatever becomes of all else."""
+        mode, cause = self.chance.choice(
+            ((Kind.REFUSE, Cause.DENIED), (Kind.REFUSE, Cause.ENCRYPTION), (Kind.REFUSE, Cause.SERVER), (Kind.HANG, ""))
+        )
+        at, where = self.chance.choice((0.0, self.moment())), f"{self.chance.choice((PAYLOADS, OTHER_PAYLOADS))}/"
+        seconds = round(self.faults_until - at, 2)
+        return [Fault(Kind.OUTAGE, at, seconds, "FETCH", cause=cause, mode=mode.value, where=where)]
+
 
 # In this order their faults stand in a story. A new kind of fault is a new section at the end.
 SECTIONS: Mapping[str, Callable[[Section], list[Fault]]] = {
@@ -222,4 +232,5 @@ SECTIONS: Mapping[str, Callable[[Section], list[Fault]]] = {
     "stuck renewals": Section.stuck_renewals,
     "expired credentials": Section.expired_credentials,
     "unresolved names": Section.unresolved_names,
+    "payload bucket": Section.payload_bucket,
 }

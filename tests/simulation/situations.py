@@ -6,6 +6,7 @@ from enum import StrEnum
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.ledger import State
 from tests.simulation.connection import Fact, What, message_id_of
+from tests.simulation.loop import ticks
 from tests.simulation.process import Process
 from tests.simulation.rules import Scene
 from tests.simulation.story import Kind
@@ -43,6 +44,7 @@ class Seen(StrEnum):
     BUDGET_FULL = "there was no room for another receive"
     STUCK_RENEWAL = "a lease could not be renewed, and others could"
     CUT_OFF = "a process was cut off while another was not"
+    BUCKET_UNREADABLE = "a payload could not be read, and a plain email was stored"
     NO_CREDENTIALS = "credentials were refused by the queue and by the bucket"
 
 
@@ -67,6 +69,7 @@ class Situations:
         self._scene = scene
         self._stored_by: dict[str, str] = {}
         self._polls: Counter[str] = Counter()
+        self._unreadable_until = -1
         self._refused_credentials: set[tuple[str, str]] = set()
         listeners = scene.facts.listeners
         for what, seen in (
@@ -123,6 +126,8 @@ class Situations:
             self.seen.add(Seen.STUCK_RENEWAL)
         elif fact.detail == Kind.CUT_OFF and sum(it.is_running for it in self._scene.processes.values()) > 1:
             self.seen.add(Seen.CUT_OFF)
+        elif fact.detail == Kind.OUTAGE and fact.operation == "FETCH":
+            self._unreadable_until = fact.tick + ticks(1.0)
 
     def extended(self, fact: Fact) -> None:
         """A renewal."""
@@ -136,6 +141,8 @@ class Situations:
     def stored(self, fact: Fact) -> None:
         """An object."""
         self._stored_by[message_id_of(fact.subject)] = fact.who
+        if fact.tick <= self._unreadable_until:
+            self.seen.add(Seen.BUCKET_UNREADABLE)
         if self._scene.processes[fact.who].loop.is_killed:
             self.seen.add(Seen.LANDED_LATE)
 

@@ -15,7 +15,8 @@ class Kind(StrEnum):
     """What goes wrong. Times are seconds since the start; `who` is the nth of the processes that are alive then.
 
     A call is the `nth` of its `operation`, counted over all processes. A spell lasts from `at` for `seconds` and meets
-    a `share` of the calls of its `operation`. Those of a process or of a message it meets all, or none.
+    a `share` of the calls of its `operation`; those of a process or of a message it meets all, or none. `where` is a
+    bucket: then it meets only the calls that are about it.
     """
 
     # one call
@@ -35,6 +36,7 @@ class Kind(StrEnum):
     # a spell
     SPELL = "spell"  # as `mode` says, one of the first seven
     CUT_OFF = "cut off"  # the same, and only for the calls of process number `who`
+    OUTAGE = "outage"  # the same for all calls, and it may cost no message a receive
     STUCK = "stuck"  # a `share` of the messages: calls and entries of batches that are about them are refused
     # a process
     KILL = "kill"  # at `at`
@@ -60,6 +62,7 @@ class Fault:
     cause: str = ""
     mode: str = ""
     share: float = 1.0
+    where: str = ""
 
     @property
     def process(self) -> str:
