@@ -137,14 +137,17 @@ async def resize(read: Callable[[], Ceilings], context: StageContext, storing: S
 
 
 async def upload(uploader: Uploader, storing: Storing) -> None:
-    """Upload until cancelled, by as many workers as there were ever allowed to be uploads at once."""
+    """Upload until cancelled, by twice as many workers as there were ever allowed to be uploads at once.
+
+    The limit only grows while all that it allows is in use: so for each upload another one waits for its slot.
+    """
     async with asyncio.TaskGroup() as workers:
-        number = 0
+        limit = 0
         while True:
-            for each in range(number, storing.limit):
+            for each in range(2 * limit, 2 * storing.limit):
                 workers.create_task(uploader.upload(), name=f"uploader-{each}")
-            number = max(number, storing.limit)
-            await storing.above(number)
+            limit = max(limit, storing.limit)
+            await storing.above(limit)
 
 
 def context_of(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> StageContext:

@@ -18,6 +18,7 @@ from email_processor.pipeline.room import Budget
 from email_processor.pipeline.run import Plan, Ports, run
 from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
+from email_processor.ports import Limits
 from tests.simulation.connection import (
     CHANGE_VISIBILITY,
     DELETE,
@@ -273,7 +274,7 @@ async def test_without_permission_to_read_the_queues_figures_it_goes_on() -> Non
 
 async def test_without_permission_to_renew_what_would_outlive_its_lease_is_not_started() -> None:
     """An outage longer than the leases: what was started is kept, the rest is dropped for others to receive."""
-    pipeline = Pipeline()
+    pipeline = Pipeline(replace(PLAN, store=StoreRules(start=4, most=4)))
     pipeline.script.always(CHANGE_VISIBILITY, refused(Cause.DENIED))
     pipeline.script.always(PUT, refused(Cause.DENIED))
     pipeline.send(10)
@@ -310,3 +311,22 @@ async def test_a_container_that_is_resized_has_other_ceilings_within_half_a_minu
     started = Counter(int(second) for second in pipeline.times(PUT))
     assert 16 == started[10]
     assert 2 == started[40]
+
+
+async def test_far_from_aws_so_much_is_under_way_that_the_distance_costs_no_rate() -> None:
+    """150 ms a request to SQS and 400 a PUT, and ten times as long to get going: 2,500 emails in six seconds."""
+    ceilings = Ceilings.of(Limits(256 * 1024 * 1024, descriptors=4096), batch=10)
+    pipeline = Pipeline(
+        replace(
+            PLAN,
+            receive=replace(PLAN.receive, most=ceilings.receives),
+            store=StoreRules(most=ceilings.uploads),
+            delete=DeleteRules(most_in_flight=ceilings.deletes),
+            budget=ceilings.budget,
+        )
+    )
+    for operation, seconds in ((RECEIVE, 0.15), (DELETE, 0.15), (PUT, 0.4)):
+        pipeline.script.always(operation, slow(seconds))
+    pipeline.send(2500)
+    await pipeline.run(6)
+    assert 2500 == pipeline.value("messages_archived_total")
