@@ -166,6 +166,22 @@ MUTANTS = (
         (Rule.READY, Rule.DRAINED),
     ),
     Mutant(
+        "payload blamed for its bucket",
+        "fetching",
+        "payload-blamed",
+        reading("bucket.blames(it)", "it.tries"),
+        (Rule.NO_GOOD_MAIL_ASIDE,),
+        day="a payload bucket is denied",
+    ),
+    Mutant(
+        "payloads without a share",
+        "fetching",
+        "share-of-payloads",
+        reading("len(waiting) <= messages and left >= 0", "waiting is not None"),
+        (Rule.NOBODY_HELD_UP,),
+        day="a payload bucket does not answer",
+    ),
+    Mutant(
         "circuit that nacks",
         "leases",
         "only-renewed",

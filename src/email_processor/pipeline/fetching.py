@@ -248,7 +248,7 @@ class Fetching:
         bucket.failed(it, now, is_probe=is_probe, is_evidence=fault.cause is not Cause.THROTTLED)
         if bucket.is_open or not fault.cause.needs_a_person:  # one that is denied among others is not the bucket
             self._context.health.failed(Part.FETCHING, fault)
-        if bucket.blames(it):
+        if bucket.blames(it):  # mutant: payload-blamed
             detail = f"{it.failures} tries failed while others succeeded: {fault.detail}"
         elif now > it.delivery.received_at + LEASE_MAX_SECONDS - LEASE_END_SECONDS:
             detail = f"It could not be read for as long as a lease can run: {fault.detail}"
@@ -266,7 +266,7 @@ class Fetching:
         share = NOTHING if self._is_draining else self._context.ledger.room.share
         messages = share.max_messages - sum(bucket.under_way for bucket in failing)
         left = share.max_bytes - sum(it.delivery.size for it in waiting)
-        if len(waiting) <= messages and left >= 0:
+        if len(waiting) <= messages and left >= 0:  # mutant: share-of-payloads
             return []
         surplus: list[Offloaded] = []
         for it in sorted(waiting, key=self._precedence, reverse=True):
