@@ -11,10 +11,12 @@ REREAD_SECONDS = 30.0  # a container can be resized while it runs
 PROCESS_BYTES = 160 * 1024 * 1024  # of the interpreter, the libraries and the connections
 BYTES_FOR_EACH_RECEIVED = 4  # a body is there as part of an answer, as a message, as a document and on its socket
 BYTES_FOR_EACH_MESSAGE = 128 * 1024  # of the limit, not of what it takes: there is no use for more of them
-BYTES_FOR_EACH_UPLOAD = 256 * 1024  # the same; with TLS a connection takes a fifth of it
-MESSAGES_MOST = 8192  # so that fourteen pods of any size are not at SQS's limit on messages in flight
+BYTES_FOR_EACH_UPLOAD = 256 * 1024  # the same: all their connections take a small part of it
+MESSAGES_MOST = 8192  # so that a few pods of any size are not at SQS's limit on messages in flight
 UPLOADS_MOST = 2048
-REQUESTS_MOST = 64  # of a kind to SQS: ten messages each, and 20 ms, are 32,000 a second
+REQUESTS_MOST = (
+    64  # of a kind to SQS, ten messages each: more than a core can work on, as long as SQS answers within 50 ms
+)
 DESCRIPTORS_FOR_EACH_REQUEST = 16  # so that requests to SQS, renewals too, and all else take a quarter at most
 OTHER_DESCRIPTORS = 4  # times as many as there are requests of one kind are not for uploads
 
