@@ -67,6 +67,7 @@ async def test_an_object_that_only_has_its_name_left_is_stored_again(
 THERE = {
     "with its checksum": (of(DOCUMENT, **CHECKSUM), Reply(500), ["PUT", "HEAD"]),
     "without a checksum": (of(DOCUMENT), Reply(200, DOCUMENT), ["PUT", "HEAD", "GET"]),
+    "of a store that tells no size": (Reply(in_chunks=True), Reply(200, DOCUMENT), ["PUT", "HEAD", "GET"]),
     "by another version": (of(OF_ANOTHER_VERSION), Reply(200, OF_ANOTHER_VERSION), ["PUT", "HEAD", "GET"]),
     "not ours to see": (Reply(403), Reply(500), ["PUT", "HEAD"]),
     "not ours to read": (of(DOCUMENT), DENIED, ["PUT", "HEAD", "GET"]),
