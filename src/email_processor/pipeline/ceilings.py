@@ -14,9 +14,7 @@ BYTES_FOR_EACH_MESSAGE = 128 * 1024  # of the limit, not of what it takes: there
 BYTES_FOR_EACH_UPLOAD = 256 * 1024  # the same: all their connections take a small part of it
 MESSAGES_MOST = 8192  # so that a few pods of any size are not at SQS's limit on messages in flight
 UPLOADS_MOST = 2048
-REQUESTS_MOST = (
-    64  # of a kind to SQS, ten messages each: more than a core can work on, as long as SQS answers within 50 ms
-)
+REQUESTS_MOST = 64  # of a kind to SQS, ten messages each: more than a core can work on if SQS answers within 50 ms
 DESCRIPTORS_FOR_EACH_REQUEST = 16  # so that requests to SQS, renewals too, and all else take a quarter at most
 OTHER_DESCRIPTORS = 4  # times as many as there are requests of one kind are not for uploads
 
