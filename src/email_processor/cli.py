@@ -97,15 +97,22 @@ def check(*, write: bool, offline: bool, strict: bool, as_json: bool) -> None:
 
 
 @main.command(short_help="Exit with 0 if the service in this container is alive.")
-def healthcheck() -> None:
-    """Ask /healthz of the service in this container: exit 0 if it is alive, 1 if not.
+@click.option(
+    "--path",
+    type=click.Choice(["/healthz", "/readyz", "/metrics"]),
+    default="/healthz",
+    show_default=True,
+    help="What to ask: whether it is alive, whether it is ready and if not why, or what it has counted.",
+)
+def healthcheck(path: str) -> None:
+    """Ask the service in this container and print its answer: exit 0 if it is alive (or ready), 1 if not.
 
     Reads HTTP_HOST and HTTP_PORT from the environment, and no other setting.
     """
     from email_processor.tools import healthcheck as asking
 
     host = os.environ.get("HTTP_HOST") or "0.0.0.0"  # noqa: S104 - as in the settings
-    sys.exit(asking.healthcheck(host, os.environ.get("HTTP_PORT") or "8080"))
+    sys.exit(asking.healthcheck(host, os.environ.get("HTTP_PORT") or "8080", path))
 
 
 @main.command(short_help="See the service work on an AWS in memory, without an account.")

@@ -16,12 +16,12 @@ PROXY = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
 
 
 @contextmanager
-def answering(status: int) -> Iterator[int]:
-    """A server that answers /healthz with `status`, and anything else with 404; its port."""
+def answering(status: int, path: str = "/healthz") -> Iterator[int]:
+    """A server that answers a path with `status`, and anything else with 404; its port."""
 
     class Health(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status if self.path == "/healthz" else 404)
+            self.send_response(status if self.path == path else 404)
             self.end_headers()
             self.wfile.write(b'{"status": "..."}')
 
@@ -38,10 +38,10 @@ def answering(status: int) -> Iterator[int]:
             thread.join()
 
 
-def healthcheck(variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def healthcheck(variables: Mapping[str, str], *options: str) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
     return subprocess.run(
-        [str(BIN / "email-processor"), "healthcheck"],
+        [str(BIN / "email-processor"), "healthcheck", *options],
         env={**clean_environment(), **PROXY, **variables},
         capture_output=True,
         text=True,
@@ -55,6 +55,13 @@ def test_the_exit_code_is_the_services_health(status: int, code: int) -> None:
     with answering(status) as port:
         answer = healthcheck({"HTTP_PORT": str(port)})
     assert (answer.returncode, answer.stdout) == (code, '{"status": "..."}\n')
+
+
+def test_whether_it_is_ready_can_be_asked_too() -> None:
+    """A red pod is behind no Service: its own container asks it."""
+    with answering(503, "/readyz") as port:
+        answer = healthcheck({"HTTP_PORT": str(port)}, "--path", "/readyz")
+    assert (1, '{"status": "..."}\n') == (answer.returncode, answer.stdout)
 
 
 def test_the_address_of_the_service_is_asked() -> None:

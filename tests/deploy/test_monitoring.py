@@ -46,8 +46,8 @@ def used(queries: list[str]) -> set[str]:
 
 
 def test_every_alert_has_its_entry_in_the_runbook_and_every_entry_its_alert() -> None:
-    """Nobody is paged without being told what to do."""
-    assert list(ALERTS) == list(entries())
+    """Nobody is paged without being told what to do; two entries are for what Prometheus does not see."""
+    assert [*ALERTS, "The dead-letter queue", "Replaying the quarantine"] == list(entries())
 
 
 @pytest.mark.parametrize("name", ALERTS)

@@ -1,4 +1,4 @@
-"""`email-processor healthcheck`: asks the service in this container whether it is alive.
+"""`email-processor healthcheck`: asks the service in this container whether it is alive, or how it is.
 
 No settings are read and no proxy is used: as little as possible that could be wrong itself.
 """
@@ -15,11 +15,11 @@ TIMEOUT_SECONDS = 3.0
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listening everywhere includes here
 
 
-def healthcheck(host: str, port: str) -> int:
-    """Print what /healthz answers; the exit code is 0 if the service is alive."""
+def healthcheck(host: str, port: str, path: str) -> int:
+    """Print what `path` answers; the exit code is 0 if that is 200."""
     try:
         connection = HTTPConnection(LOOPBACK.get(host, host), int(port), timeout=TIMEOUT_SECONDS)
-        connection.request("GET", "/healthz")
+        connection.request("GET", path)
         answer = connection.getresponse()
         click.echo(answer.read().decode(errors="replace"))
     except (HTTPException, OSError, ValueError) as error:
