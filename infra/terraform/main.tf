@@ -5,6 +5,8 @@ locals {
   bucket_name = coalesce(var.bucket_name, "${var.name}-${data.aws_caller_identity.current.account_id}")
   # arn:aws:iam::ACCOUNT:oidc-provider/ISSUER
   issuer = var.oidc_provider_arn == null ? "" : split(":oidc-provider/", var.oidc_provider_arn)[1]
+  # all that the service reads or writes
+  objects = [for prefix in [var.key_prefix, var.quarantine_prefix] : "${aws_s3_bucket.this.arn}/${prefix}/*"]
 }
 
 # The key of queue and bucket.
@@ -255,7 +257,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       status = "Enabled"
 
       filter {
-        prefix = "emails/"
+        prefix = "${var.key_prefix}/"
       }
 
       transition {
@@ -289,6 +291,25 @@ data "aws_iam_policy_document" "bucket" {
       values   = ["false"]
     }
   }
+
+  # nobody, not even an administrator, writes over an email
+  statement {
+    sid       = "NeverOverwrite"
+    effect    = "Deny"
+    actions   = ["s3:PutObject"]
+    resources = local.objects
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Null"
+      variable = "s3:if-none-match"
+      values   = ["true"]
+    }
+  }
 }
 
 # The role of the pods.
@@ -306,6 +327,25 @@ data "aws_iam_policy_document" "pod_identity" {
     principals {
       type        = "Service"
       identifiers = ["pods.eks.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [data.aws_caller_identity.current.account_id]
+    }
+
+    # the agent's session tags: only this release's service account takes the role
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/kubernetes-namespace"
+      values   = [var.namespace]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/kubernetes-service-account"
+      values   = [var.service_account_name]
     }
   }
 }
@@ -351,7 +391,7 @@ data "aws_iam_policy_document" "archive" {
   statement {
     sid       = "Objects"
     actions   = ["s3:PutObject", "s3:GetObject"]
-    resources = ["${aws_s3_bucket.this.arn}/*"]
+    resources = local.objects
   }
 
   statement {

@@ -14,6 +14,11 @@ variable "oidc_provider_arn" {
   description = "The cluster's IAM OIDC provider, for IRSA. Null: the role is for EKS Pod Identity."
   type        = string
   default     = null
+
+  validation {
+    condition     = can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/[^/:]+/.+$", coalesce(var.oidc_provider_arn, "arn:aws:iam::000000000000:oidc-provider/none/none")))
+    error_message = "It looks like arn:aws:iam::ACCOUNT:oidc-provider/oidc.eks.REGION.amazonaws.com/id/ID: with another one nobody could take the role."
+  }
 }
 
 variable "namespace" {
@@ -71,6 +76,18 @@ variable "oldest_message_alarm_seconds" {
     condition     = var.oldest_message_alarm_seconds >= 60
     error_message = "CloudWatch has one figure a minute; below 60 seconds every redelivery would be an alarm."
   }
+}
+
+variable "key_prefix" {
+  description = "As S3_KEY_PREFIX of the service."
+  type        = string
+  default     = "emails"
+}
+
+variable "quarantine_prefix" {
+  description = "As S3_QUARANTINE_PREFIX of the service."
+  type        = string
+  default     = "quarantine"
 }
 
 variable "glacier_after_days" {

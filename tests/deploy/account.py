@@ -16,6 +16,13 @@ from tests.support.site import Site
 ISSUER = "oidc.eks.us-east-1.amazonaws.com/id/ABC"
 PROVIDER = f"arn:aws:iam::123456789012:oidc-provider/{ISSUER}"
 SENDER = "arn:aws:iam::123456789012:role/email-validation"
+POD_IDENTITY = {
+    "StringEquals": {
+        "aws:SourceAccount": "123456789012",
+        "aws:RequestTag/kubernetes-namespace": "email-processor",
+        "aws:RequestTag/kubernetes-service-account": "email-processor",
+    }
+}
 ON_CALL = "arn:aws:sns:us-east-1:123456789012:on-call"
 
 
@@ -47,9 +54,16 @@ class Account:
 
     def allowed(self) -> set[str]:
         """What the role may do."""
+        return _actions(self._policy())
+
+    def resources(self, sid: str) -> set[str]:
+        """What a statement of the role's policy is about."""
+        return {resource for it in self._policy()["Statement"] if it["Sid"] == sid for resource in it["Resource"]}
+
+    def _policy(self) -> Any:  # noqa: ANN401 - JSON
         policy = client("iam", self.emulator.url).get_role_policy(RoleName=self.name, PolicyName="archive")
         # moto hands it out as Python writes a dict, which YAML reads
-        return _actions(yaml.safe_load(str(policy["PolicyDocument"])))
+        return yaml.safe_load(str(policy["PolicyDocument"]))
 
     def managed(self, whose: str) -> set[str]:
         """What a policy for people allows."""
@@ -100,6 +114,11 @@ class AccountTests:
         assert service == account.allowed()
         assert reader == account.managed("reader")
         assert operator == account.managed("operator")
+
+    def test_the_role_reaches_the_two_prefixes_only(self, account: Account) -> None:
+        """Whatever else is in the bucket is none of its business."""
+        prefixes = ("emails", "quarantine")
+        assert {f"arn:aws:s3:::{account.bucket_name}/{it}/*" for it in prefixes} == account.resources("Objects")
 
     def test_only_the_releases_service_account_takes_the_role(self, account: Account) -> None:
         """The trust policy of IRSA names provider, audience and service account."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.account import ON_CALL, PROVIDER, SENDER, Account, AccountTests
+from tests.deploy.account import ON_CALL, POD_IDENTITY, PROVIDER, SENDER, Account, AccountTests
 from tests.deploy.chart import ROOT
 from tests.support.emulators import REGION, Emulator, aws_environment
 from tests.support.environment import clean_environment
@@ -88,6 +88,7 @@ def test_without_a_provider_the_role_is_for_pod_identity(ministack: Emulator, tm
     (role,) = [it["values"] for it in planned["resources"] if it["type"] == "aws_iam_role"]
     (statement,) = json.loads(role["assume_role_policy"])["Statement"]
     assert {"Service": "pods.eks.amazonaws.com"} == statement["Principal"]
+    assert POD_IDENTITY["StringEquals"].keys() == statement["Condition"]["StringEquals"].keys()
 
 
 def test_alarms_that_need_no_pod_tell_who_is_on_call(terraform: Terraform) -> None:
@@ -99,3 +100,13 @@ def test_alarms_that_need_no_pod_tell_who_is_on_call(terraform: Terraform) -> No
         (alarm["metric_name"], alarm["threshold"]) for alarm in alarms
     }
     assert [[ON_CALL]] * 4 == [actions for alarm in alarms for actions in (alarm["alarm_actions"], alarm["ok_actions"])]
+
+
+def test_nobody_writes_over_an_object_or_without_tls(account: Account) -> None:
+    """The bucket's policy holds what the service promises, whoever writes."""
+    policy = json.loads(account.emulator.s3.get_bucket_policy(Bucket=account.bucket_name)["Policy"])
+    conditions = {it["Sid"]: it["Condition"] for it in policy["Statement"] if it["Effect"] == "Deny"}
+    assert {
+        "OnlyEncrypted": {"Bool": {"aws:SecureTransport": "false"}},
+        "NeverOverwrite": {"Null": {"s3:if-none-match": "true"}},
+    } == conditions

@@ -5,7 +5,7 @@ import uuid
 import pytest
 import yaml
 
-from tests.deploy.account import ISSUER, ON_CALL, PROVIDER, SENDER, Account, AccountTests
+from tests.deploy.account import ON_CALL, POD_IDENTITY, PROVIDER, SENDER, Account, AccountTests
 from tests.deploy.chart import ROOT
 from tests.support.emulators import Emulator, client
 
@@ -26,6 +26,9 @@ Tagged.add_multi_constructor(
 )
 
 
+RESOURCES = yaml.load(TEMPLATE, Tagged)["Resources"]  # noqa: S506 - a safe loader
+
+
 def stack(emulator: Emulator, **parameters: str) -> Account:
     """Deploy the template."""
     name = f"ep-{uuid.uuid4().hex[:8]}"
@@ -41,7 +44,7 @@ def stack(emulator: Emulator, **parameters: str) -> Account:
 @pytest.fixture(scope="module")
 def account(moto: Emulator) -> Account:
     """A stack for IRSA with a sender."""
-    return stack(moto, OidcProviderArn=PROVIDER, OidcIssuer=ISSUER, SenderArn=SENDER, AlarmActions=ON_CALL)
+    return stack(moto, OidcProviderArn=PROVIDER, SenderArn=SENDER, AlarmActions=ON_CALL)
 
 
 class TestStack(AccountTests):
@@ -52,15 +55,26 @@ def test_without_a_provider_the_role_is_for_pod_identity(moto: Emulator) -> None
     """Then EKS Pod Identity takes the role."""
     (statement,) = stack(moto, GlacierAfterDays="0").trust["Statement"]
     assert {"Service": "pods.eks.amazonaws.com"} == statement["Principal"]
+    assert POD_IDENTITY == statement["Condition"]
 
 
 def test_alarms_that_need_no_pod_tell_who_is_on_call() -> None:
     """One for emails that wait too long, one for what was given up on; read, since the emulator makes no alarms."""
-    resources = yaml.load(TEMPLATE, Tagged)["Resources"].values()  # noqa: S506 - a safe loader
-    alarms = [it["Properties"] for it in resources if it["Type"] == "AWS::CloudWatch::Alarm"]
+    alarms = [it["Properties"] for it in RESOURCES.values() if it["Type"] == "AWS::CloudWatch::Alarm"]
     told = {"If": ["HasAlarmActions", {"Ref": "AlarmActions"}, {"Ref": "AWS::NoValue"}]}
     assert {
         "ApproximateAgeOfOldestMessage": ({"GetAtt": "Queue.QueueName"}, {"Ref": "OldestMessageAlarmSeconds"}),
         "ApproximateNumberOfMessagesVisible": ({"GetAtt": "DeadLetterQueue.QueueName"}, 0),
     } == {alarm["MetricName"]: (alarm["Dimensions"][0]["Value"], alarm["Threshold"]) for alarm in alarms}
     assert [told] * 4 == [actions for alarm in alarms for actions in (alarm["AlarmActions"], alarm["OKActions"])]
+
+
+def test_nobody_writes_over_an_object_or_without_tls() -> None:
+    """The bucket's policy holds what the service promises, whoever writes; read, since the emulator makes none."""
+    statements = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    denied = {it["Sid"]: it for it in statements if (it["Effect"], it["Principal"]) == ("Deny", "*")}
+    assert {"Bool": {"aws:SecureTransport": "false"}} == denied["OnlyEncrypted"]["Condition"]
+    assert {"Null": {"s3:if-none-match": "true"}} == denied["NeverOverwrite"]["Condition"]
+    assert [{"Sub": f"${{Bucket.Arn}}/${{{prefix}Prefix}}/*"} for prefix in ("Key", "Quarantine")] == denied[
+        "NeverOverwrite"
+    ]["Resource"]
