@@ -30,10 +30,11 @@ _PREFIX = r"^/*[\w!.*'()=-]+(/[\w!.*'()=-]+)*/*$"
 STRICTER: dict[str, dict[str, Any]] = {
     "sqs_queue_url": {"pattern": r"^(https?://[^/@\s]+(/[\w-]+)+/[\w-]{1,80}(\.fifo)?)?$"},
     "s3_bucket_name": {"pattern": r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$"},
-    "aws_region": {"pattern": r"^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$"},
+    "aws_region": {"pattern": r"^[a-z0-9][a-z0-9-]{0,62}$"},
     "sqs_region": {"pattern": r"^([a-z]{2,4}(-[a-z]+)+-[0-9]{1,2})?$"},
     "s3_key_prefix": {"pattern": _PREFIX},
     "s3_quarantine_prefix": {"pattern": _PREFIX},
+    "s3_kms_key_id": {"pattern": r"^(arn:[a-z-]+:kms:[\w/:.-]+|[\w/.-][\w/:.-]*)?$", "maxLength": 2048},
     "http_host": {"not": {"pattern": r"^(127\.|localhost$|::1$)"}},  # the kubelet's probes come from outside
     "http_port": {"minimum": 1},  # the probes must know it
     "log_file": {"pattern": r"^((/[^/]+){2,})?$"},  # its directory becomes a volume

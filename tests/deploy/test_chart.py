@@ -76,7 +76,7 @@ def test_every_object_says_whose_it_is(values: Path) -> None:
     for each in objects(rendered("helm3", values)):
         if each["metadata"]["name"].endswith("-extra"):
             continue
-        assert NAMESPACE == each["metadata"]["namespace"]
+        assert ("archive" if values.stem == "extras" else NAMESPACE) == each["metadata"]["namespace"]
         assert (
             each["metadata"]["labels"].items()
             >= {
@@ -164,6 +164,7 @@ def test_keda_looks_at_the_queue_with_its_own_identity() -> None:
         "queueURL": "https://sqs.eu-west-1.amazonaws.com/123456789012/emails",
         "awsRegion": "eu-west-1",
         "queueLength": "5000",
+        "activationQueueLength": "0",
         "scaleOnInFlight": "true",
     } == trigger["metadata"]
     assert trigger["authenticationRef"]["name"] == only("TriggerAuthentication", found)["metadata"]["name"]
@@ -193,16 +194,45 @@ def test_every_pod_is_locked_down(values: Path) -> None:
     pods += [each["spec"] for each in found if each["kind"] == "Pod"]
     pods += [each["spec"]["jobTemplate"]["spec"]["template"]["spec"] for each in found if each["kind"] == "CronJob"]
     for pod in pods:
-        (container,) = pod["containers"]
+        container = pod["containers"][0]
         assert not pod["automountServiceAccountToken"]
         assert pod["securityContext"]["runAsNonRoot"]
-        assert 1000 == pod["securityContext"]["runAsUser"]
+        assert (None if values.stem == "openshift" else 1000) == pod["securityContext"].get("runAsUser")
         assert {"type": "RuntimeDefault"} == pod["securityContext"]["seccompProfile"]
         assert {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         } == container["securityContext"]
+
+
+def test_what_charts_have_that_are_used_everywhere() -> None:
+    """A registry for all charts, sidecars, DNS of one's own, two IP families, and annotations on every pod."""
+    found = chart("extras")
+    pod = pod_of(found)
+    assert "registry.example.com/mail/email-processor:1.0.0" == pod["containers"][0]["image"]
+    assert [{"name": "registry"}] == pod["imagePullSecrets"]
+    assert (["email-processor", "proxy"], ["wait"]) == tuple(
+        [container["name"] for container in pod[kind]] for kind in ("containers", "initContainers")
+    )
+    assert {"type": "Recreate"} == only("Deployment", found)["spec"]["strategy"]
+    assert ["IPv6", "IPv4"] == only("Service", found)["spec"]["ipFamilies"]
+    assert (
+        "ClusterTriggerAuthentication"
+        == only("ScaledObject", found)["spec"]["triggers"][0]["authenticationRef"]["kind"]
+    )
+    assert ["job", "team"] == [
+        it["targetLabel"] for it in only("PodMonitor", found)["spec"]["podMetricsEndpoints"][0]["relabelings"]
+    ]
+    templates = [only("CronJob", found)["spec"]["jobTemplate"]["spec"], only("Deployment", found)["spec"]]
+    everything = [each["metadata"] for each in found] + [each["template"]["metadata"] for each in templates]
+    assert {"mail@example.com"} == {metadata["annotations"].get("example.com/owner") for metadata in everything}
+
+
+def test_dns_is_let_out_as_its_pods_listen() -> None:
+    """OpenShift's DNS listens on 5353, and a network policy sees the port of the pod and not of its Service."""
+    dns = only("NetworkPolicy", chart("defaults"))["spec"]["egress"][0]["ports"]
+    assert [(53, "UDP"), (53, "TCP"), (5353, "UDP"), (5353, "TCP")] == [(it["port"], it["protocol"]) for it in dns]
 
 
 def test_the_probes_ask_the_port_that_is_set() -> None:

@@ -4,8 +4,10 @@ import re
 
 import pytest
 
-from email_processor.settings import Settings
-from tests.deploy.chart import CHART, HELMS, helm, template
+from email_processor.settings import Settings, examine
+from tests.deploy.chart import CHART, HELMS, REQUIRED, helm, template
+
+ROLE = "arn:aws:iam::123456789012:role/email-processor"
 
 # (path, value, what helm 3 or helm 4 says)
 WRONG = [
@@ -31,6 +33,52 @@ WRONG = [
     ("serviceAccount.roleArn", "email-processor", r"roleArn.*(pattern|match)"),
     ("image.digest", "sha256:1", r"digest.*(pattern|match)"),
 ]
+
+# Wrong in itself; the application says so as well. With a right neighbour, since a chart that refuses all is no use.
+VERDICTS = {
+    "SQS_QUEUE_URL": (
+        ["emails", "https://sqs/1/q?x", "https://u:p@sqs/1/q", "https://sqs.eu-west-1.amazonaws.com/1/" + "q" * 81],
+        "https://sqs.eu-west-1.amazonaws.com/1/" + "q" * 75 + ".fifo",
+    ),
+    "S3_BUCKET_NAME": (
+        [
+            "s3://b",
+            "ab",
+            "a..b",
+            "xn--a",
+            "sthree-a",
+            "amzn-s3-demo-b",
+            "192.168.0.1",
+            "mail--x-s3",
+            "A-b",
+            "-ab",
+            "b" * 64,
+        ],
+        "my.email-archive",
+    ),
+    "AWS_REGION": (["frankfurt", "EU-WEST-1"], "eu-west-1"),
+    "S3_KEY_PREFIX": (["..", "a/../b", "./a", "a//b", "a b", "p" * 401, "ä"], "/mail/all/"),
+    "S3_QUARANTINE_PREFIX": (["..", "a/.", "//", "a?b"], "not-mail"),
+    "S3_KMS_KEY_ID": (["arn:aws:s3:::bucket", "arn:aws:kms:", "a b", "k" * 2049], ""),
+    "S3_SSE": (["kms", "aes256"], "AES256"),
+    "LOG_FILE": (["/app/x/processor.log"], ""),
+    "LOG_LEVEL": (["LOUD"], "DEBUG"),
+    "LOG_FORMAT": (["text"], "console"),
+    "AWS_CLIENT": (["boto"], "sdk"),
+    "POLL_INTERVAL_SECONDS": ([-1, 3601], 0),
+    "MAX_MESSAGES_PER_POLL": ([0, 11], 1),
+    "VISIBILITY_TIMEOUT_SECONDS": ([29, 43201], 43200),
+    "SQS_WAIT_TIME_SECONDS": ([-1, 21], 0),
+    "SQS_TIMEOUT_SECONDS": ([0, 61], 60),
+    "S3_TIMEOUT_SECONDS": ([0, 301], 1),
+    "RECEIVERS_MAX": ([0, 65], 64),
+    "UPLOADS_MAX": ([0, 1025], 1024),
+    "DELETES_MAX": ([0, 65], 64),
+    "IN_FLIGHT_MAX_BYTES": ([-1, 8589934593], 10485760),
+    "PAYLOAD_MAX_BYTES": ([1048575, 1073741825], 1048576),
+    "SHUTDOWN_GRACE_SECONDS": ([0, 3601], 110),
+    "HTTP_PORT": ([-1, 65536], 9090),
+}
 
 CONFLICTS: list[dict[str, str | int]] = [
     {"settings.SQS_TIMEOUT_SECONDS": 10, "settings.VISIBILITY_TIMEOUT_SECONDS": 30},
@@ -64,6 +112,21 @@ def test_what_is_required_is_asked_for(version: str, missing: str) -> None:
         assert f"settings.{missing} is required: the " in answer.stderr
 
 
+@pytest.mark.parametrize("name", VERDICTS)
+def test_what_the_application_refuses_the_chart_refuses(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every rule on a single setting is one of the chart, and what is right passes both."""
+    for path, value in REQUIRED.items():
+        monkeypatch.setenv(path.removeprefix("settings."), value)
+    wrong, right = VERDICTS[name]
+
+    def verdicts(value: str | int) -> tuple[bool, bool]:
+        monkeypatch.setenv(name, str(value))
+        return examine()[1] == [], template("helm3", {f"settings.{name}": value}).returncode == 0
+
+    assert dict.fromkeys(wrong, (False, False)) == {value: verdicts(value) for value in wrong}
+    assert (True, True) == verdicts(right)
+
+
 @pytest.mark.parametrize("version", HELMS)
 @pytest.mark.parametrize("values", CONFLICTS, ids=" and ".join)
 def test_settings_at_odds_are_refused_as_the_application_would(
@@ -89,6 +152,10 @@ def test_settings_at_odds_are_refused_as_the_application_would(
     [
         ({"autoscaling.minReplicas": 11}, "minReplicas must not be more than maxReplicas"),
         ({"monitoring.scrape": "serviceMonitor", "service.enabled": False}, "serviceMonitor needs service.enabled"),
+        ({"settings.IN_FLIGHT_MAX_BYTES": 201326592}, "resources.limits.memory is 256Mi: the program needs 128 MiB"),
+        ({"serviceAccount.create": False, "serviceAccount.roleArn": ROLE}, "roleArn needs serviceAccount.create"),
+        ({"settings.LOG_FILE": "/app/log/processor.log"}, "a volume at /app/log would hide"),
+        ({"settings.LOG_FILE": "/var/processor.log"}, "a volume at /var would hide"),
     ],
 )
 def test_values_at_odds_are_refused(version: str, values: dict[str, str | int | bool], said: str) -> None:

@@ -36,11 +36,20 @@ namespace="{{ $namespace }}", job="{{ $name }}"
 {{- end -}}
 
 {{- define "email-processor.image" -}}
+{{- $repository := .Values.image.repository -}}
+{{- with (default dict .Values.global).imageRegistry }}{{ $repository = printf "%s/%s" (trimSuffix "/" .) $repository }}{{ end -}}
 {{- if .Values.image.digest -}}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- printf "%s@%s" $repository .Values.image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Bytes of a quantity of memory, such as 256Mi. */}}
+{{- define "email-processor.bytes" -}}
+{{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $text := include "email-processor.scalar" . -}}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexReplaceAll "^[0-9.]+" $text "") | default 1) | int64 -}}
 {{- end -}}
 
 {{/* What selects the pods of the service; never changes, since a Deployment's selector cannot. */}}
@@ -100,7 +109,18 @@ POD_TERMINATION_GRACE_SECONDS: {{ include "email-processor.terminationGracePerio
 serviceAccountName: {{ include "email-processor.serviceAccountName" . }}
 automountServiceAccountToken: false {{- /* IRSA and EKS Pod Identity mount a token of their own */}}
 enableServiceLinks: false
-{{- with .Values.imagePullSecrets }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with concat (default list (default dict .Values.global).imagePullSecrets) .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -3,6 +3,46 @@
 {{- $s := .Values.settings -}}
 {{- $_ := required "settings.SQS_QUEUE_URL is required: the URL of the queue to read from" $s.SQS_QUEUE_URL -}}
 {{- $_ := required "settings.S3_BUCKET_NAME is required: the bucket to archive into" $s.S3_BUCKET_NAME -}}
+{{- if regexMatch "[.][.]|^(xn--|sthree-|amzn-s3-demo-)|--x-s3$|^[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+$" $s.S3_BUCKET_NAME -}}
+{{- fail "settings.S3_BUCKET_NAME must be the name of a general purpose bucket, as S3 allows it" -}}
+{{- end -}}
+{{- if gt (len (regexFind "[^/]*$" $s.SQS_QUEUE_URL)) 80 -}}
+{{- fail "settings.SQS_QUEUE_URL must end in a queue's name of at most 80 characters" -}}
+{{- end -}}
+{{- range $name := list "S3_KEY_PREFIX" "S3_QUARANTINE_PREFIX" -}}
+{{- range $segment := splitList "/" (trimAll "/" (get $s $name)) -}}
+{{- if has $segment (list "" "." "..") -}}
+{{- fail (printf "settings.%s must not be empty or have empty, '.' or '..' segments" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (len (trimAll "/" (get $s $name))) 400 -}}
+{{- fail (printf "settings.%s must have at most 400 characters" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if $s.LOG_FILE -}}
+{{- /* its directory becomes an empty volume, and hides what the image has there */ -}}
+{{- $directory := clean (dir $s.LOG_FILE) -}}
+{{- if or (regexMatch "^/(app|bin|boot|dev|etc|lib|lib32|lib64|proc|sbin|sys|usr)(/|$)" $directory) (has $directory (list "/" "/home" "/opt" "/root" "/run" "/srv" "/tmp" "/var" "/var/run")) -}}
+{{- fail (printf "settings.LOG_FILE: a volume at %s would hide what the image has there; take a directory of its own, such as /var/log/email-processor" $directory) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (hasPrefix "arn:" $s.S3_KMS_KEY_ID) (not (regexMatch "^arn:[a-z-]+:kms:." $s.S3_KMS_KEY_ID)) -}}
+{{- fail "settings.S3_KMS_KEY_ID must be the id, ARN or alias of a KMS key" -}}
+{{- end -}}
+{{- $hasEndpoint := false -}}
+{{- range .Values.extraEnv }}{{ if hasPrefix "AWS_ENDPOINT_URL" .name }}{{ $hasEndpoint = true }}{{ end }}{{ end -}}
+{{- if not (or $hasEndpoint .Values.extraEnvFrom (regexMatch "^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$" $s.AWS_REGION)) -}}
+{{- fail (printf "settings.AWS_REGION: %s does not match the form of an AWS region, and there is no AWS_ENDPOINT_URL in extraEnv" $s.AWS_REGION) -}}
+{{- end -}}
+{{- $limit := dig "limits" "memory" "" .Values.resources -}}
+{{- if $limit -}}
+{{- if lt (include "email-processor.bytes" $limit | int64) (add (int64 $s.IN_FLIGHT_MAX_BYTES) 134217728) -}}
+{{- fail (printf "resources.limits.memory is %v: the program needs 128 MiB beside settings.IN_FLIGHT_MAX_BYTES (%d), better 200 MiB" $limit (int64 $s.IN_FLIGHT_MAX_BYTES)) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.serviceAccount.roleArn (not .Values.serviceAccount.create) -}}
+{{- fail "serviceAccount.roleArn needs serviceAccount.create: put the role's annotation on the service account that you have" -}}
+{{- end -}}
 {{- $receive := addf $s.SQS_WAIT_TIME_SECONDS $s.SQS_TIMEOUT_SECONDS -}}
 {{- if ge $receive (float64 $s.VISIBILITY_TIMEOUT_SECONDS) -}}
 {{- fail (printf "settings.SQS_WAIT_TIME_SECONDS and SQS_TIMEOUT_SECONDS: a receive may take %v s, which must be less than VISIBILITY_TIMEOUT_SECONDS (%v)" $receive $s.VISIBILITY_TIMEOUT_SECONDS) -}}
