@@ -169,16 +169,18 @@ def test_each_entry_is_read() -> None:
     }
 
 
-def test_every_command_of_an_entry_says_what_is_the_matter(state: tuple[str, Shell]) -> None:
+@pytest.mark.parametrize(
+    ("state", "heading"), [(meant, heading) for heading, (meant, _) in EXPECTED.items()], indirect=["state"]
+)
+def test_every_command_of_an_entry_says_what_is_the_matter(state: tuple[str, Shell], heading: str) -> None:
     """In the state that the entry is for, and with no word that kubectl or the shell did not understand."""
-    name, shell = state
-    for heading in (heading for heading, (meant, _) in EXPECTED.items() if meant == name):
-        variables: list[str] = []
-        for command, expected in zip(entry(heading), EXPECTED[heading][1], strict=True):
-            printed = shell.printed(*variables, command.replace("MESSAGE_ID.json", A_MESSAGE))
-            assert re.search(expected, printed, re.MULTILINE), f"{heading}: {command}\n{printed}"
-            assert not re.search(MISUNDERSTOOD, printed), f"{heading}: {command}\n{printed}"
-            variables += [command] if re.match(r"(export )?[A-Z0-9_]+=", command) else []
+    _, shell = state
+    variables: list[str] = []
+    for command, expected in zip(entry(heading), EXPECTED[heading][1], strict=True):
+        printed = shell.printed(*variables, command.replace("MESSAGE_ID.json", A_MESSAGE))
+        assert re.search(expected, printed, re.MULTILINE), f"{heading}: {command}\n{printed}"
+        assert not re.search(MISUNDERSTOOD, printed), f"{heading}: {command}\n{printed}"
+        variables += [command] if re.match(r"(export )?[A-Z0-9_]+=", command) else []
 
 
 @pytest.mark.parametrize("command", INTRODUCTION[-3:])
