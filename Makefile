@@ -149,6 +149,10 @@ lock: $(UV) ## write .ci/pins anew from pyproject.toml (ARGS=--upgrade: with new
 	@$(UV) pip compile $(COMPILE) $(ARGS) --no-deps --output-file .ci/pins/helm.txt .ci/pins/helm.in >/dev/null
 	@echo 'Wrote .ci/pins/*.txt'
 
+.PHONY: release
+release: $(STAMP) ## build all that a release is made of into dist/, the same bytes from the same commit (TAG=v1.0.0: only as that)
+	@$(BIN)/python -m scripts.release $(TAG)
+
 ##@ Measure it
 
 .PHONY: bench
