@@ -35,7 +35,7 @@ WRONG = [
 ]
 
 # Wrong in itself; the application says so as well. With a right neighbour, since a chart that refuses all is no use.
-VERDICTS = {
+VERDICTS: dict[str, tuple[list[str | int], str | int]] = {
     "SQS_QUEUE_URL": (
         ["emails", "https://sqs/1/q?x", "https://u:p@sqs/1/q", "https://sqs.eu-west-1.amazonaws.com/1/" + "q" * 81],
         "https://sqs.eu-west-1.amazonaws.com/1/" + "q" * 75 + ".fifo",
@@ -83,7 +83,7 @@ CONFLICTS: list[dict[str, str | int]] = [
     {"settings.IN_FLIGHT_MAX_BYTES": 1048576},
     {"settings.S3_QUARANTINE_PREFIX": "emails/"},
     {"settings.S3_KMS_KEY_ID": "alias/mail"},
-    {"settings.AWS_REGION": "us-east-1"},
+    {"settings.SQS_REGION": "us-east-1"},
 ]
 
 

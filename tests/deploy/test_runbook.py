@@ -13,11 +13,12 @@ import pytest
 from tests.deploy.api_server import Cluster, FakePod, serving
 from tests.deploy.chart import BIN, NAME, NAMESPACE, ROOT
 from tests.support.aws_answers import DENY
+from tests.support.emulators import BIN as COMMANDS
 from tests.support.emulators import Emulator
 from tests.support.environment import clean_environment
 from tests.support.fault_proxy import fault_proxy
 from tests.support.mail import emails
-from tests.support.service import COMMAND, Service
+from tests.support.service import Service
 from tests.support.site import Site
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
@@ -146,7 +147,7 @@ def state(
     tools = directory / "bin"
     tools.mkdir()
     (tools / "kubectl").symlink_to(BIN / "kubectl")
-    (tools / "email-processor").symlink_to(COMMAND)
+    (tools / "email-processor").symlink_to(COMMANDS / "email-processor")
     (tools / "aws").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("aws_cli.py")}" "$@"\n')
     (tools / "aws").chmod(0o755)
     with STATES[request.param](moto, directory) as (site, cluster), serving(cluster, directory) as config:
