@@ -153,7 +153,8 @@ def test_it_shows_the_service_at_work_whatever_the_environment_says(tmp_path: Pa
     assert '"source": "email-validation-service"' in shown
     assert '"reason": "' in shown
     assert "email_processor_messages_duplicate_total" in shown
-    assert 6 == shown.count("✓")
+    assert 7 == shown.count("✓")
+    assert "4 of 4 messages that a fix made readable are archived once" in shown
     assert "✗" not in shown
     assert "40 messages sent, 32 emails archived and 8 in quarantine" in shown
     assert "Byte for byte: 32 of 32 emails that were read back are what was sent, and 8 of 8 broken messages" in shown

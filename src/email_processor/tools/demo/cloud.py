@@ -188,6 +188,13 @@ class DemoAccount:
                 tasks.create_task(read(), name=f"reader-{index}")
         return contents
 
+    async def quarantined(self, message_ids: Sequence[str]) -> int:
+        """How many of these messages are in quarantine now."""
+        answer = await self.s3.list_objects_v2(Bucket=BUCKET, Prefix="quarantine/")
+        return sum(
+            any(it["Key"].endswith(f"/{each}.json") for each in message_ids) for it in answer.get("Contents", ())
+        )
+
     async def _count(self, queue_url: str) -> int:
         answer = await self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(_COUNTS))
         return sum(int(value) for value in answer["Attributes"].values())

@@ -17,6 +17,7 @@ from email_processor import __version__
 from email_processor.domain.errors import EmailProcessorError
 from email_processor.exit_codes import EXIT_FAILED
 from email_processor.tools.demo import proof
+from email_processor.tools.demo.archive_use import use_archive
 from email_processor.tools.demo.cloud import BUCKET, QUEUE, opened_account, running_cloud
 from email_processor.tools.demo.figures import watching
 from email_processor.tools.demo.keep import Keeper
@@ -118,7 +119,7 @@ async def _play(options: Options, screen: Screen, ending: Ending) -> int:
                     screen.event(f"[bold]email-processor run[/] is up at [cyan]{service.url}/metrics[/]")
                     feeder = Feeder(Sender(account.sqs, account.queue_url, run_id="demo"), watch)
                     stage = Demo(screen, switch, account, watch, feeder)
-                    claims = await _tour(stage, options)
+                    claims = await _tour(stage, options, environ)
                     if options.keep:
                         keeper = Keeper(stage, program(), service.url, endpoint)
                         ending.by = keeper.stop
@@ -132,11 +133,12 @@ async def _play(options: Options, screen: Screen, ending: Ending) -> int:
     return 0 if all(claim.is_good for claim in (*claims, end)) else EXIT_FAILED
 
 
-async def _tour(stage: Demo, options: Options) -> list[Claim]:
+async def _tour(stage: Demo, options: Options, environ: Mapping[str, str]) -> list[Claim]:
     tour = Tour(stage, options)
     await tour.emails_flow()
     await tour.show_bucket()
     stage.screen.counters(stage.watch.now)
+    tour.claims.append(await use_archive(stage, environ))
     stage.screen.heading("Checked")
     stage.screen.claims(tour.claims)
     return tour.claims
