@@ -173,8 +173,8 @@ def outage(pod: Pod, when: range, *operations: Operation) -> None:
 STATS = {
     "idle": (0, 0, 0, None, 0, 0),
     "busy": (2, 0, 0, 0.099, 0, 0),
-    "backlog": (4, 1730, 432.5, 894, 0, 0),
-    "S3 outage": (0, 520, float("inf"), None, 1, 1),
+    "backlog": (4, 2620, 655, 894, 0, 0),
+    "S3 outage": (0, 510, float("inf"), None, 1, 1),
     "SQS outage": (0, None, None, None, 0, 1),
 }
 
