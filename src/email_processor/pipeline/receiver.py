@@ -102,7 +102,7 @@ class Receiver:
             if count == rules.batch:
                 self._want(self._wanted + 1)
             elif not count:
-                self._want(index)
+                self._want(min(self._wanted, index))  # an empty answer wakes nobody
                 if index == 0:
                     await pause(started + rules.poll_interval - self._context.clock.monotonic(), self._stopping)
 

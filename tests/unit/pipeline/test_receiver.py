@@ -102,6 +102,20 @@ async def test_full_batches_wake_more_receivers_up_to_the_limit() -> None:
     assert 3 == stage.most_at_once(RECEIVE)
 
 
+async def test_an_empty_answer_wakes_no_receiver() -> None:
+    """After a burst the receivers come back empty one after the other: each time fewer are wanted, never more."""
+    stage = ReceiverStage(most=8, poll_interval=300)
+    stage.send(200)
+    async with stage.receiving():
+        wanted = []
+        for _ in range(60):
+            await asyncio.sleep(1)
+            wanted.append(stage.kit.value("receivers_wanted"))
+    assert 8 == wanted[0]
+    assert sorted(wanted, reverse=True) == wanted
+    assert 1 == wanted[-1]
+
+
 async def test_no_receive_is_made_without_room_for_a_full_batch() -> None:
     """Twenty-five places: two batches, and no third until there is room."""
     stage = ReceiverStage(max_messages=25)
