@@ -37,6 +37,7 @@ SUBRESOURCES = {
     "uploadId": "CompleteMultipartUpload",
     "versioning": "GetBucketVersioning",
 }
+WRITES = {"CompleteMultipartUpload", "PutObject"}
 
 
 @dataclass
@@ -44,7 +45,8 @@ class PermittedAws:
     """A script for a `FakeAws`: all is well, except for `instead`, by operation.
 
     `objects` is what is stored, by path; `waiting` how many messages are; `skew` is how far its clock is ahead of ours,
-    in seconds; `operations` is what was asked.
+    in seconds; `operations` is what was asked. With `only_new` its bucket's policy denies all
+    writes without a condition.
     """
 
     instead: dict[str, Reply | CallFault] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class PermittedAws:
     skew: float = 0.0
     objects: dict[str, bytes] = field(default_factory=dict)
     waiting: int = 0
+    only_new: bool = False
     operations: list[str] = field(default_factory=list)
 
     def deny(self, *operations: str) -> None:
@@ -67,6 +70,8 @@ class PermittedAws:
             operation = f"unsigned {operation}"
         self.operations.append(operation)
         reply = self.instead.get(operation) or self._well(operation, asked)
+        if self.only_new and operation in WRITES and "if-none-match" not in asked.headers:
+            reply = denied(operation)
         if isinstance(reply, Reply):
             reply.headers["Date"] = formatdate(time.time() + self.skew, usegmt=True)
         return reply

@@ -76,6 +76,15 @@ async def test_put_is_denied(permitted: PermittedAws) -> None:
     assert {"EP408": "failed"} == bad(await look(write=True))
 
 
+async def test_bucket_that_is_never_written_over(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy that denies writes without a condition, as our templates make it, denies only who does without."""
+    permitted.only_new = True
+    assert {} == bad(await look(write=True))
+    assert {} == bad(await look())
+    monkeypatch.setenv("S3_CONDITIONAL_WRITES", "false")
+    assert {"EP405": "failed"} == bad(await look())
+
+
 async def test_what_is_not_needed(permitted: PermittedAws) -> None:
     """What the service does not need may be denied without a finding."""
     permitted.deny(

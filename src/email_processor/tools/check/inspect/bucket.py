@@ -27,6 +27,7 @@ from email_processor.tools.check.inspect.asking import (
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
+    from types_aiobotocore_s3.type_defs import CompleteMultipartUploadRequestTypeDef
 
 PROBE = b'{"check":"email-processor","note":"Written by `email-processor check --write`. It can be deleted."}'
 DIGEST_LENGTH = 12  # characters of the probe's key: enough that two ways of storing do not meet
@@ -165,8 +166,8 @@ async def _with_credentials(
     async with asyncio.TaskGroup() as tasks:
         may_list = tasks.create_task(ask(_lists(client, bucket, plan.key_prefix)))
         may_get = tasks.create_task(ask(_gets(client, bucket, plan.probe_key)))
-        may_put = tasks.create_task(ask(_may_put(client, bucket, plan.key_prefix)))
-        may_quarantine = tasks.create_task(ask(_may_put(client, bucket, plan.quarantine_prefix)))
+        may_put = tasks.create_task(ask(_may_put(client, plan.store, plan.key_prefix)))
+        may_quarantine = tasks.create_task(ask(_may_put(client, plan.store, plan.quarantine_prefix)))
         encryption = tasks.create_task(ask(_unless_absent(client.get_bucket_encryption(Bucket=bucket))))
         versioning = tasks.create_task(ask(_unless_absent(client.get_bucket_versioning(Bucket=bucket))))
         object_lock = tasks.create_task(ask(_unless_absent(client.get_object_lock_configuration(Bucket=bucket))))
@@ -218,15 +219,21 @@ async def _gets(client: "S3Client", bucket: str, key: str) -> bool:
     return True
 
 
-async def _may_put(client: "S3Client", bucket: str, prefix: str) -> bool:
-    """Complete an upload that does not exist: it takes s3:PutObject, and nothing can come of it."""
+async def _may_put(client: "S3Client", store: StoreOptions, prefix: str) -> bool:
+    """Complete an upload that does not exist: it takes s3:PutObject, and nothing can come of it.
+
+    It has the condition of the service's own PUTs, since a bucket's policy may deny what comes without it.
+    """
+    asked: CompleteMultipartUploadRequestTypeDef = {
+        "Bucket": store.bucket,
+        "Key": f"{prefix}/check/none",
+        "UploadId": NO_UPLOAD,
+        "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": "0" * 32}]},
+    }
+    if store.conditional:
+        asked["IfNoneMatch"] = "*"
     try:
-        await client.complete_multipart_upload(
-            Bucket=bucket,
-            Key=f"{prefix}/check/none",
-            UploadId=NO_UPLOAD,
-            MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": "0" * 32}]},
-        )
+        await client.complete_multipart_upload(**asked)
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") != "NoSuchUpload":
             raise
