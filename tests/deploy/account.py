@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ POD_IDENTITY = {
         "aws:RequestTag/kubernetes-service-account": "email-processor",
     }
 }
+QUARANTINE = "set-aside"  # another prefix than the default, which a template could have written out
 ON_CALL = "arn:aws:sns:us-east-1:123456789012:on-call"
 
 
@@ -56,30 +58,35 @@ class Account:
         """What the role may do."""
         return _actions(self._policy())
 
-    def resources(self, sid: str) -> set[str]:
-        """What a statement of the role's policy is about."""
-        return {resource for it in self._policy()["Statement"] if it["Sid"] == sid for resource in it["Resource"]}
+    def managed(self, whose: str) -> set[str]:
+        """What a policy for people allows."""
+        return _actions(self._managed(whose))
+
+    def resources(self, sid: str, whose: str | None = None) -> set[str]:
+        """What a statement is about, of the role's policy or of one for people."""
+        policy = self._managed(whose) if whose else self._policy()
+        return _gathered(it["Resource"] for it in policy["Statement"] if it["Sid"] == sid)
 
     def _policy(self) -> Any:  # noqa: ANN401 - JSON
         policy = client("iam", self.emulator.url).get_role_policy(RoleName=self.name, PolicyName="archive")
         # moto hands it out as Python writes a dict, which YAML reads
         return yaml.safe_load(str(policy["PolicyDocument"]))
 
-    def managed(self, whose: str) -> set[str]:
-        """What a policy for people allows."""
+    def _managed(self, whose: str) -> Any:  # noqa: ANN401 - JSON
         iam = client("iam", self.emulator.url)
         policies = iam.list_policies(Scope="Local", MaxItems=1000)["Policies"]
         (policy,) = (it for it in policies if it["PolicyName"] == f"{self.name}-{whose}")
         version = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])
-        return _actions(yaml.safe_load(str(version["PolicyVersion"]["Document"])))
+        return yaml.safe_load(str(version["PolicyVersion"]["Document"]))
 
 
 def _actions(policy: Any) -> set[str]:  # noqa: ANN401 - JSON
-    actions: set[str] = set()
-    for statement in policy["Statement"]:
-        found = statement["Action"]
-        actions |= {found} if isinstance(found, str) else set(found)
-    return actions
+    return _gathered(statement["Action"] for statement in policy["Statement"])
+
+
+def _gathered(fields: Iterable[str | list[str]]) -> set[str]:
+    """IAM writes one string as itself, several as a list."""
+    return {value for it in fields for value in ([it] if isinstance(it, str) else it)}
 
 
 class AccountTests:
@@ -116,9 +123,10 @@ class AccountTests:
         assert operator == account.managed("operator")
 
     def test_the_role_reaches_the_two_prefixes_only(self, account: Account) -> None:
-        """Whatever else is in the bucket is none of its business."""
-        prefixes = ("emails", "quarantine")
-        assert {f"arn:aws:s3:::{account.bucket_name}/{it}/*" for it in prefixes} == account.resources("Objects")
+        """Whatever else is in the bucket is none of its business, and an operator deletes in quarantine only."""
+        emails_and_quarantine = [f"arn:aws:s3:::{account.bucket_name}/{it}/*" for it in ("emails", QUARANTINE)]
+        assert set(emails_and_quarantine) == account.resources("Objects")
+        assert {emails_and_quarantine[1]} == account.resources("EndQuarantine", whose="operator")
 
     def test_only_the_releases_service_account_takes_the_role(self, account: Account) -> None:
         """The trust policy of IRSA names provider, audience and service account."""

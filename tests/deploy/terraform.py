@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.account import ON_CALL, POD_IDENTITY, PROVIDER, SENDER, Account, AccountTests
+from tests.deploy.account import ON_CALL, POD_IDENTITY, PROVIDER, QUARANTINE, SENDER, Account, AccountTests
 from tests.deploy.chart import ROOT
 from tests.support.emulators import REGION, Emulator, aws_environment
 from tests.support.environment import clean_environment
@@ -58,7 +58,12 @@ class Terraform:
 @pytest.fixture(scope="module")
 def terraform(ministack: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     """A call of the module, for IRSA with a sender."""
-    arguments = {"oidc_provider_arn": PROVIDER, "sender_arns": [SENDER], "alarm_actions": [ON_CALL]}
+    arguments = {
+        "oidc_provider_arn": PROVIDER,
+        "sender_arns": [SENDER],
+        "alarm_actions": [ON_CALL],
+        "quarantine_prefix": QUARANTINE,
+    }
     return Terraform(tmp_path_factory.mktemp("terraform"), ministack, **arguments)
 
 

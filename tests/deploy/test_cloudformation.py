@@ -5,7 +5,7 @@ import uuid
 import pytest
 import yaml
 
-from tests.deploy.account import ON_CALL, POD_IDENTITY, PROVIDER, SENDER, Account, AccountTests
+from tests.deploy.account import ON_CALL, POD_IDENTITY, PROVIDER, QUARANTINE, SENDER, Account, AccountTests
 from tests.deploy.chart import ROOT
 from tests.support.emulators import Emulator, client
 
@@ -44,7 +44,7 @@ def stack(emulator: Emulator, **parameters: str) -> Account:
 @pytest.fixture(scope="module")
 def account(moto: Emulator) -> Account:
     """A stack for IRSA with a sender."""
-    return stack(moto, OidcProviderArn=PROVIDER, SenderArn=SENDER, AlarmActions=ON_CALL)
+    return stack(moto, OidcProviderArn=PROVIDER, SenderArn=SENDER, AlarmActions=ON_CALL, QuarantinePrefix=QUARANTINE)
 
 
 class TestStack(AccountTests):
