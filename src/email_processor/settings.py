@@ -315,7 +315,7 @@ class Settings(BaseSettings):
             yield Problem(
                 ("S3_SSE", "S3_KMS_KEY_ID"), f"is {self.s3_sse}, but S3_KMS_KEY_ID is only for aws:kms", "aws:kms"
             )
-        named = _region_of(self.sqs_queue_url)
+        named = region_of(self.sqs_queue_url)
         if self.sqs_region is not None and named not in {None, self.sqs_region}:
             yield Problem(
                 ("SQS_REGION", "SQS_QUEUE_URL"), f"is {self.sqs_region}, but SQS_QUEUE_URL is in {named}", str(named)
@@ -332,10 +332,11 @@ class Settings(BaseSettings):
 
 def queue_region(settings: Settings) -> str:
     """The region of the queue: as it is set, else as its URL names it, else the bucket's."""
-    return settings.sqs_region or _region_of(settings.sqs_queue_url) or settings.aws_region
+    return settings.sqs_region or region_of(settings.sqs_queue_url) or settings.aws_region
 
 
-def _region_of(queue_url: str) -> str | None:
+def region_of(queue_url: str) -> str | None:
+    """The region that the URL of a queue names, if it is one of AWS's."""
     host = _AWS_HOST.fullmatch(urlsplit(queue_url).hostname or "")
     return None if host is None else host["region"]
 

@@ -176,6 +176,17 @@ class Health:
             }
         return Report(ok, parts)
 
+    def is_well(self, part: Part) -> bool:
+        """Whether this part was seen to work, and nothing has failed since."""
+        condition = self._conditions[part]
+        return condition.proven and condition.fault is None
+
+    def failing(self) -> Iterator[tuple[ServiceFaultError, float]]:
+        """The faults of those parts that `/readyz` shows as failing, and for how many seconds they have been there."""
+        for condition in map(self._conditions.__getitem__, SHOWN):
+            if condition.fault is not None and condition.is_red():
+                yield condition.fault, self._now() - condition.since
+
     def ready(self) -> Report:
         """Whether receiving, storing and deleting work and we are not on our way out."""
         parts: dict[str, object] = {

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prometheus_client import CollectorRegistry
 
@@ -20,15 +20,15 @@ from email_processor.aws.answers import messages_of
 from email_processor.aws.connect import client_config, connect
 from email_processor.aws.faults import explain
 from email_processor.domain.email import read
-from email_processor.domain.errors import QueueFaultError, UnarchivableError
+from email_processor.domain.errors import QueueFaultError, ServiceFaultError, UnarchivableError
 from email_processor.exit_codes import EXIT_FAILED
 from email_processor.metrics import Metrics
-from email_processor.pipeline.health import Health
+from email_processor.pipeline.health import Health, Part
 from email_processor.pipeline.run import Plan, run
 from email_processor.pipeline.waiting import pause
 from email_processor.ports import BATCH, Clock, QueueGauge
 from email_processor.service import ceilings_of, plan_of, ports_of, queue_options, store_options
-from email_processor.settings import Settings, queue_region
+from email_processor.settings import Settings, queue_region, region_of
 from email_processor.signals import stop_on_signal
 from email_processor.tools.archive.output import emit, say
 from email_processor.tools.archive.reader import NEEDED
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 10.0  # for one answer
 WAIT_SECONDS = 1  # of a long poll
-QUIET_SECONDS = 5.0  # without a message, after which the queue is taken to be empty: its own counts lag behind
+QUIET_SECONDS = 5.0  # without a message, after which the queue is asked whether it is empty: its counts lag behind
+SETTLED_SECONDS = 60.0  # without a message, after which its counts are right, and a fault that could pass has not
+UNTOLD = "not told"  # by a queue that is not AWS's
 NEEDED_FOR_QUEUE = ("SQS_QUEUE_URL", "SQS_REGION", "AWS_REGION")
 
 
@@ -50,23 +52,24 @@ def ls(queue_url: str | None) -> int:
     async def work(settings: Settings) -> None:
         config = client_config(f"email-processor/{__version__}", timeout=LOOK_SECONDS)
         if queue_url is not None:
-            settings = settings.model_copy(update={"sqs_queue_url": queue_url})
+            settings = on_queue(settings, queue_url)
         async with open_queue_client(settings.sqs_queue_url, queue_region(settings), config) as client:
             url = queue_url or await dead_letter_queue(client, settings.sqs_queue_url)
             facts = await _attributes(client, url)
+            kept = facts.get("MessageRetentionPeriod", "")
             lines = [
                 f"Queue:     {url}",
-                f"Visible:   {facts['ApproximateNumberOfMessages']}",
-                f"In flight: {facts['ApproximateNumberOfMessagesNotVisible']}",
-                f"Kept for:  {int(facts.get('MessageRetentionPeriod', 0)) / 86_400:g} days from when they were sent",
+                f"Visible:   {facts.get('ApproximateNumberOfMessages', UNTOLD)}",
+                f"In flight: {facts.get('ApproximateNumberOfMessagesNotVisible', UNTOLD)}",
+                f"Kept for:  {f'{int(kept) / 86_400:g} days' if kept.isdecimal() else UNTOLD} from when they were sent",
             ]
             if facts.get("RedrivePolicy"):
                 lines.append(
                     "It has a redrive policy of its own, which counts receives: its messages are not looked at."
                 )
             else:
-                verdicts = await _verdicts(client, url)
-                lines += [f"  {count:>3} of {verdicts.total()} looked at: {what}" for what, count in verdicts.items()]
+                found = await verdicts(client, url)
+                lines += [f"  {count:>3} of {found.total()} looked at: {what}" for what, count in found.items()]
         emit("\n".join([*lines, ""]).encode())
 
     return run_command(work, needed=NEEDED_FOR_QUEUE if queue_url is None else ("SQS_REGION", "AWS_REGION"))
@@ -82,33 +85,33 @@ async def dead_letter_queue(client: "SQSClient", queue_url: str) -> str:
     policy = (await _attributes(client, queue_url)).get("RedrivePolicy")
     if not policy:
         raise WrongUseError(f"{queue_url} has no dead-letter queue.", fix="Name the queue with --queue-url.")
-    _, _, _, _, account, name = json.loads(policy)["deadLetterTargetArn"].split(":")
     try:
-        answer = await client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)
+        _, _, _, _, account, name = json.loads(policy)["deadLetterTargetArn"].split(":")
+        return (await client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account))["QueueUrl"]
     except Exception as error:
         cause, detail, _ = explain(error)
         fix = "Allow sqs:GetQueueUrl on it, or name it with --queue-url."
-        raise QueueFaultError(cause, f"GetQueueUrl {name}: {detail}", fix=fix) from error
-    return answer["QueueUrl"]
+        raise QueueFaultError(cause, f"GetQueueUrl of the dead-letter queue in {policy}: {detail}", fix=fix) from error
 
 
 async def _attributes(client: "SQSClient", queue_url: str) -> Mapping[str, str]:
     try:
         answer: Any = await client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])
+        return dict(answer["Attributes"])
     except Exception as error:
         cause, detail, fix = explain(error)
         raise QueueFaultError(cause, f"GetQueueAttributes {queue_url}: {detail}", fix=fix) from error
-    return dict(answer.get("Attributes", {}))
 
 
-async def _verdicts(client: "SQSClient", queue_url: str) -> Counter[str]:
+async def verdicts(client: "SQSClient", queue_url: str) -> Counter[str]:
     """What would become of a few messages, which are visible again at once; nobody counts these receives."""
     try:
         answer: Any = await client.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=BATCH, VisibilityTimeout=0)
+        messages = messages_of(answer)
     except Exception as error:
         cause, detail, fix = explain(error)
         raise QueueFaultError(cause, f"ReceiveMessage {queue_url}: {detail}", fix=fix) from error
-    return Counter(_verdict(message.body) for message in messages_of(answer))
+    return Counter(_verdict(message.body) for message in messages)
 
 
 def _verdict(body: bytes) -> str:
@@ -129,18 +132,35 @@ def archive(queue_url: str | None) -> int:
                 url = await dead_letter_queue(client, settings.sqs_queue_url)
         else:
             url = queue_url
-        return await drain(settings.model_copy(update={"sqs_queue_url": url}))
+        return await drain(on_queue(settings, url))
 
     needed = {*NEEDED, "SQS_REGION", "AWS_REGION", *({"SQS_QUEUE_URL"} if queue_url is None else set())}
     return run_command(work, needed=needed)
 
 
+def on_queue(settings: Settings, url: str) -> Settings:
+    """The settings with another queue; the region that its URL names comes before the one that is set."""
+    return settings.model_copy(update={"sqs_queue_url": url, "sqs_region": region_of(url) or settings.sqs_region})
+
+
+class DrainEnd(NamedTuple):
+    """How emptying the queue ended: with so many messages that are still on it, or at a fault."""
+
+    remaining: int = 0
+    fault: ServiceFaultError | None = None
+
+
 async def drain(settings: Settings) -> int:
-    """Run the pipeline on the queue of these settings until nothing is left on it; the exit code."""
+    """Run the pipeline on the queue of these settings until nothing is left on it; the exit code.
+
+    Raises:
+        ServiceFaultError: something that the pipeline needs fails, and does not mend itself.
+    """
     stop = asyncio.Event()
     clock = Clock(monotonic=asyncio.get_running_loop().time, wall=time.time)
     metrics = Metrics(CollectorRegistry(), __version__)
     plan = hurried(plan_of(settings, ceilings_of(settings)))
+    health = Health(clock, plan.patience)
     with stop_on_signal(stop):
         async with (
             connect(
@@ -148,12 +168,23 @@ async def drain(settings: Settings) -> int:
             ) as aws,
             asyncio.TaskGroup() as tasks,
         ):
-            watching = tasks.create_task(stop_when_empty(aws.inbox, metrics, stop), name="watch")
-            left = await run(plan, ports_of(settings, aws, clock), metrics, Health(clock, plan.patience), stop)
-            watching.cancel()
-    totals = ", ".join(f"{count:,} {name}" for name, count in metrics.totals().items() if count)
-    say(f"{settings.sqs_queue_url}: {totals or 'nothing was there'}{f', {left:,} left in flight' if left else ''}.")
-    return EXIT_FAILED if left else 0
+            watching = tasks.create_task(stop_when_done(aws.inbox, metrics, health, stop), name="watch")
+            left = await run(plan, ports_of(settings, aws, clock), metrics, health, stop)
+    return report(settings.sqs_queue_url, metrics.totals(), left, watching.result())
+
+
+def report(url: str, totals: Mapping[str, int], left: int, end: DrainEnd) -> int:
+    """Say what became of all that was there; the exit code, which is 0 if nothing is left.
+
+    Raises:
+        ServiceFaultError: what has ended it.
+    """
+    counts = {**totals, "left in flight": left, "still on the queue": end.remaining}
+    said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    say(f"{url}: {said or ('nothing was received' if end.fault else 'nothing was there')}.")
+    if end.fault is not None:
+        raise end.fault
+    return EXIT_FAILED if left or end.remaining or totals["released"] else 0
 
 
 def hurried(plan: Plan) -> Plan:
@@ -161,19 +192,47 @@ def hurried(plan: Plan) -> Plan:
     return replace(plan, receive=replace(plan.receive, wait=WAIT_SECONDS, poll_interval=WAIT_SECONDS))
 
 
-async def stop_when_empty(queue: QueueGauge, metrics: Metrics, stop: asyncio.Event) -> None:
-    """Set `stop` when for a while nothing came, nothing is in flight here, and the queue says that none is visible."""
-    received, quiet = -1.0, 0.0
-    while not await pause(WAIT_SECONDS, stop):
-        now = float(metrics.totals()["received"])
-        is_quiet = now == received and not metrics.in_flight()
-        received, quiet = now, quiet + WAIT_SECONDS if is_quiet else 0.0
-        if quiet >= QUIET_SECONDS and await _is_empty(queue):
-            stop.set()
+async def stop_when_done(queue: QueueGauge, metrics: Metrics, health: Health, stop: asyncio.Event) -> DrainEnd:
+    """Set `stop` when nothing is left to come, or nothing comes because something fails.
+
+    Nothing is left if for a while nothing came, nothing is in flight here, and the queue says that it has none.
+    """
+    received, still, quiet = -1, 0.0, 0.0  # how often, and for how many seconds nothing came, and was in flight either
+    end: DrainEnd | None = None
+    while end is None and not await pause(WAIT_SECONDS, stop):
+        now = metrics.totals()["received"]
+        still = still + WAIT_SECONDS if now == received else 0.0
+        quiet = quiet + WAIT_SECONDS if now == received and not metrics.in_flight() else 0.0
+        received = now
+        if still >= QUIET_SECONDS and (fault := _lasting_fault(health)) is not None:
+            end = DrainEnd(fault=fault)
+        elif quiet >= QUIET_SECONDS:
+            released = metrics.totals()["released"] + metrics.totals()["corrupt"] > 0
+            end = await _emptied(queue, health, released=released, settled=quiet >= SETTLED_SECONDS)
+    stop.set()
+    return end or DrainEnd()
 
 
-async def _is_empty(queue: QueueGauge) -> bool:
+def _lasting_fault(health: Health) -> ServiceFaultError | None:
+    """A fault that waiting does not mend, or did not mend."""
+    for fault, seconds in health.failing():
+        if seconds >= (QUIET_SECONDS if fault.cause.needs_a_person else SETTLED_SECONDS):
+            return fault
+    return None
+
+
+async def _emptied(queue: QueueGauge, health: Health, *, released: bool, settled: bool) -> DrainEnd | None:
+    """How it ended, if nothing more is to come.
+
+    What is hidden comes back after its visibility timeout. It is not waited for if it was `released` here, because it
+    would be again, nor if it has not come until the counts are `settled`.
+    """
+    if not health.is_well(Part.RECEIVING):
+        return None
     try:
-        return not (await queue.state()).visible
+        state = await queue.state()
     except QueueFaultError as fault:
-        return fault.cause.needs_a_person  # we may not ask: that nothing came has to do
+        return DrainEnd() if fault.cause.needs_a_person else None  # we may not ask: that nothing came has to do
+    if settled or not (state.visible or (state.in_flight and not released)):
+        return DrainEnd(state.visible + state.in_flight)
+    return None
