@@ -14,7 +14,6 @@ from email_processor.tools.archive.search import SCHEMA
 from email_processor.tools.archive.text import one_line, printable
 
 KIB = 1024
-OUTPUTS = ("table", "keys", "jsonl", "json")
 
 
 def emit(data: bytes) -> None:
