@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from email_processor import __version__
-from email_processor.domain.errors import ForeignObjectError, UnarchivableError
+from email_processor.domain.errors import ForeignObjectError, Reason, UnarchivableError
 from email_processor.domain.key import read_quarantine_key
 from email_processor.domain.stored import QuarantinedMessage, read_quarantine_document, released
 from email_processor.ports import Listed
@@ -45,6 +45,10 @@ class Rejected:
         if self.days is None:
             return iter((KeyRange(f"{prefix}/"),))
         return Selection(*self.days, message_id=self.message_id, quarantine=True).ranges(prefix)
+
+    def spares(self, quarantined: QuarantinedMessage) -> bool:
+        """Whether its body is not what was sent: such a message is only released if that reason was asked for."""
+        return quarantined.reason == Reason.CORRUPT != self.reason
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -120,26 +124,26 @@ class ReasonGroup:
     releasable: int = 0
     senders: set[str] = field(default_factory=set)
 
-    def add(self, message: HeldMessage, prefix: str) -> None:
-        """One more."""
+    def add(self, message: HeldMessage, prefix: str, which: Rejected) -> None:
+        """One more of those that were asked for."""
         self.count += 1
         if message.quarantined is None:
             return
         moment = message.quarantined.moment
         self.oldest = min(self.oldest or moment, moment)
         self.newest = max(self.newest or moment, moment)
-        self.releasable += verdict(message.quarantined, prefix) == ""
+        self.releasable += verdict(message.quarantined, prefix, which) == ""
         if len(self.senders) < SENDERS and (sender := sender_in(message.quarantined.message.body)):
             self.senders.add(sender)
 
 
-def verdict(quarantined: QuarantinedMessage, prefix: str) -> str:
-    """Why today's code would not archive it either; empty if it would."""
+def verdict(quarantined: QuarantinedMessage, prefix: str, which: Rejected) -> str:
+    """Why `quarantine release` would not archive it; empty if it would."""
     try:
         released(quarantined, prefix, __version__)
     except UnarchivableError as error:
         return f"{error.reason}: {error.detail}"
-    return ""
+    return "its body is not what was sent; only `--reason corrupt` releases it" if which.spares(quarantined) else ""
 
 
 def sender_in(body: bytes) -> str:
@@ -172,7 +176,7 @@ def ls(which: Rejected, output: str, *, most_requests: int) -> int:
                     async for message in messages:
                         detail = "" if message.quarantined is None else message.quarantined.detail
                         group = groups.setdefault(message.reason, ReasonGroup(message.key, detail))
-                        group.add(message, settings.s3_key_prefix)
+                        group.add(message, settings.s3_key_prefix, which)
                         advance(1)
             for reason, group in sorted(groups.items(), key=lambda item: -item[1].count):
                 rows.add(_row(reason, group))
@@ -209,18 +213,18 @@ def show(which: Rejected, *, raw: bool, most_requests: int) -> int:
         if not found:
             raise NotThereError(f"Nothing in quarantine has the id {one_line(which.message_id)}.")
         for message in found:
-            emit(message.document if raw else _readable(message, settings.s3_key_prefix).encode())
+            emit(message.document if raw else _readable(message, settings.s3_key_prefix, which).encode())
 
     return run_command(work, needed=NEEDED)
 
 
-def _readable(message: HeldMessage, prefix: str) -> str:
+def _readable(message: HeldMessage, prefix: str, which: Rejected) -> str:
     """A message for a terminal, in which nothing that a sender wrote can do anything."""
     quarantined = message.quarantined
     if quarantined is None:
         return f"Key:      {one_line(message.key)}\nReason:   it is not what the service writes under this key\n"
     inner = quarantined.message
-    today = verdict(quarantined, prefix)
+    today = verdict(quarantined, prefix, which)
     lines = [
         f"Key:      {one_line(message.key)}",
         f"Id:       {one_line(inner.message_id)}",

@@ -37,8 +37,13 @@ class ReleaseOutcome(StrEnum):
     THERE = "archived already"
     WOULD = "would be released"
     STILL = "still no email"
+    CORRUPT = "corrupt, which only --reason corrupt releases"
     CONFLICT = "not released: under its key the archive has something else"
+    REFUSED = "not released: S3 refuses it"
     UNREADABLE = "not released: it is not what the service writes there"
+
+
+NOT_RELEASED = frozenset({ReleaseOutcome.CONFLICT, ReleaseOutcome.REFUSED, ReleaseOutcome.UNREADABLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,9 @@ class ReleaseRules:
     dry: bool = False
 
 
-async def release_one(reader: Reader, rules: ReleaseRules, held_message: HeldMessage) -> ReleaseOutcome:
+async def release_one(
+    reader: Reader, rules: ReleaseRules, which: Rejected, held_message: HeldMessage
+) -> ReleaseOutcome:
     """Archive a message in quarantine, see that it is there, and only then take it out of the quarantine."""
     if held_message.quarantined is None:
         return ReleaseOutcome.UNREADABLE
@@ -63,12 +70,18 @@ async def release_one(reader: Reader, rules: ReleaseRules, held_message: HeldMes
         made = released(held_message.quarantined, rules.prefix, rules.version)  # mutant: under-its-key
     except UnarchivableError:
         return ReleaseOutcome.STILL
+    if which.spares(held_message.quarantined):
+        return ReleaseOutcome.CORRUPT
     if rules.dry:
         return ReleaseOutcome.WOULD
+    return await _moved(reader, rules, held_message, made)
+
+
+async def _moved(reader: Reader, rules: ReleaseRules, held_message: HeldMessage, made: MadeObject) -> ReleaseOutcome:
     try:
         stored = await _put(reader, made, conditional=rules.conditional)  # mutant: stored-first
     except ObjectRefusedError:
-        return ReleaseOutcome.CONFLICT
+        return ReleaseOutcome.REFUSED
     there = await reader.get(made.key, len(made.document))  # mutant: read-back
     if there is None or not (there == made.document or are_of_one_message(there, made.document)):
         return ReleaseOutcome.CONFLICT  # mutant: conflict-kept
@@ -87,7 +100,7 @@ async def release_all(
     """Release all that is meant, many at once; `ended` hears what became of each."""
 
     async def end(message: HeldMessage) -> tuple[HeldMessage, ReleaseOutcome]:
-        return message, await release_one(reader, rules, message)
+        return message, await release_one(reader, rules, which, message)
 
     async with (
         held(reader, quarantine_prefix, which) as messages,
@@ -123,7 +136,7 @@ def release(which: Rejected, *, keep: bool, dry: bool, most_requests: int | None
 
                 await release_all(reader, rules, settings.s3_quarantine_prefix, which, ended)
             say(f"{so_far() or 'Nothing to release'}; {reader.tally}")
-        return EXIT_FAILED if endings[ReleaseOutcome.CONFLICT] or endings[ReleaseOutcome.UNREADABLE] else 0
+        return EXIT_FAILED if any(endings[ending] for ending in NOT_RELEASED) else 0
 
     return run_command(work, needed=NEEDED, so_far=so_far)
 
@@ -131,7 +144,7 @@ def release(which: Rejected, *, keep: bool, dry: bool, most_requests: int | None
 def _tell(message: HeldMessage, ending: ReleaseOutcome, endings: Counter[ReleaseOutcome]) -> None:
     """Count it, and name it if somebody has to look at it."""
     endings[ending] += 1
-    if ending in {ReleaseOutcome.CONFLICT, ReleaseOutcome.UNREADABLE} and endings[ending] <= NAMED:
+    if ending in NOT_RELEASED and endings[ending] <= NAMED:
         say(f"{one_line(message.key)}: {ending}.")
 
 
@@ -142,7 +155,7 @@ def discard(which: Rejected, *, most_requests: int | None, because: str) -> int:
     async def work(settings: Settings) -> None:
         nonlocal gone
         async with open_reader(settings, most_requests) as (reader, _):
-            batch: list[HeldMessage] = []
+            batch: list[Mapping[str, str]] = []
             with progress("Discarding") as advance:
 
                 async def away() -> None:
@@ -154,7 +167,7 @@ def discard(which: Rejected, *, most_requests: int | None, because: str) -> int:
 
                 async with held(reader, settings.s3_quarantine_prefix, which) as messages:
                     async for message in messages:
-                        batch.append(message)
+                        batch.append(facts_of(message))
                         if len(batch) == RECORDED:
                             await away()
                 if batch:
@@ -164,15 +177,14 @@ def discard(which: Rejected, *, most_requests: int | None, because: str) -> int:
     return run_command(work, needed=NEEDED, so_far=lambda: f"{gone:,} discarded." if gone else "")
 
 
-async def discard_batch(reader: Reader, which: Rejected, batch: Sequence[HeldMessage], because: str) -> None:
-    """The record first, which is read back; then the deletes."""
-    objects = [_facts(message) for message in batch]
-    await note(reader, AccessRecord("quarantine discard", str(which), Because(because, is_stored=True), objects))
+async def discard_batch(reader: Reader, which: Rejected, batch: Sequence[Mapping[str, str]], because: str) -> None:
+    """The record of these facts first, which is read back; then the deletes."""
+    await note(reader, AccessRecord("quarantine discard", str(which), Because(because, is_stored=True), list(batch)))
     async with task_group() as tasks:
-        for message in batch:
-            tasks.create_task(reader.delete(message.key))
+        for facts in batch:
+            tasks.create_task(reader.delete(facts["key"]))
 
 
-def _facts(message: HeldMessage) -> Mapping[str, str]:
+def facts_of(message: HeldMessage) -> Mapping[str, str]:
     """What stays of a message that is thrown away: none of its content."""
     return {"key": message.key, "sha256": sha256(message.document).hexdigest(), "reason": message.reason}

@@ -45,17 +45,17 @@ class Archived:
         self.bucket.objects[key] = document
         return key
 
-    def reject(self, message_id: str, body: str, moment: datetime = NOON) -> str:
+    def reject(self, message_id: str, body: str, moment: datetime = NOON, reason: Reason = Reason.MISSING_FIELD) -> str:
         """Quarantine a message as a service does that could not read it yet; its key."""
         message = Message(message_id, "", body.encode(), attributes={"ApproximateReceiveCount": "1"})
         try:
             read(message.body)
         except UnarchivableError as error:
-            reason = error
+            why = error
         else:
-            reason = UnarchivableError(Reason.MISSING_FIELD, detail="an older service did not know it")
+            why = UnarchivableError(reason, detail="an older service did not know it")
         key = quarantine_key("quarantine", moment, message_id)
-        self.bucket.objects[key] = quarantine_document(message, reason, moment, "0.9")
+        self.bucket.objects[key] = quarantine_document(message, why, moment, "0.9")
         return key
 
 

@@ -13,10 +13,11 @@ from types import ModuleType
 
 import pytest
 
-from email_processor.domain.errors import Cause
+from email_processor.domain.errors import Cause, Reason
+from email_processor.domain.stored import read_quarantine_document
 from email_processor.tools.archive import release
-from email_processor.tools.archive.quarantine import HeldMessage, Rejected
-from email_processor.tools.archive.release import ReleaseOutcome, ReleaseRules, discard_batch, release_all
+from email_processor.tools.archive.quarantine import HeldMessage, Rejected, verdict
+from email_processor.tools.archive.release import ReleaseOutcome, ReleaseRules, discard_batch, facts_of, release_all
 from tests.simulation.connection import FETCH, PUT, Fate, hung, lost, refused, unanswered
 from tests.simulation.mutants import Change, Mutant, before, instead, reading
 from tests.support.mail import email
@@ -177,8 +178,9 @@ async def endings_of(archived: Archived, rules: ReleaseRules = RULES, which: Rej
 async def test_each_ending_is_told() -> None:
     """What is there already, what is still no email, and what must not be touched."""
     archived = Archived()
-    for message_id in ("new", "there", "taken"):
+    for message_id in ("new", "there", "taken", "refused"):
         archived.reject(message_id, email())
+    archived.bucket.refuses.add("refused")
     archived.reject("broken", BROKEN)
     archived.bucket.objects["quarantine/2024/12/10/noise.json"] = b"{}"
     archived.bucket.objects["quarantine/2024/12/10/other.json"] = archived.bucket.objects[
@@ -189,20 +191,33 @@ async def test_each_ending_is_told() -> None:
     archived.bucket.objects[key] = document.replace(b'"1.0.0"', b'"0.9"')
     archived.bucket.objects[made("taken", email())[0]] = b"of somebody else"
     dry = await endings_of(archived, ReleaseRules("emails", "1.0.0", dry=True))
-    assert {ReleaseOutcome.WOULD: 3, ReleaseOutcome.STILL: 1, ReleaseOutcome.UNREADABLE: 2} == dry
+    assert {ReleaseOutcome.WOULD: 4, ReleaseOutcome.STILL: 1, ReleaseOutcome.UNREADABLE: 2} == dry
     expected = {
         ReleaseOutcome.RELEASED: 1,
         ReleaseOutcome.THERE: 1,
         ReleaseOutcome.CONFLICT: 1,
+        ReleaseOutcome.REFUSED: 1,
         ReleaseOutcome.STILL: 1,
         ReleaseOutcome.UNREADABLE: 2,
     }
     assert expected == await endings_of(archived)
+    del expected[ReleaseOutcome.RELEASED], expected[ReleaseOutcome.THERE]
     assert document.replace(b'"1.0.0"', b'"0.9"') == archived.bucket.objects[key]
     assert b"of somebody else" == archived.bucket.objects[made("taken", email())[0]]
-    assert {ReleaseOutcome.CONFLICT: 1, ReleaseOutcome.STILL: 1, ReleaseOutcome.UNREADABLE: 2} == await endings_of(
-        archived
-    )
+    assert expected == await endings_of(archived)
+
+
+async def test_a_spoiled_body_is_only_released_if_that_is_asked_for() -> None:
+    """It can be read as an email, and yet is not what was sent; `ls` and `show` say so, too."""
+    archived = Archived()
+    key = archived.reject("spoiled", email(), reason=Reason.CORRUPT)
+    quarantined = read_quarantine_document(archived.bucket.objects[key])
+    assert "--reason corrupt" in verdict(quarantined, "emails", ALL)
+    assert {ReleaseOutcome.CORRUPT: 1} == await endings_of(archived)
+    assert [key] == list(archived.bucket.objects)
+    asked = Rejected(reason="corrupt")
+    assert "" == verdict(quarantined, "emails", asked)
+    assert {ReleaseOutcome.RELEASED: 1} == await endings_of(archived, which=asked)
 
 
 async def test_only_what_is_meant_is_released() -> None:
@@ -242,14 +257,14 @@ async def test_what_is_discarded_is_on_record_before_it_is_gone(capsys: pytest.C
     """With what it was, but none of its content; a kill before the record is read back deletes nothing."""
     archived = Archived()
     key = archived.reject("a", BROKEN)
-    message = HeldMessage(key, archived.bucket.objects[key], None)
+    facts = facts_of(HeldMessage(key, archived.bucket.objects[key], None))
     archived.faults.always(PUT, hung())
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(5):
-            await discard_batch(archived.reader(), Rejected(), [message], "a load test")
+            await discard_batch(archived.reader(), Rejected(), [facts], "a load test")
     assert [key] == list(archived.bucket.objects)
     archived.faults.clear(PUT)
-    await discard_batch(archived.reader(), Rejected(), [message], "a load test")
+    await discard_batch(archived.reader(), Rejected(), [facts], "a load test")
     ((record, document),) = archived.bucket.objects.items()
     assert record.startswith("access-records/")
     assert all(part in document for part in (key.encode(), b'"a load test"', b'"quarantine discard"', b'"sha256"'))
