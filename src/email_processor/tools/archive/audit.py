@@ -50,6 +50,7 @@ class DayReport:
     findings: AuditFindings
     quarantine: Counter[str] = field(default_factory=Counter)  # by reason
     quarantined_ids: dict[str, str] = field(default_factory=dict)  # with their keys
+    gone: set[str] = field(default_factory=set)  # ids that have left the quarantine meanwhile
     late: int = 0
     remarks: list[str] = field(default_factory=list)
 
@@ -109,11 +110,13 @@ async def examine(reader: Reader, configured: Configured | None, task: AuditTask
     report = DayReport(task, DayKeys(task.prefix, task.day, findings), findings)
     with progress(f"Listing {task.day}") as advance:
         await _list(reader, report.keys, day_prefix(task.prefix, task.day), advance)
-    for message_id, keys in report.keys.doubles().items():
-        findings.add(Flaw.TWO_KEYS, message_id, " and ".join(keys))
-        report.keys.suspicious += [Listed(key, 0) for key in keys]
+    for message_id, objects in report.keys.doubles().items():
+        findings.add(Flaw.TWO_KEYS, message_id, " and ".join(each.key for each in objects))
+        report.keys.suspicious += objects
     await _read_suspicious(reader, report)
     await _look_into_quarantine(reader, report)
+    if report.gone:
+        report.remarks.append(f"{len(report.gone):,} left the quarantine during the audit: run it again after that.")
     if task.counts is not None:
         await _compare(reader, report, task.counts)
     if configured is not None:
@@ -154,7 +157,7 @@ async def _read_suspicious(reader: Reader, report: DayReport) -> None:
     task, findings = report.task, report.findings
     suspicious: Iterable[Listed] = {each.key: each for each in report.keys.suspicious}.values()
     if task.full:
-        suspicious = (Listed(key, 0) for key, _ in report.keys.named())
+        suspicious = (listed for listed, _ in report.keys.named())
     async for key, document in _documents(reader, suspicious):
         if not document:
             continue  # empty, which was said, or gone meanwhile
@@ -182,9 +185,14 @@ async def _look_into_quarantine(reader: Reader, report: DayReport) -> None:
             else:
                 objects.append(listed)
                 report.quarantined_ids[place.message_id] = listed.key
+    ids = {key: message_id for message_id, key in report.quarantined_ids.items()}
     async for key, document in _documents(reader, objects):
+        if document is None:
+            del report.quarantined_ids[ids[key]]
+            report.gone.add(ids[key])
+            continue
         try:
-            quarantined = read_quarantine_document(document or b"")
+            quarantined = read_quarantine_document(document)
         except ForeignObjectError as error:
             findings.add(Flaw.UNREADABLE, key, error.detail)
         else:
@@ -195,7 +203,7 @@ async def _look_into_quarantine(reader: Reader, report: DayReport) -> None:
 
 async def _compare(reader: Reader, report: DayReport, counts: ProducerList) -> None:
     """What a producer has sent and the archive does not have."""
-    findings, quarantined = report.findings, report.quarantined_ids
+    findings, quarantined = report.findings, report.quarantined_ids.keys() | report.gone
     if counts.ids:
         missing = dict.fromkeys(it for it in report.keys.missing(counts.each_id()) if it not in quarantined)
         for message_id in await _found_on(reader, report.task, report.task.day + DAY, missing) if missing else ():
@@ -208,7 +216,7 @@ async def _compare(reader: Reader, report: DayReport, counts: ProducerList) -> N
         there = report.keys.hours[hour]
         if there < count:
             findings.add(Flaw.GAP, f"{hour:02}:00", f"{there:,} archived of {count:,} sent")
-    there = report.keys.count + report.quarantine.total()
+    there = report.keys.count + report.quarantine.total() + len(report.gone)
     if counts.total is not None and there < counts.total:
         findings.add(
             Flaw.GAP, report.task.day.isoformat(), f"{there:,} archived or in quarantine of {counts.total:,} sent"

@@ -31,7 +31,7 @@ def _is_folder(folder: str) -> bool:
 
 
 class DayKeys:
-    """What the keys of a day's emails say. A thousand of them are about thirty kilobytes in here.
+    """What the keys of a day's emails say. A thousand of them are some tens of kilobytes in here.
 
     Ids are compared by their hashes: two that meet are looked at again by their names.
     """
@@ -43,6 +43,7 @@ class DayKeys:
         self._findings = findings
         self._pages: list[bytes] = []
         self._ids = array("q")
+        self._sizes = array("q")  # in the order of the ids and of the pages
         self.hours: Counter[int] = Counter()
         self.bytes = 0
         self.suspicious: list[Listed] = []
@@ -62,6 +63,7 @@ class DayKeys:
                 continue
             keys.append(listed.key)
             self._ids.append(hash(place.message_id))
+            self._sizes.append(listed.size)
             self.hours[place.moment.hour] += 1
             self.bytes += listed.size
             if not listed.size:
@@ -78,13 +80,15 @@ class DayKeys:
         else:
             self._findings.add(Flaw.STRANGER, key, "a key that the service does not make")
 
-    def named(self) -> Iterator[tuple[str, str]]:
-        """Each key and its message id."""
+    def named(self) -> Iterator[tuple[Listed, str]]:
+        """Each object and its message id."""
+        sizes = iter(self._sizes)
         for page in self._pages:
             for key in zlib.decompress(page).decode().split("\n"):
+                listed = Listed(key, next(sizes))
                 place = read_object_key(self._prefix, key)
                 if place is not None:
-                    yield key, place.message_id
+                    yield listed, place.message_id
 
     def keys_of(self, message_ids: Collection[str]) -> Mapping[str, list[str]]:
         """The keys of those of these ids that are there."""
@@ -92,22 +96,22 @@ class DayKeys:
         if wanted.isdisjoint(self._ids):
             return {}
         found: defaultdict[str, list[str]] = defaultdict(list)
-        for key, message_id in self.named():
+        for listed, message_id in self.named():
             if message_id in message_ids:
-                found[message_id].append(key)
+                found[message_id].append(listed.key)
         return found
 
-    def doubles(self) -> Mapping[str, list[str]]:
-        """The keys of each id that has several."""
+    def doubles(self) -> Mapping[str, list[Listed]]:
+        """The objects of each id that has several."""
         in_order = sorted(self._ids)
         hashes = {one for one, following in pairwise(in_order) if one == following}
         if not hashes:
             return {}
-        found: defaultdict[str, list[str]] = defaultdict(list)
-        for key, message_id in self.named():
+        found: defaultdict[str, list[Listed]] = defaultdict(list)
+        for listed, message_id in self.named():
             if hash(message_id) in hashes:
-                found[message_id].append(key)
-        return {message_id: keys for message_id, keys in found.items() if len(keys) > 1}
+                found[message_id].append(listed)
+        return {message_id: objects for message_id, objects in found.items() if len(objects) > 1}
 
     def missing(self, message_ids: Iterable[str]) -> Iterator[str]:
         """Those of these ids that are not there."""

@@ -1,5 +1,6 @@
 """The audit of a day: a clean one is clean, and each defect is found, named, and nothing else is."""
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -10,9 +11,11 @@ from email_processor.tools.archive.audit import AuditTask, DayReport, examine
 from email_processor.tools.archive.counts import read_counts
 from email_processor.tools.archive.day_keys import DayKeys
 from email_processor.tools.archive.findings import MOST_NAMED, AuditFindings, Flaw
-from email_processor.tools.archive.reader import Kind
+from email_processor.tools.archive.reader import OBJECT_BYTES, Kind
 from email_processor.tools.command import WrongUseError
+from tests.simulation.connection import FETCH, Fate, slow
 from tests.support.mail import email
+from tests.unit.pipeline.kit import later
 from tests.unit.tools.archive.kit import DAY, NOON, Archived, counts, made
 
 FOLDER = "emails/2024/12/10"
@@ -124,6 +127,43 @@ async def test_content_that_only_a_full_audit_can_see() -> None:
     assert [f"what is in it belongs under {FOLDER}/eve/m97_120000.json"] == [
         it["detail"] for it in report.findings.named
     ]
+
+
+async def test_what_leaves_the_quarantine_meanwhile_is_no_finding(tmp_path: Path) -> None:
+    """A release may run beside the audit: what it has moved is not missing either."""
+    archived = a_day()
+
+    def release(subjects: tuple[str, ...]) -> Fate:
+        if subjects[:2] == ("LIST", "quarantine/2024/12/10/"):
+            later(0.5, archived.bucket.objects.pop, "quarantine/2024/12/10/q2.json", None)
+        return slow(0.0, 1.0)
+
+    archived.faults.always(FETCH, release)
+    sent = tmp_path / "sent"
+    sent.write_text("q1\nq2\n")
+    report = await report_of(archived, sent=sent)
+    assert {} == report.findings.counts
+    assert {"not_json": 1} == report.quarantine
+    assert "1 left the quarantine during the audit" in str(report)
+
+
+async def test_a_full_audit_reads_no_more_at_once_than_has_room() -> None:
+    """By the sizes that the listing told, however many objects there are."""
+    archived = Archived()
+    for number in range(40):
+        archived.add(f"m{number}", content="x" * (OBJECT_BYTES // 4))
+    reading = Counter[str]()
+
+    def read(subjects: tuple[str, ...]) -> Fate:
+        if subjects[0] == "GET":
+            reading["now"] += 1
+            reading["most"] = max(reading["most"], reading["now"])
+            later(1.0, reading.subtract, ["now"])
+        return slow(0.0, 1.0)
+
+    archived.faults.always(FETCH, read)
+    assert {} == (await report_of(archived, full=True)).findings.counts
+    assert 3 == reading["most"]
 
 
 COUNTED = {
