@@ -16,7 +16,7 @@ def test_healthz_says_how_every_part_is(quiet: Service) -> None:
     assert "application/json" == answer.headers["Content-Type"]
     assert "no-store" == answer.headers["Cache-Control"]
     assert "ok" == answer.json["status"]
-    assert {"status", "receiving", "storing", "deleting", "renewing", "measuring"} == answer.json.keys()
+    assert {"status", "receiving", "storing", "fetching", "deleting", "renewing", "measuring"} == answer.json.keys()
 
 
 def test_readyz_says_what_it_depends_on(quiet: Service) -> None:
@@ -30,6 +30,7 @@ def test_readyz_says_what_it_depends_on(quiet: Service) -> None:
         "receiving": {"status": "ok"},
         "storing": {"status": "ok"},
         "deleting": {"status": "ok"},
+        "fetching": {"status": "ok"},
     } == answer.json
 
 

@@ -101,9 +101,9 @@ def test_a_start_reads_no_certificates_that_nobody_asks_for() -> None:
     """All of the system's, twice, is what aiohttp reads as it is imported: a tenth of a start."""
     code = """if True:
         import os
-        from email_processor import cli
+        from email_processor.tools.loading import without_authorities
         os.environ["SSL_CERT_FILE"] = "/as/before"
-        with cli._without_authorities():
+        with without_authorities():
             from aiohttp import connector
         contexts = connector._SSL_CONTEXT_VERIFIED, connector._SSL_CONTEXT_UNVERIFIED
         print([context.cert_store_stats()["x509"] for context in contexts], os.environ["SSL_CERT_FILE"])
