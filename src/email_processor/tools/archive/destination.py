@@ -66,6 +66,10 @@ class Destination(AbstractContextManager["Destination"], ABC):
                 f"{self._part} is an export of something else.", fix="Give the same options as before, or another --to."
             )
         self._length = length
+        is_whole = any("complete" in line for line, _ in _whole_lines(self._journal))
+        if is_whole and self._path.exists() and not self._part.exists():
+            self._path.rename(self._part)  # it ended between its two renames: the end is written once more
+        refuse_existing(self._path)
         size = self._part.stat().st_size if self._part.is_file() else None
         for line, length in lines:
             if "key" not in line or (size is not None and line["end"] > size):
@@ -111,6 +115,7 @@ class Destination(AbstractContextManager["Destination"], ABC):
         """All is there: give it its name."""
         try:
             self._finish()
+            self._sync()
             self._close()
             self._line({"complete": True, "mails": self.count})
             os.fsync(self._lines.fileno())
@@ -133,6 +138,10 @@ class Destination(AbstractContextManager["Destination"], ABC):
     @abstractmethod
     def _write(self, mail: FoundMail, document: bytes) -> Mapping[str, Any]:
         """Write a mail; what the manifest should say beside the rest."""
+
+    @abstractmethod
+    def _sync(self) -> None:
+        """See that all data is on the disk: the last line of the manifest says that it is."""
 
     @abstractmethod
     def _close(self) -> None: ...
@@ -165,6 +174,9 @@ class OneFile(Destination):
             return mbox(mail.listed.key, document, mail.stored)
         return document.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"  # in JSON they only stand between tokens
 
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+
     def _close(self) -> None:
         self._file.close()
 
@@ -195,6 +207,9 @@ class Folder(Destination):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return {"path": name}
+
+    def _sync(self) -> None:
+        os.sync()  # one call for all of its files
 
     def _close(self) -> None:
         """Nothing is open."""

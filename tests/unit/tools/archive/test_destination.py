@@ -108,6 +108,22 @@ def test_an_export_that_was_killed_goes_on(form: str, name: str, torn: int, tmp_
     assert exported(tmp_path / "again" / name, form) == contents(path)
 
 
+@ways
+def test_an_export_that_was_killed_at_its_very_end_goes_on(form: str, name: str, tmp_path: Path) -> None:
+    """The data has its name, and the manifest does not have it yet."""
+    path = tmp_path / name
+    expected = exported(path, form)
+    journal, manifest = tmp_path / f"{name}.manifest.jsonl.part", tmp_path / f"{name}.manifest.jsonl"
+    said = manifest.read_text()
+    manifest.rename(journal)
+    with opened(path, form, resume=True) as place:
+        assert (5, MAILS[-1].listed.key) == (place.count, place.last_key)
+        place.finish()
+    assert expected == contents(path)
+    assert said == manifest.read_text()
+    assert not journal.exists()
+
+
 @pytest.mark.parametrize("form", ["jsonl", "raw"])
 def test_data_that_did_not_reach_the_disk_is_written_again(form: str, tmp_path: Path) -> None:
     """After a power cut the manifest may be ahead of a file; a folder's files are looked at as they are."""
@@ -134,6 +150,10 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         opened(path, "jsonl")
     with pytest.raises(WrongUseError, match="of something else"):
         opened(path, "mbox", resume=True)
+    path.write_text("of somebody else")
+    with pytest.raises(WrongUseError, match="is there already"):
+        opened(path, "jsonl", resume=True)
+    path.unlink()
     with opened(path, "jsonl", resume=True) as place:
         place.finish()
     with pytest.raises(WrongUseError, match="is there already"):
