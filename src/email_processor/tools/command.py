@@ -6,7 +6,7 @@ The work of a command is a coroutine. What goes wrong in it is told on stderr wi
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -33,11 +33,13 @@ def run_command(
     *,
     needed: Collection[str],
     so_far: Callable[[], str] = lambda: "",
+    only_prints: bool = False,
 ) -> int:
     """Run `work` with the settings, and return the exit code: that of `work`, if it gives one.
 
     Only the settings that are `needed` are looked at; of the others, an example stands in for a wrong one. `so_far`
-    says what has been done by the time that `work` fails or is interrupted; it is empty if that is nothing.
+    says what has been done by the time that `work` fails or is interrupted; it is empty if that is nothing. If the
+    reader of a pipe goes away, a command that `only_prints` is done, and every other one has failed half-way.
     """
     try:
         settings = load(needed=needed)
@@ -47,7 +49,11 @@ def run_command(
     try:
         return run_coroutine(work(settings)) or 0
     except BrokenPipeError:
-        return 0  # its reader has seen enough
+        if only_prints:
+            return 0  # its reader has seen enough
+        with suppress(BrokenPipeError):
+            click.echo(f"Nobody reads what it says. Until then: {so_far() or 'nothing.'}", err=True)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         click.echo(f"Interrupted. Until then: {so_far() or 'nothing.'}", err=True)
         return EXIT_FAILED

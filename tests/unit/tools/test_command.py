@@ -87,6 +87,22 @@ def test_an_interrupt_is_one_with_what_was_done(so_far: str, said: str, capsys: 
     assert ("", f"Interrupted. Until then: {said}\n") == capsys.readouterr()
 
 
+@pytest.mark.parametrize(
+    ("only_prints", "code", "said"),
+    [(True, 0, ""), (False, EXIT_FAILED, "Nobody reads what it says. Until then: 3.\n")],
+)
+def test_a_reader_that_has_seen_enough(
+    *, only_prints: bool, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ends well what only prints; what does something was ended half-way."""
+
+    async def work(_settings: Settings) -> None:
+        raise BrokenPipeError
+
+    assert code == run_command(work, needed=("SQS_QUEUE_URL",), so_far=lambda: "3.", only_prints=only_prints)
+    assert ("", said) == capsys.readouterr()
+
+
 def test_nothing_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     """The libraries' warnings would stand between the lines of the command."""
 

@@ -101,7 +101,7 @@ def audit(day: date, output: str, *, counts: Path | None, full: bool, most_reque
         emit(document if output == "json" else str(report).encode())
         return EXIT_FINDINGS if report.findings.counts else 0
 
-    return run_command(work, needed=NEEDED)
+    return run_command(work, needed=NEEDED, only_prints=True)
 
 
 async def examine(reader: Reader, configured: Configured | None, task: AuditTask) -> DayReport:

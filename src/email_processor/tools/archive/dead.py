@@ -72,7 +72,8 @@ def ls(queue_url: str | None) -> int:
                 lines += [f"  {count:>3} of {found.total()} looked at: {what}" for what, count in found.items()]
         emit("\n".join([*lines, ""]).encode())
 
-    return run_command(work, needed=NEEDED_FOR_QUEUE if queue_url is None else ("SQS_REGION", "AWS_REGION"))
+    needed = NEEDED_FOR_QUEUE if queue_url is None else ("SQS_REGION", "AWS_REGION")
+    return run_command(work, needed=needed, only_prints=True)
 
 
 async def dead_letter_queue(client: "SQSClient", queue_url: str) -> str:

@@ -33,7 +33,9 @@ def find(selection: Selection, output: str, *, limit: int | None, most_requests:
                 say(f"No mail: {selection}.")
             say(f"{rows.count:,} found; {reader.tally}")
 
-    return run_command(work, needed=NEEDED, so_far=lambda: f"{rows.count:,} found." if rows.count else "")
+    return run_command(
+        work, needed=NEEDED, so_far=lambda: f"{rows.count:,} found." if rows.count else "", only_prints=True
+    )
 
 
 def plan(selection: Selection, *, reads: bool = False) -> int:

@@ -185,7 +185,7 @@ def ls(which: Rejected, output: str, *, most_requests: int) -> int:
                 say(f"Nothing is in {which}.")
             say(str(reader.tally))
 
-    return run_command(work, needed=NEEDED)
+    return run_command(work, needed=NEEDED, only_prints=True)
 
 
 def _row(reason: str, group: ReasonGroup) -> Mapping[str, Any]:
@@ -215,7 +215,7 @@ def show(which: Rejected, *, raw: bool, most_requests: int) -> int:
         for message in found:
             emit(message.document if raw else _readable(message, settings.s3_key_prefix, which).encode())
 
-    return run_command(work, needed=NEEDED)
+    return run_command(work, needed=NEEDED, only_prints=True)
 
 
 def _readable(message: HeldMessage, prefix: str, which: Rejected) -> str:

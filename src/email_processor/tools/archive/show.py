@@ -41,7 +41,7 @@ def show(target: str | Selection, form: str, *, page: Path | None, most_requests
         else:
             emit(eml(key, document, stored) if form == "eml" else readable(key, stored).encode())
 
-    return run_command(work, needed=NEEDED)
+    return run_command(work, needed=NEEDED, only_prints=True)
 
 
 async def fetch(reader: Reader, prefix: str, target: str | Selection) -> tuple[str, bytes]:
