@@ -1,6 +1,7 @@
 """What every test gets: an environment without AWS in it, ears for what is told, and emulators for those that ask."""
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from unittest import mock
 
@@ -9,6 +10,12 @@ import pytest
 from tests.support import overheard
 from tests.support.emulators import Emulator, ministack_server, moto_server
 from tests.support.environment import clean_environment
+
+
+def pytest_configure() -> None:
+    """Let what tests start be interrupted: below a shell's background job it would inherit that SIGINT is ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
