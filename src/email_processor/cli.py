@@ -48,7 +48,7 @@ def run() -> None:
 
     Everything is set by environment variables or a .env file; SQS_QUEUE_URL and S3_BUCKET_NAME are required.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end_before_start)  # as the first process of a container we would not get it otherwise
     gc.disable()  # until all is loaded: to look through it again and again would be a tenth of a start
     import asyncio
