@@ -15,7 +15,7 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 from botocore.handlers import add_expect_header
 
-from email_processor.aws.faults import OBJECT_REFUSED, OURS, Refusal, explain, explain_refusal
+from email_processor.aws.faults import OBJECT_REFUSED, OURS, Refusal, explain_refusal, store_fault
 from email_processor.aws.http_client import Answer
 from email_processor.aws.signed import REFUSALS, Endpoint
 from email_processor.domain.email import Pointer
@@ -111,8 +111,7 @@ class SignedArchive:
         try:
             answer = await self._endpoint.send("PUT", target, headers, document, headers["x-amz-content-sha256"])
         except Exception as error:
-            cause, detail, fix = explain(error)
-            raise StoreFaultError(cause, f"{self._what(key)} {detail}", fix=fix) from error
+            raise store_fault(self._what(key), error) from error
         if answer.status == HTTPStatus.OK and "etag" in answer.headers:  # S3 sends both of what it has stored
             return Stored.CREATED
         if answer.status == HTTPStatus.PRECONDITION_FAILED and "if-none-match" in headers:
@@ -120,20 +119,20 @@ class SignedArchive:
         raise fault_of(self._what(key), answer)
 
     def _what(self, key: str) -> str:
-        return f"PutObject s3://{self._bucket}/{key}:"
+        return f"PutObject s3://{self._bucket}/{key}"
 
 
 def fault_of(what: str, answer: Answer) -> StoreFaultError | ObjectRefusedError:
     """The fault behind an answer that is not what was asked for; `what` was."""
     if answer.status < REFUSALS:
-        return StoreFaultError(Cause.SERVER, f"{what} an answer that is not S3's")
+        return StoreFaultError(Cause.SERVER, f"{what}: an answer that is not S3's")
     code, message = code_of(answer), unescape(_first(_MESSAGE, answer.body))
     if code in OBJECT_REFUSED:
-        return ObjectRefusedError(f"{what} {code}")
+        return ObjectRefusedError(f"{what}: {code}")
     region = _first(_REGION, answer.body) or answer.headers.get("x-amz-bucket-region", "")
     refusal = Refusal((code,) if code else (), answer.status, message, region)
     cause, detail, fix = explain_refusal(refusal)
-    return StoreFaultError(cause, f"{what} {detail}", fix=fix, code=code or str(answer.status))
+    return StoreFaultError(cause, f"{what}: {detail}", fix=fix, code=code or str(answer.status))
 
 
 def code_of(answer: Answer) -> str:
@@ -159,7 +158,7 @@ class SdkArchive:
 
     async def put(self, key: str, document: bytes, *, overwrite: bool = False) -> Stored:
         """Store `document` unless `key` is there already, or in any case with `overwrite`."""
-        what = f"PutObject s3://{self._bucket}/{key}:"
+        what = f"PutObject s3://{self._bucket}/{key}"
         # Given as a value, the checksum is sent as a header. Left to the SDK, it would follow the body when the
         # connection is encrypted, in an encoding that not every store can read.
         condition = {} if overwrite else self._condition
@@ -175,11 +174,10 @@ class SdkArchive:
                 return Stored.ALREADY_THERE
             code = facts.get("Error", {}).get("Code")
             if code in OBJECT_REFUSED:
-                raise ObjectRefusedError(f"{what} {code}") from error
-            cause, detail, fix = explain(error)
-            raise StoreFaultError(cause, f"{what} {detail}", fix=fix) from error
+                raise ObjectRefusedError(f"{what}: {code}") from error
+            raise store_fault(what, error) from error
         if "ETag" not in answer:
-            raise StoreFaultError(Cause.SERVER, f"{what} an answer that is not S3's")
+            raise StoreFaultError(Cause.SERVER, f"{what}: an answer that is not S3's")
         return Stored.CREATED
 
 
@@ -245,8 +243,7 @@ class OpenedPayload:
 def _unread(where: str, error: Exception) -> StoreFaultError:
     if isinstance(error, OURS):
         raise error
-    cause, detail, fix = explain(error)
-    return StoreFaultError(cause, f"GetObject {where}: {detail}", fix=fix)
+    return store_fault(f"GetObject {where}", error)
 
 
 def _too_large(where: str, size: str) -> PayloadTooLargeError:

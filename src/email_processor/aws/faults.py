@@ -26,7 +26,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.exceptions import HTTPClientError as BotoHttpError
 
-from email_processor.domain.errors import Cause
+from email_processor.domain.errors import Cause, QueueFaultError, StoreFaultError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -223,6 +223,18 @@ def explain(error: Exception) -> tuple[Cause, str, str]:
     cause = _cause_of_local(error)
     fix = TLS_FIX if _is_tls(error) else SSO_FIX if isinstance(error, SSO_ERRORS) else fix_for(cause)
     return cause, f"{type(error).__name__}: {str(error)[:DETAIL_MAX]}", fix
+
+
+def queue_fault(what: str, error: Exception) -> QueueFaultError:
+    """What a client of SQS raised when it was asked for `what`."""
+    cause, detail, fix = explain(error)
+    return QueueFaultError(cause, f"{what}: {detail}", fix=fix)
+
+
+def store_fault(what: str, error: Exception) -> StoreFaultError:
+    """What a client of S3 raised when it was asked for `what`."""
+    cause, detail, fix = explain(error)
+    return StoreFaultError(cause, f"{what}: {detail}", fix=fix)
 
 
 @dataclass(frozen=True, slots=True)

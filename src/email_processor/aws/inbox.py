@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from email_processor.aws.answers import batch_of, messages_of, state_of
-from email_processor.aws.faults import Refusal, explain, explain_refusal
+from email_processor.aws.faults import Refusal, explain_refusal, queue_fault
 from email_processor.aws.signed import SignedSqs
 from email_processor.domain.errors import QueueFaultError
 from email_processor.domain.message import MESSAGE_MAX_BYTES, KeyTime, Message
@@ -127,5 +127,4 @@ class SqsInbox:
 
     def _fault(self, operation: str, error: Exception) -> QueueFaultError:
         """What a call raised, in our terms: errors of botocore and the network, and whatever a broken answer brings."""
-        cause, detail, fix = explain(error)
-        return QueueFaultError(cause, f"{operation} {self._queue_url}: {detail}", fix=fix)
+        return queue_fault(f"{operation} {self._queue_url}", error)

@@ -19,7 +19,7 @@ from email_processor.aws.connect import (
     usable_configuration,
 )
 from email_processor.aws.endpoints import bucket_address, is_behind_proxy
-from email_processor.aws.faults import explain
+from email_processor.aws.faults import store_fault
 from email_processor.aws.http_client import Answer, HttpClient
 from email_processor.aws.resolver import Resolver
 from email_processor.aws.signed import Endpoint
@@ -50,7 +50,7 @@ class S3Shelf:
         query = f"encoding-type=url&list-type=2&max-keys={PAGE}&prefix={_quoted(prefix)}"
         if after:
             query += f"&start-after={_quoted(after)}"
-        what = f"ListObjectsV2 s3://{self._bucket}/{prefix}:"
+        what = f"ListObjectsV2 s3://{self._bucket}/{prefix}"
         answer = await self._send(what, "GET", f"{self._path.rstrip('/') or '/'}?{query}")
         if answer.status != HTTPStatus.OK or b"<ListBucketResult" not in answer.body:
             raise fault_of(what, answer)
@@ -58,12 +58,12 @@ class S3Shelf:
         objects = [_listed(part, is_encoded=is_encoded) for part in _OBJECT.findall(answer.body)]
         is_last = b"<IsTruncated>true<" not in answer.body
         if None in objects or not (objects or is_last):
-            raise StoreFaultError(Cause.SERVER, f"{what} an answer that is not S3's")
+            raise StoreFaultError(Cause.SERVER, f"{what}: an answer that is not S3's")
         return ListedPage([each for each in objects if each is not None], is_last)
 
     async def get(self, key: str) -> bytes | None:
         """An object's bytes."""
-        what = f"GetObject s3://{self._bucket}/{key}:"
+        what = f"GetObject s3://{self._bucket}/{key}"
         answer = await self._send(what, "GET", self._target(key))
         if answer.status == HTTPStatus.OK:
             return answer.body
@@ -77,7 +77,7 @@ class S3Shelf:
 
     async def delete(self, key: str) -> None:
         """Delete an object."""
-        what = f"DeleteObject s3://{self._bucket}/{key}:"
+        what = f"DeleteObject s3://{self._bucket}/{key}"
         answer = await self._send(what, "DELETE", self._target(key))
         if answer.status not in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
             raise fault_of(what, answer)
@@ -89,8 +89,7 @@ class S3Shelf:
         try:
             return await self._endpoint.send(method, target, {"x-amz-content-sha256": NOTHING}, b"", NOTHING)
         except Exception as error:
-            cause, detail, fix = explain(error)
-            raise StoreFaultError(cause, f"{what} {detail}", fix=fix) from error
+            raise store_fault(what, error) from error
 
 
 def _quoted(text: str) -> str:
@@ -126,8 +125,7 @@ class Configured:
             facts: Any = getattr(error, "response", {})
             if facts.get("Error", {}).get("Code") == "NoSuchLifecycleConfiguration":
                 return []
-            cause, detail, fix = explain(error)
-            raise StoreFaultError(cause, f"GetBucketLifecycleConfiguration: {detail}", fix=fix) from error
+            raise store_fault("GetBucketLifecycleConfiguration", error) from error
         return list(answer.get("Rules", ()))
 
 

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from email_processor import __version__
 from email_processor.aws.answers import messages_of
 from email_processor.aws.connect import client_config, connect
-from email_processor.aws.faults import explain
+from email_processor.aws.faults import explain, queue_fault
 from email_processor.domain.email import read
 from email_processor.domain.errors import QueueFaultError, ServiceFaultError, UnarchivableError
 from email_processor.exit_codes import EXIT_FAILED
@@ -100,8 +100,7 @@ async def _attributes(client: "SQSClient", queue_url: str) -> Mapping[str, str]:
         answer: Any = await client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])
         return dict(answer["Attributes"])
     except Exception as error:
-        cause, detail, fix = explain(error)
-        raise QueueFaultError(cause, f"GetQueueAttributes {queue_url}: {detail}", fix=fix) from error
+        raise queue_fault(f"GetQueueAttributes {queue_url}", error) from error
 
 
 async def verdicts(client: "SQSClient", queue_url: str) -> Counter[str]:
@@ -110,8 +109,7 @@ async def verdicts(client: "SQSClient", queue_url: str) -> Counter[str]:
         answer: Any = await client.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=BATCH, VisibilityTimeout=0)
         messages = messages_of(answer)
     except Exception as error:
-        cause, detail, fix = explain(error)
-        raise QueueFaultError(cause, f"ReceiveMessage {queue_url}: {detail}", fix=fix) from error
+        raise queue_fault(f"ReceiveMessage {queue_url}", error) from error
     return Counter(_verdict(message.body) for message in messages)
 
 
