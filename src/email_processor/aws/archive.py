@@ -91,9 +91,9 @@ class SignedArchive:
         Without a checksum S3 still compares what arrives with the signed digest, but keeps none with the object.
         """
         self._with_checksum = with_checksum
-        self._bucket = options.bucket
-        self._endpoint = endpoint
-        self._path = path
+        self.bucket = options.bucket
+        self.endpoint = endpoint
+        self.path = path
         self._headers = put_headers(options)
 
     async def put(self, key: str, document: bytes, *, overwrite: bool = False) -> Stored:
@@ -107,9 +107,9 @@ class SignedArchive:
             headers["x-amz-checksum-sha256"] = b64encode(digest.digest()).decode()
         if overwrite:
             headers.pop("if-none-match", None)
-        target = f"{self._path}{quote(key, safe='/~')}"
+        target = self.target(key)
         try:
-            answer = await self._endpoint.send("PUT", target, headers, document, headers["x-amz-content-sha256"])
+            answer = await self.endpoint.send("PUT", target, headers, document, headers["x-amz-content-sha256"])
         except Exception as error:
             raise store_fault(self._what(key), error) from error
         if answer.status == HTTPStatus.OK and "etag" in answer.headers:  # S3 sends both of what it has stored
@@ -118,8 +118,12 @@ class SignedArchive:
             return Stored.ALREADY_THERE
         raise fault_of(self._what(key), answer)
 
+    def target(self, key: str) -> str:
+        """What a request about an object asks for."""
+        return f"{self.path}{quote(key, safe='/~')}"
+
     def _what(self, key: str) -> str:
-        return f"PutObject s3://{self._bucket}/{key}"
+        return f"PutObject s3://{self.bucket}/{key}"
 
 
 def fault_of(what: str, answer: Answer) -> StoreFaultError | ObjectRefusedError:

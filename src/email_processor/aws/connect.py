@@ -4,7 +4,6 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -18,7 +17,7 @@ from email_processor.aws.archive import S3Payloads, SdkArchive, SignedArchive, S
 from email_processor.aws.checked import CheckedArchive
 from email_processor.aws.credential_process import credential_chain
 from email_processor.aws.credentials import PATIENCE_SECONDS, REFUSED, Credentials, Source
-from email_processor.aws.endpoints import bucket_address, is_behind_proxy, own_endpoint, queue_address
+from email_processor.aws.endpoints import BucketAddress, bucket_address, is_behind_proxy, own_endpoint, queue_address
 from email_processor.aws.http_client import HttpClient
 from email_processor.aws.inbox import SqsInbox
 from email_processor.aws.resolver import Resolver
@@ -30,6 +29,7 @@ from email_processor.domain.message import KeyTime
 from email_processor.ports import Archive, Clock
 
 if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_sqs.client import SQSClient
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -174,29 +174,19 @@ async def _open(
     )
     s3 = await stack.enter_async_context(session.client("s3", config=s3_config))
 
-    trusted = cache(trust_of)  # reading the authorities takes 30 ms of CPU
+    endpoints = Endpoints(stack, session, credentials, resolver, store.user_agent)
     if ca_file(session):
-        trusted(session)  # a file that cannot be used is told now: the SDK would only find out at its first request
-
-    def endpoint(url: str, service: str, region: str, timeout: float) -> Endpoint:
-        tls = trusted(session) if url.startswith("https:") else None
-        connecting = min(CONNECT_TIMEOUT_SECONDS, timeout)
-        http = HttpClient(url, tls=tls, connect_timeout=connecting, timeout=timeout, resolver=resolver)
-        stack.callback(http.close)
-        return Endpoint(url, Signer(service, region), credentials, http, store.user_agent)
+        endpoints.trusted()  # a file that cannot be used is told now: the SDK would only find out at its first request
 
     calls: SQSClient | SignedSqs = sqs
     queue_url, queue_region = await queue_address(sqs, queue.url)
     if client == "signed" and not is_behind_proxy(queue_url):
-        calls = SignedSqs(endpoint(queue_url, "sqs", queue_region, timeout), urlsplit(queue_url).path or "/")
+        calls = SignedSqs(endpoints.open(queue_url, "sqs", queue_region, timeout), urlsplit(queue_url).path or "/")
 
-    calculation: str = s3.meta.config.request_checksum_calculation  # type: ignore[attr-defined]  # not in the stubs
-    with_checksum = calculation != "when_required"  # some stores refuse the header
-    archive: SdkArchive | SignedArchive = SdkArchive(store, s3, with_checksum=with_checksum)
-    base, is_virtual_hosted, region = await bucket_address(s3, store.bucket)
-    if client == "signed" and not is_behind_proxy(base):
-        path = urlsplit(base).path + ("/" if is_virtual_hosted else f"/{store.bucket}/")
-        archive = SignedArchive(store, endpoint(base, "s3", region, store.timeout), path, with_checksum=with_checksum)
+    archive: SdkArchive | SignedArchive = SdkArchive(store, s3, with_checksum=is_checksum_wanted(s3))
+    address = await bucket_address(s3, store.bucket)
+    if client == "signed" and not is_behind_proxy(address.origin):
+        archive = endpoints.archive(store, address, s3)
     return Aws(
         SqsInbox(calls, queue.url, queue.visibility_timeout, queue.key_time),
         CheckedArchive(archive, s3, store.bucket),
@@ -205,9 +195,49 @@ async def _open(
     )
 
 
-def trust_of(session: aioboto3.Session) -> Trust:
-    """Whom to trust: the authorities that the AWS SDK is told to trust, else those it brings."""
-    return Trust(ca_file(session) or str(get_cert_path(verify=True)))
+class Endpoints:
+    """Opens endpoints to which requests are signed and sent here. They share credentials, names and authorities."""
+
+    def __init__(
+        self,
+        stack: AsyncExitStack,
+        session: aioboto3.Session,
+        credentials: Credentials,
+        resolver: Resolver,
+        user_agent: str,
+    ) -> None:
+        """`stack` closes what is opened."""
+        self._stack = stack
+        self._session = session
+        self._credentials = credentials
+        self._resolver = resolver
+        self._user_agent = user_agent
+        self._trust: Trust | None = None
+
+    def trusted(self) -> Trust:
+        """Whom to trust: the authorities that the AWS SDK is told to trust, else those it brings."""
+        if self._trust is None:  # reading the authorities takes 30 ms of CPU
+            self._trust = Trust(ca_file(self._session) or str(get_cert_path(verify=True)))
+        return self._trust
+
+    def open(self, url: str, service: str, region: str, timeout: float) -> Endpoint:
+        """The endpoint of a service; an answer of it may take `timeout` seconds."""
+        tls = self.trusted() if url.startswith("https:") else None
+        connecting = min(CONNECT_TIMEOUT_SECONDS, timeout)
+        http = HttpClient(url, tls=tls, connect_timeout=connecting, timeout=timeout, resolver=self._resolver)
+        self._stack.callback(http.close)
+        return Endpoint(url, Signer(service, region), self._credentials, http, self._user_agent)
+
+    def archive(self, store: StoreOptions, address: BucketAddress, client: "S3Client") -> SignedArchive:
+        """The bucket of `store`, which is at `address`, as the SDK's `client` would store in it."""
+        endpoint = self.open(address.origin, "s3", address.region, store.timeout)
+        return SignedArchive(store, endpoint, address.path, with_checksum=is_checksum_wanted(client))
+
+
+def is_checksum_wanted(client: "S3Client") -> bool:
+    """Whether the SDK is to send a checksum where S3 does not insist on one: some stores refuse the header."""
+    calculation: str = client.meta.config.request_checksum_calculation  # type: ignore[attr-defined]  # not in the stubs
+    return calculation != "when_required"
 
 
 def ca_file(session: aioboto3.Session) -> str | None:

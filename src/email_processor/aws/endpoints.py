@@ -7,7 +7,7 @@ address (service endpoints, FIPS, dual stack, acceleration, addressing style).
 import re
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from botocore.utils import get_environ_proxies
@@ -48,17 +48,22 @@ async def queue_address(client: "SQSClient", queue_url: str) -> tuple[str, str]:
     return await _address(client, "sqs.GetQueueAttributes", client.get_queue_attributes(QueueUrl=queue_url))
 
 
-async def bucket_address(client: "S3Client", bucket: str) -> tuple[str, bool, str]:
-    """Where a PUT to `bucket` goes: the URL without bucket and key, whether its host has the bucket's name, the region.
+class BucketAddress(NamedTuple):
+    """Where the requests about a bucket go: scheme and host, and what stands before a key in their path.
 
-    The region is the one that requests are signed for: `us-east-1` where `fips-us-east-1` was set.
+    The region is the one that they are signed for: `us-east-1` where `fips-us-east-1` was set.
     """
+
+    origin: str
+    path: str
+    region: str
+
+
+async def bucket_address(client: "S3Client", bucket: str) -> BucketAddress:
+    """Where a PUT to `bucket` goes; whether its name is in the host or in the path is the SDK's affair."""
     found, region = await _address(client, "s3.PutObject", client.put_object(Bucket=bucket, Key="k", Body=b""))
     url = urlsplit(found)
-    base = url.path.removesuffix("/k")
-    if url.netloc.startswith(f"{bucket}."):
-        return f"{url.scheme}://{url.netloc}{base}".rstrip("/"), True, region
-    return f"{url.scheme}://{url.netloc}{base.removesuffix(bucket)}".rstrip("/"), False, region
+    return BucketAddress(f"{url.scheme}://{url.netloc}", url.path.removesuffix("k"), region)
 
 
 async def _address(client: Any, operation: str, call: Awaitable[object]) -> tuple[str, str]:  # noqa: ANN401 - a client of any service

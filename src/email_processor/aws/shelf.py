@@ -11,19 +11,16 @@ from urllib.parse import quote, unquote_plus, urlsplit
 
 from email_processor.aws.archive import SignedArchive, StoreOptions, code_of, fault_of
 from email_processor.aws.connect import (
-    CONNECT_TIMEOUT_SECONDS,
     SPARE_CONNECTIONS,
+    Endpoints,
     client_config,
     open_session,
-    trust_of,
     usable_configuration,
 )
 from email_processor.aws.endpoints import bucket_address, is_behind_proxy
 from email_processor.aws.faults import store_fault
-from email_processor.aws.http_client import Answer, HttpClient
+from email_processor.aws.http_client import Answer
 from email_processor.aws.resolver import Resolver
-from email_processor.aws.signed import Endpoint
-from email_processor.aws.sigv4 import Signer
 from email_processor.domain.errors import Cause, StartError, StoreFaultError
 from email_processor.ports import Listed, ListedPage, Shelf, Stored
 
@@ -38,11 +35,9 @@ _SIZE = re.compile(rb"<Size>(\d+)</Size>")
 class S3Shelf:
     """An S3 bucket as `Shelf`."""
 
-    def __init__(self, bucket: str, endpoint: Endpoint, path: str, archive: SignedArchive) -> None:
-        """`path` is what stands before the key in the path of a request, `/` at its end; `archive` stores."""
-        self._bucket = bucket
-        self._endpoint = endpoint
-        self._path = path
+    def __init__(self, archive: SignedArchive) -> None:
+        """`archive` stores, and knows where the bucket is."""
+        self._bucket = archive.bucket
         self._archive = archive
 
     async def page(self, prefix: str, after: str) -> ListedPage:
@@ -51,7 +46,7 @@ class S3Shelf:
         if after:
             query += f"&start-after={_quoted(after)}"
         what = f"ListObjectsV2 s3://{self._bucket}/{prefix}"
-        answer = await self._send(what, "GET", f"{self._path.rstrip('/') or '/'}?{query}")
+        answer = await self._send(what, "GET", f"{self._archive.path.rstrip('/') or '/'}?{query}")
         if answer.status != HTTPStatus.OK or b"<ListBucketResult" not in answer.body:
             raise fault_of(what, answer)
         is_encoded = b"<EncodingType>url<" in answer.body
@@ -64,7 +59,7 @@ class S3Shelf:
     async def get(self, key: str) -> bytes | None:
         """An object's bytes."""
         what = f"GetObject s3://{self._bucket}/{key}"
-        answer = await self._send(what, "GET", self._target(key))
+        answer = await self._send(what, "GET", self._archive.target(key))
         if answer.status == HTTPStatus.OK:
             return answer.body
         if answer.status == HTTPStatus.NOT_FOUND and code_of(answer) == "NoSuchKey":
@@ -78,16 +73,13 @@ class S3Shelf:
     async def delete(self, key: str) -> None:
         """Delete an object."""
         what = f"DeleteObject s3://{self._bucket}/{key}"
-        answer = await self._send(what, "DELETE", self._target(key))
+        answer = await self._send(what, "DELETE", self._archive.target(key))
         if answer.status not in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
             raise fault_of(what, answer)
 
-    def _target(self, key: str) -> str:
-        return f"{self._path}{quote(key, safe='/~')}"
-
     async def _send(self, what: str, method: str, target: str) -> Answer:
         try:
-            return await self._endpoint.send(method, target, {"x-amz-content-sha256": NOTHING}, b"", NOTHING)
+            return await self._archive.endpoint.send(method, target, {"x-amz-content-sha256": NOTHING}, b"", NOTHING)
         except Exception as error:
             raise store_fault(what, error) from error
 
@@ -148,18 +140,12 @@ async def _open(stack: AsyncExitStack, store: StoreOptions) -> tuple[Shelf, Conf
     stack.push_async_callback(credentials.close)
     config = client_config(store.user_agent, timeout=store.timeout, connections=SPARE_CONNECTIONS)
     client = await stack.enter_async_context(session.client("s3", config=config))
-    base, is_virtual_hosted, region = await bucket_address(client, store.bucket)
-    if is_behind_proxy(base):
+    endpoints = Endpoints(stack, session, credentials, resolver, store.user_agent)
+    address = await bucket_address(client, store.bucket)
+    if is_behind_proxy(address.origin):
+        host = urlsplit(address.origin).netloc
         raise StartError(
-            f"Requests to {urlsplit(base).netloc} would go through a proxy, which reading the archive does not know.",
+            f"Requests to {host} would go through a proxy, which reading the archive does not know.",
             fix="Name the host in NO_PROXY, or read through a VPC endpoint.",
         )
-    tls = trust_of(session) if base.startswith("https:") else None
-    connecting = min(CONNECT_TIMEOUT_SECONDS, store.timeout)
-    http = HttpClient(base, tls=tls, connect_timeout=connecting, timeout=store.timeout, resolver=resolver)
-    stack.callback(http.close)
-    endpoint = Endpoint(base, Signer("s3", region), credentials, http, store.user_agent)
-    path = urlsplit(base).path + ("/" if is_virtual_hosted else f"/{store.bucket}/")
-    with_checksum: bool = client.meta.config.request_checksum_calculation != "when_required"  # type: ignore[attr-defined]
-    archive = SignedArchive(store, endpoint, path, with_checksum=with_checksum)
-    return S3Shelf(store.bucket, endpoint, path, archive), Configured(client, store.bucket)
+    return S3Shelf(endpoints.archive(store, address, client)), Configured(client, store.bucket)

@@ -137,7 +137,7 @@ async def inspect_bucket(ask: Asker, opened: Opened, plan: BucketPlan, *, signed
     """Look at the bucket; `signed` says that there are credentials."""
     async with opened.session.client("s3", config=config()) as client:
         tap = Tap(client)
-        put_origin = origin_of((await bucket_address(client, plan.store.bucket))[0])
+        put_origin = origin_of((await bucket_address(client, plan.store.bucket)).origin)
         seen = await ask(_seen(client, plan.store.bucket))
         if signed and isinstance(seen, HeadAnswer):
             return await _with_credentials(ask, opened, plan, client, tap, put_origin, seen)
