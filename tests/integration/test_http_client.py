@@ -404,6 +404,28 @@ async def test_a_server_that_goes_while_its_answer_waits_has_given_none() -> Non
     gc.collect()
 
 
+async def test_who_is_not_admitted_any_more_leaves_the_connection_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that had come whole, together with its head, waits in memory: its connection is another request's."""
+    monkeypatch.setattr(http_client, "READ_AHEAD_BYTES", 4)
+    is_waiting = asyncio.Event()
+
+    async def admit(_: int) -> None:
+        if not is_waiting.is_set():
+            is_waiting.set()
+            await asyncio.Event().wait()
+
+    async with serving(OK, []) as server, wired(server.port, admit=admit) as ask:
+        first = ask()
+        await is_waiting.wait()
+        second = ask()
+        await server.until(lambda: len(server.requests) == 2)
+        first.cancel()
+        await asyncio.wait([first])
+        server.talk(OK)
+        assert 200 == (await second).status
+        assert 1 == server.connections
+
+
 async def test_a_connection_that_was_just_made_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """A burst of new connections to a server that keeps none, with the sweeper at work in every turn of the loop."""
     monkeypatch.setattr(http_client, "SWEEP_SECONDS", 0.0)

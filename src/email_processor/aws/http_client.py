@@ -91,6 +91,7 @@ class HttpClient:
         lines += f"accept-encoding: identity\r\ncontent-length: {len(body)}\r\n"
         head = f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
         connection = self._take() or await self._connect()
+        said: Answer | _Held | None = None
         try:
             said = await connection.ask(head + body, may_hold=admit is not None)
             if isinstance(said, _Held):
@@ -99,7 +100,8 @@ class HttpClient:
                 said = await connection.read_on(said)
             return cast("Answer", said)
         except BaseException:
-            connection.abort()  # what may still arrive on it is no answer to anything
+            if not (isinstance(said, _Held) and said.rest.done()):  # else it may be another request's by now
+                connection.abort()  # what may still arrive on it is no answer to anything
             raise
 
     def close(self) -> None:
