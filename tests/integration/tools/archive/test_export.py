@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.integration.tools.archive.conftest import Place
 from tests.support.emulators import BIN
+from tests.support.fault_proxy import fault_proxy, held_until
 from tests.support.mail import email
 from tests.support.waiting import eventually
 from tests.unit.tools.archive.kit import made
@@ -54,16 +56,24 @@ def test_an_export_that_was_killed_reads_nothing_twice(place: Place) -> None:
     place.add(OBJECTS)
     command = [str(BIN / "email-processor"), "export", *ON_THE_DAY, *TO_A_FILE]
     journal = Path("day.jsonl.manifest.jsonl.part")
-    with subprocess.Popen(command, env={**os.environ}, stderr=subprocess.DEVNULL) as process:
-        eventually(lambda: journal.exists() or process.poll() is not None, "a manifest", within=30)
-        process.send_signal(signal.SIGKILL)
-    if Path("day.jsonl").exists():
-        pytest.skip("it was done before it could be killed")
-    there = max(len(journal.read_bytes().splitlines()) - 1, 0)
+    is_killed = threading.Event()
+    hold, late = held_until(is_killed), sorted(OBJECTS)[10:]
+    with fault_proxy(place.site.emulator.url) as proxy:
+        proxy.rule = lambda request: hold(request) if request.target.endswith(tuple(late)) else None
+        environment = {**os.environ, "AWS_ENDPOINT_URL": proxy.url}
+        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+            eventually(lambda: journal.exists() and len(_whole_lines(journal)) == 1 + 10, "ten mails", within=30)
+            process.send_signal(signal.SIGKILL)
+        is_killed.set()
+    assert not Path("day.jsonl").exists()
     ended = place.run(*command[1:], "--resume")
     assert 0 == ended.exit_code, ended.stderr
     assert b"".join(OBJECTS[key] + b"\n" for key in sorted(OBJECTS)) == Path("day.jsonl").read_bytes()
-    assert f"read {30 - there} objects" in ended.stderr
+    assert "read 20 objects" in ended.stderr
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 MISUSED = {
