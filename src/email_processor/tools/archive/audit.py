@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,10 @@ from email_processor.tools.archive.findings import AuditFindings, Flaw
 from email_processor.tools.archive.output import emit, progress, say, size_of
 from email_processor.tools.archive.reader import NEEDED, OBJECTS_AT_ONCE, KeyRange, Reader, open_reader
 from email_processor.tools.archive.search import SCHEMA
+from email_processor.tools.archive.selection import DAY
 from email_processor.tools.archive.text import one_line
 from email_processor.tools.command import run_command
 from email_processor.tools.expiry import expiring
-
-DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,10 +153,11 @@ def _examples(*lines: str) -> str:
     return "\n".join(["\b", "For example:", *(f"  email-processor {line}" for line in lines)])
 
 
-def _given(context: click.Context, *names: str) -> list[str]:
-    """Those of the options that stand on the command line."""
+def _refuse(context: click.Context, *names: str, because: str) -> None:
+    """Refuse those of the options that stand on the command line: they would do nothing, `because` of another one."""
     source = click.core.ParameterSource.COMMANDLINE
-    return [name for name in names if context.get_parameter_source(name) is source]
+    if useless := [name for name in names if context.get_parameter_source(name) is source]:
+        raise click.UsageError(f"{because}, so --{' and --'.join(useless)} would do nothing.")
 
 
 @click.command(
@@ -194,8 +195,8 @@ def find(
     A sender and a day are one request. Results are on stdout; what it took and cost is on stderr. Needs s3:ListBucket,
     and s3:GetObject where keys do not tell (a whole address, --subject, --text).
     """
-    if is_plan and (useless := _given(context, "output", "limit")):
-        raise click.UsageError(f"With --plan nothing is found, so --{' and --'.join(useless)} would do nothing.")
+    if is_plan:
+        _refuse(context, "output", "limit", because="With --plan nothing is found")
     with loading():
         from email_processor.tools.archive import find as finding
 
@@ -302,9 +303,8 @@ def export(
         raise click.UsageError("What is in quarantine is no email: --format raw or jsonl.")
     if to.suffix.lower() == ".zip" and form in {"jsonl", "mbox"}:
         raise click.UsageError(f"--format {form} makes one file, which is no zip archive: name it otherwise.")
-    if is_plan and (useless := _given(context, "resume", "record", "because")):
-        raise click.UsageError(f"With --plan nothing is taken, so --{' and --'.join(useless)} would do nothing.")
     if is_plan:
+        _refuse(context, "resume", "record", "because", because="With --plan nothing is taken")
         with loading():
             from email_processor.tools.archive import find as finding
 
@@ -446,8 +446,8 @@ def quarantine_release(
     from the quarantine. Nothing is sent to SQS. Whatever ends it, run it again. Needs s3:ListBucket, s3:GetObject,
     s3:PutObject, and s3:DeleteObject under the quarantine prefix.
     """
-    if dry_run and (useless := _given(context, "keep", "because", "record")):
-        raise click.UsageError(f"With --dry-run nothing is done, so --{' and --'.join(useless)} would do nothing.")
+    if dry_run:
+        _refuse(context, "keep", "because", "record", because="With --dry-run nothing is done")
     with loading():
         from email_processor.tools.archive import release as releasing
 
