@@ -1,6 +1,7 @@
 """HTTP/1.1 requests out of a byte stream: as little of it as SDKs use, as fast as Python can."""
 
-from typing import NamedTuple
+import asyncio
+from typing import NamedTuple, cast
 
 
 class RawRequest(NamedTuple):
@@ -75,6 +76,23 @@ class Reader:
         self._needed = int(_header(self._head, b"content-length") or 0)
         self._chunked = b"chunked" in _header(self._head, b"transfer-encoding")
         return True
+
+
+class ServerConnection(asyncio.Protocol):
+    """A client's connection to a server of a benchmark, which cuts what arrives into requests with `_reader`."""
+
+    def __init__(self) -> None:
+        """Nothing has arrived."""
+        self._reader = Reader()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep where answers are written to."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Nobody is there to answer to any more."""
+        self._transport = None
 
 
 def decode_chunks(data: bytes | bytearray) -> tuple[bytes, int] | None:

@@ -14,12 +14,11 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
 
 import uvloop
 
 from bench.faults import RequestFault
-from bench.http_requests import RawRequest, Reader
+from bench.http_requests import RawRequest, ServerConnection
 from bench.operations import RawReply, answer, latency, refusal
 from bench.world import BenchWorld, Scenario
 from tests.support.aws_answers import CallFault
@@ -32,23 +31,14 @@ _REASONS = {200: b"OK", 400: b"Bad RawRequest", 403: b"Forbidden", 404: b"Not Fo
 }
 
 
-class Connection(asyncio.Protocol):
-    """One client connection: requests in, answers of the world out, in order."""
+class Connection(ServerConnection):
+    """One client connection: requests in, answers of the world out, in order; without the client, no effect."""
 
     def __init__(self, world: BenchWorld) -> None:
         """RawReply from `world`, as soon as a connection is made."""
+        super().__init__()
         self._world = world
-        self._reader = Reader()
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep where answers are written to."""
-        self._transport = cast("asyncio.Transport", transport)
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        """End: what is still under way has nobody to answer to, and has no effect."""
-        self._transport = None
 
     def data_received(self, data: bytes) -> None:
         """Carry out every request that is complete."""

@@ -6,35 +6,25 @@ import json
 import signal
 import sys
 from collections import Counter
-from typing import cast
 from urllib.parse import parse_qs, unquote
 
 import uvloop
 
 from bench.archive.bucket import ComputedBucket
-from bench.http_requests import RawRequest, Reader
+from bench.http_requests import RawRequest, ServerConnection
 
 REASONS = {200: b"OK", 204: b"No Content", 404: b"Not Found", 412: b"Precondition Failed"}
 
 
-class Asked(asyncio.Protocol):
-    """One client connection."""
+class Asked(ServerConnection):
+    """One client connection. What was sent takes effect, whether or not its client is still there."""
 
     def __init__(self, bucket: ComputedBucket, requests: Counter[str], latency: float) -> None:
         """Answer from `bucket`, `latency` seconds after each request, and count in `requests`."""
+        super().__init__()
         self._bucket = bucket
         self._requests = requests
         self._latency = latency
-        self._reader = Reader()
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep where answers are written to."""
-        self._transport = cast("asyncio.Transport", transport)
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        """Nobody is there to answer to; what was sent takes effect all the same."""
-        self._transport = None
 
     def data_received(self, data: bytes) -> None:
         """Carry out every request that is complete."""
