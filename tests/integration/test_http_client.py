@@ -103,10 +103,10 @@ async def serving(*answers: bytes | list[bytes], closes: bool = False) -> AsyncI
 
 @asynccontextmanager
 async def wired(
-    port: int, longest: float = 5.0, admit: Admission | None = None
+    port: int, longest: float = 5.0, admit: Admission | None = None, most: int = ANSWER_MAX_BYTES
 ) -> AsyncIterator[Callable[[], asyncio.Future[Answer]]]:
     """An HTTP client of `port`: call it to send a request."""
-    http = HttpClient(f"http://127.0.0.1:{port}", tls=None, connect_timeout=1, timeout=longest)
+    http = HttpClient(f"http://127.0.0.1:{port}", tls=None, connect_timeout=1, timeout=longest, answer_max=most)
 
     def ask() -> asyncio.Future[Answer]:
         return asyncio.ensure_future(http.send("PUT", "/b/k", {"host": "h"}, b"body", admit))
@@ -263,12 +263,24 @@ async def test_an_idle_connection_is_dropped_in_time(monkeypatch: pytest.MonkeyP
         assert HELLO == await ask()
 
 
-async def test_an_answer_that_is_too_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_is_too_large_is_not_kept() -> None:
     """Memory is bounded, whatever the server says."""
-    monkeypatch.setattr(http_client, "ANSWER_MAX_BYTES", 4)
-    async with serving(OK) as server, wired(server.port) as ask:
+    async with serving(OK) as server, wired(server.port, most=4) as ask:
         with pytest.raises(ConnectionClosedError):
             await ask()
+
+
+SLOWLY = 20_000  # parts, a byte each, which take longer than the request may
+
+
+@pytest.mark.usefixtures("swift")
+async def test_a_very_large_answer_has_the_time_that_its_size_takes() -> None:
+    """It is let in where objects of any size are read."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {ANSWER_MAX_BYTES + 1}\r\n\r\n".encode()
+    parts = [head, *[b"x"] * SLOWLY, bytes(ANSWER_MAX_BYTES + 1 - SLOWLY)]
+    async with serving(parts) as server, wired(server.port, longest=0.2, most=2 * ANSWER_MAX_BYTES) as ask:
+        answer = await ask()
+    assert ANSWER_MAX_BYTES + 1 == len(answer.body)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\n"

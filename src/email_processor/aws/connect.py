@@ -18,7 +18,7 @@ from email_processor.aws.checked import CheckedArchive
 from email_processor.aws.credential_process import credential_chain
 from email_processor.aws.credentials import PATIENCE_SECONDS, REFUSED, Credentials, Source
 from email_processor.aws.endpoints import BucketAddress, bucket_address, is_behind_proxy, own_endpoint, queue_address
-from email_processor.aws.http_client import HttpClient
+from email_processor.aws.http_client import ANSWER_MAX_BYTES, HttpClient
 from email_processor.aws.inbox import SqsInbox
 from email_processor.aws.resolver import Resolver
 from email_processor.aws.signed import Endpoint, SignedSqs
@@ -205,13 +205,15 @@ class Endpoints:
         credentials: Credentials,
         resolver: Resolver,
         user_agent: str,
+        answer_max: int = ANSWER_MAX_BYTES,
     ) -> None:
-        """`stack` closes what is opened."""
+        """`stack` closes what is opened; an answer may have `answer_max` bytes."""
         self._stack = stack
         self._session = session
         self._credentials = credentials
         self._resolver = resolver
         self._user_agent = user_agent
+        self._answer_max = answer_max
         self._trust: Trust | None = None
 
     def trusted(self) -> Trust:
@@ -224,7 +226,14 @@ class Endpoints:
         """The endpoint of a service; an answer of it may take `timeout` seconds."""
         tls = self.trusted() if url.startswith("https:") else None
         connecting = min(CONNECT_TIMEOUT_SECONDS, timeout)
-        http = HttpClient(url, tls=tls, connect_timeout=connecting, timeout=timeout, resolver=self._resolver)
+        http = HttpClient(
+            url,
+            tls=tls,
+            connect_timeout=connecting,
+            timeout=timeout,
+            resolver=self._resolver,
+            answer_max=self._answer_max,
+        )
         self._stack.callback(http.close)
         return Endpoint(url, Signer(service, region), self._credentials, http, self._user_agent)
 

@@ -57,14 +57,23 @@ class HttpClient:
     """One server. Errors are those of the SDK's own HTTP session."""
 
     def __init__(
-        self, url: str, *, tls: Trust | None, connect_timeout: float, timeout: float, resolver: Resolver | None = None
+        self,
+        url: str,
+        *,
+        tls: Trust | None,
+        connect_timeout: float,
+        timeout: float,
+        resolver: Resolver | None = None,
+        answer_max: int = ANSWER_MAX_BYTES,
     ) -> None:
         """`tls` is for `https`; `timeout` (seconds, to the second) is how long a request may take once it is sent.
 
-        That it takes its time to send a large one is allowed for: see `SLOWEST_BYTES_PER_SECOND`.
+        That it takes its time to send a large one is allowed for: see `SLOWEST_BYTES_PER_SECOND`. So it is to read an
+        answer of more than `ANSWER_MAX_BYTES`, if `answer_max` (bytes) lets one in.
         """
         parts = urlsplit(url)
         self.url = f"{parts.scheme}://{parts.netloc}"
+        self.answer_max = answer_max
         self._host = parts.hostname or ""
         self._port = parts.port or (80 if tls is None else 443)
         self._tls = tls
@@ -327,10 +336,12 @@ class _Connection(asyncio.Protocol):
         self._is_unbounded = self._parser.get_status_code() >= FINAL and not (
             {"content-length", "transfer-encoding"} & self._headers.keys() or self._parser.should_keep_alive()
         )
+        length = self._headers.get("content-length", "")
+        size = min(int(length) if length.isdecimal() else ANSWER_MAX_BYTES, self._http.answer_max)
+        if size > ANSWER_MAX_BYTES:
+            self._since += size / SLOWEST_BYTES_PER_SECOND
         if self._may_hold and self._parser.get_status_code() >= FINAL:
             self._may_hold = False
-            length = self._headers.get("content-length", "")
-            size = int(length) if length.isdecimal() else ANSWER_MAX_BYTES
             if size > READ_AHEAD_BYTES and self._waiter is not None and not self._waiter.done():
                 self._hold(self._waiter, size)
 
@@ -338,8 +349,8 @@ class _Connection(asyncio.Protocol):
         """A part of the body is read."""
         self._unparsed = 0
         self._size += len(part)
-        if self._size > ANSWER_MAX_BYTES:
-            raise ValueError(f"an answer of more than {ANSWER_MAX_BYTES} bytes")
+        if self._size > self._http.answer_max:
+            raise ValueError(f"an answer of more than {self._http.answer_max} bytes")
         self._parts.append(part)
 
     def on_message_complete(self) -> None:

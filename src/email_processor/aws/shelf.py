@@ -19,7 +19,7 @@ from email_processor.aws.connect import (
 )
 from email_processor.aws.endpoints import bucket_address, is_behind_proxy
 from email_processor.aws.faults import store_fault
-from email_processor.aws.http_client import Answer
+from email_processor.aws.http_client import ANSWER_MAX_BYTES, Answer
 from email_processor.aws.resolver import Resolver
 from email_processor.domain.errors import Cause, StartError, StoreFaultError
 from email_processor.ports import Listed, ListedPage, Shelf, Stored
@@ -122,25 +122,26 @@ class Configured:
 
 
 @asynccontextmanager
-async def open_shelf(store: StoreOptions) -> AsyncIterator[tuple[Shelf, Configured]]:
-    """A bucket to read, for as long as the context lasts. Nothing is sent.
+async def open_shelf(store: StoreOptions, largest: int) -> AsyncIterator[tuple[Shelf, Configured]]:
+    """A bucket to read, objects of up to `largest` bytes, for as long as the context lasts. Nothing is sent.
 
     Raises:
         StartError: the AWS configuration itself is wrong, or requests would have to go through a proxy.
     """
     async with AsyncExitStack() as stack:
         with usable_configuration():
-            shelf = await _open(stack, store)
+            shelf = await _open(stack, store, largest)
         yield shelf
 
 
-async def _open(stack: AsyncExitStack, store: StoreOptions) -> tuple[Shelf, Configured]:
+async def _open(stack: AsyncExitStack, store: StoreOptions, largest: int) -> tuple[Shelf, Configured]:
     resolver = Resolver()
     session, credentials = open_session(store.region, patience=store.timeout / 2, resolver=resolver)
     stack.push_async_callback(credentials.close)
     config = client_config(store.user_agent, timeout=store.timeout, connections=SPARE_CONNECTIONS)
     client = await stack.enter_async_context(session.client("s3", config=config))
-    endpoints = Endpoints(stack, session, credentials, resolver, store.user_agent)
+    answer_max = max(largest, ANSWER_MAX_BYTES)
+    endpoints = Endpoints(stack, session, credentials, resolver, store.user_agent, answer_max)
     address = await bucket_address(client, store.bucket)
     if is_behind_proxy(address.origin):
         host = urlsplit(address.origin).netloc

@@ -29,10 +29,12 @@ T = TypeVar("T")
 LISTS_AT_ONCE = 32
 OBJECTS_AT_ONCE = 64
 OBJECT_BYTES = 8 * 1024 * 1024  # under way at once
+MESSAGE_BYTES = 2 * 1024 * 1024  # more than a message and its attributes have
+ESCAPED = 6  # bytes in JSON for one that has to be escaped
 TRIES = 10  # of one request; the pauses between them add up to a minute or so
 NEEDED = (  # settings
     *("S3_BUCKET_NAME", "AWS_REGION", "S3_KEY_PREFIX", "S3_QUARANTINE_PREFIX", "S3_SSE", "S3_KMS_KEY_ID"),
-    *("S3_TIMEOUT_SECONDS", "S3_CONDITIONAL_WRITES"),
+    *("S3_TIMEOUT_SECONDS", "S3_CONDITIONAL_WRITES", "PAYLOAD_MAX_BYTES"),
 )
 
 
@@ -192,5 +194,6 @@ async def open_reader(settings: Settings, most_requests: int | None = None) -> A
         StartError: the AWS configuration cannot be used.
     """
     clock = Clock(monotonic=asyncio.get_running_loop().time, wall=time.time)
-    async with open_shelf(store_options(settings)) as (shelf, configured):
+    largest = ESCAPED * (settings.payload_max_bytes + MESSAGE_BYTES)  # that the service can have written
+    async with open_shelf(store_options(settings), largest) as (shelf, configured):
         yield Reader(shelf, clock, random.Random().uniform, most_requests), configured  # noqa: S311 - it spreads retries
