@@ -111,7 +111,7 @@ def healthcheck(path: str) -> None:
     """
     from email_processor.tools import healthcheck as asking
 
-    host = os.environ.get("HTTP_HOST") or "0.0.0.0"  # noqa: S104 - as in the settings
+    host = os.environ.get("HTTP_HOST") or "::"
     sys.exit(asking.healthcheck(host, os.environ.get("HTTP_PORT") or "8080", path))
 
 

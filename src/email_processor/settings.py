@@ -258,8 +258,9 @@ class Settings(BaseSettings):
         examples=["35"],
     )
     http_host: str = Field(
-        "0.0.0.0",  # noqa: S104 - probes and Prometheus come from other hosts
-        description="Address that /healthz, /readyz and /metrics are served on; `::` where pods have only IPv6.",
+        "::",  # probes and Prometheus come from other hosts
+        description="Address that /healthz, /readyz and /metrics are served on; `::` is every address, of IPv4 and "
+        "of IPv6.",
         examples=["127.0.0.1"],
     )
     http_port: int = Field(

@@ -24,6 +24,7 @@ CLOSE_SECONDS = 1.0  # for answers under way at the end
 CONNECTIONS_MAX = 64  # probes and Prometheus need a handful; what strangers hold open is not there for SQS and S3
 BACKLOG = 256  # connections that the system keeps until we get to them; what comes when there are more, it drops
 AT_ONCE_MAX = 96  # connections that are accepted in one turn of the event loop, beyond those that are kept
+EVERYWHERE = "::"  # every address of this host, of IPv4 too
 MOMENT_SECONDS = 0.05  # that a connection is given, however many come after it, to be read and answered
 
 
@@ -80,15 +81,24 @@ async def serving(
 async def _bind(host: str, port: int) -> list[socket.socket]:
     """Sockets at the address, which nobody listens to yet."""
     try:
+        if host == EVERYWHERE:
+            return [_everywhere(port)]
         server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port, start_serving=False)
     except (OSError, UnicodeError) as error:
         raise StartError(
-            f"Cannot listen on {host}:{port}: {_reason(error)}.",
+            f"Cannot listen on {f'[{host}]' if ':' in host else host}:{port}: {_reason(error)}.",
             fix="Set HTTP_HOST to an address of this host and HTTP_PORT to a port that is free (0 takes any).",
         ) from error
     sockets = [socket.socket(fileno=os.dup(each.fileno())) for each in server.sockets]
     server.close()
     return sockets
+
+
+def _everywhere(port: int) -> socket.socket:
+    """One socket for IPv4 and IPv6; for IPv4 alone on a host that has no IPv6."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server((EVERYWHERE, port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
 
 
 class _Door:

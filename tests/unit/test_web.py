@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from email_processor import web
 from email_processor.domain.errors import StartError
 from email_processor.ports import Report
+from email_processor.settings import Settings
 from tests.support.hostile import MALFORMED, REQUEST
 
 HEALTH = {"/healthz": "alive", "/readyz": "ready"}
@@ -164,6 +165,35 @@ async def test_an_accept_header_that_is_malformed_is_as_none(
     assert [] == caplog.records
 
 
+def has_ipv6() -> bool:
+    """Whether this machine has a loopback address of IPv6: many a container has none."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("dual_stack", "address"),
+    [
+        (True, "127.0.0.1"),
+        pytest.param(True, "::1", marks=pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")),
+        (False, "127.0.0.1"),
+    ],
+)
+async def test_by_default_every_address_answers(
+    monkeypatch: pytest.MonkeyPatch, *, dual_stack: bool, address: str
+) -> None:
+    """IPv4 and IPv6 on one port, whichever the pod has; a host without IPv6 is no reason not to start."""
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: dual_stack)
+    async with ServedSite().serving(Settings.model_fields["http_host"].default) as port:
+        reader, writer = await asyncio.open_connection(address, port)
+        writer.write(REQUEST % (b"/healthz", CLOSING))
+        assert b"HTTP/1.1 200 OK" == await reader.readuntil(b"OK")
+        writer.close()
+
+
 async def test_a_port_that_is_taken_is_said_with_what_to_do() -> None:
     """By a name of the address, the reason, and the settings to change."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -179,6 +209,7 @@ async def test_a_port_that_is_taken_is_said_with_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("host", "reason"),
     [
+        ("2001:db8::1", "Cannot assign requested address|could not bind on any address out of .*"),
         ("192.0.2.1", "Cannot assign requested address|could not bind on any address out of .*"),
         ("a..b", "not a host name"),
         ("x" * 70, "not a host name"),
@@ -189,7 +220,8 @@ async def test_a_host_that_is_not_here_is_said(host: str, reason: str) -> None:
     """An address of another host, in the words of the Python version, or no address at all."""
     with pytest.raises(StartError) as caught:
         await ServedSite().serving(host).__aenter__()
-    assert re.fullmatch(rf"Cannot listen on {host}:0: ({reason})\.", caught.value.detail)
+    shown = re.escape(f"[{host}]" if ":" in host else host)
+    assert re.fullmatch(rf"Cannot listen on {shown}:0: ({reason})\.", caught.value.detail)
 
 
 async def test_the_port_is_closed_at_the_end() -> None:

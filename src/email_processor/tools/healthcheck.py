@@ -11,8 +11,8 @@ import click
 from email_processor.exit_codes import EXIT_FAILED
 
 TIMEOUT_SECONDS = 3.0
-# An address that means all of this host's own, and the one of them that can be asked.
-LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listening everywhere includes here
+# An address that means all of this host's own, and the one of them that can be asked: `::` answers on IPv4 too.
+LOOPBACK = dict.fromkeys(("0.0.0.0", "::"), "127.0.0.1")  # noqa: S104 - listening everywhere includes here
 
 
 def healthcheck(host: str, port: str, path: str) -> int:

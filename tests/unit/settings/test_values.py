@@ -31,7 +31,7 @@ DEFAULTS = {
     "IN_FLIGHT_MAX_BYTES": 0,
     "SHUTDOWN_GRACE_SECONDS": 25,
     "POD_TERMINATION_GRACE_SECONDS": None,
-    "HTTP_HOST": "0.0.0.0",
+    "HTTP_HOST": "::",
     "HTTP_PORT": 8080,
     "LOG_LEVEL": "INFO",
     "LOG_FORMAT": "auto",
