@@ -5,6 +5,7 @@ import gc
 import logging
 import random
 import time
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -54,9 +55,7 @@ async def serve(settings: Settings) -> int:
     with stop_on_signal(stop):
         async with (
             serving(settings.http_host, settings.http_port, health.alive, health.ready, registry) as port,
-            connect(
-                settings.aws_client, queue_options(settings), store_options(settings), settings.payload_max_bytes
-            ) as aws,
+            aws_of(settings) as aws,
             asyncio.TaskGroup() as tasks,
         ):
             metrics.credentials_expiry.set_function(lambda: aws.credentials.until)
@@ -87,6 +86,11 @@ async def summarise(metrics: Metrics, interval: float) -> None:
         now = metrics.totals()
         log.info("summary", extra={name: now[name] - before[name] for name in now} | {"in_flight": metrics.in_flight()})
         before = now
+
+
+def aws_of(settings: Settings) -> AbstractAsyncContextManager[Aws]:
+    """AWS, open for as long as the context lasts."""
+    return connect(settings.aws_client, queue_options(settings), store_options(settings), settings.payload_max_bytes)
 
 
 def ports_of(settings: Settings, aws: Aws, clock: Clock) -> Ports:

@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -342,20 +342,44 @@ def region_of(queue_url: str) -> str | None:
     return None if host is None else host["region"]
 
 
-def load(dotenv: Path = Path(".env"), *, needed: Collection[str] = ()) -> Settings:
+def load(
+    dotenv: Path = Path(".env"), *, reads: Callable[[Settings], object] | None = None, given: Collection[str] = ()
+) -> Settings:
     """Read the settings from the environment; what is not there, or empty, from the file `dotenv` if there is one.
 
     The file's variables are put into the environment, where the AWS SDK looks for its own. A command that needs only
-    some of the settings names them (`needed`): of the others, a wrong one's example stands in for it.
+    some of the settings shows how it reads them (`reads`), and names those that were `given` to it in another way: of
+    all others than are read, a wrong one's example stands in for it.
 
     Raises:
         SettingsError: with everything that is wrong, in one report.
     """
     settings, problems = examine(dotenv)
-    problems = [problem for problem in problems if not needed or set(problem.names) <= set(needed)]
+    if reads is not None:
+        needed = read_by(reads, settings) - set(given)
+        problems = [problem for problem in problems if needed.issuperset(problem.names)]
     if problems:
         raise SettingsError(_report(problems))
     return settings
+
+
+def read_by(reader: Callable[[Settings], object], settings: Settings) -> frozenset[str]:
+    """The variables behind the settings that `reader` reads."""
+    reading = _Reading(settings)
+    reader(cast("Settings", reading))
+    return frozenset(reading.names)
+
+
+class _Reading:
+    """Settings that note which of them are read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.names: set[str] = set()
+
+    def __getattr__(self, name: str) -> object:
+        self.names.add(name.upper())
+        return getattr(self._settings, name)
 
 
 def examine(dotenv: Path = Path(".env")) -> tuple[Settings, list[Problem]]:

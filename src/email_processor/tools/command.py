@@ -31,18 +31,20 @@ class WrongUseError(EmailProcessorError):
 def run_command(
     work: Callable[[Settings], Coroutine[Any, Any, int | None]],
     *,
-    needed: Collection[str],
+    reads: Callable[[Settings], object],
+    given: Collection[str] = (),
     so_far: Callable[[], str] = lambda: "",
     only_prints: bool = False,
 ) -> int:
     """Run `work` with the settings, and return the exit code: that of `work`, if it gives one.
 
-    Only the settings that are `needed` are looked at; of the others, an example stands in for a wrong one. `so_far`
-    says what has been done by the time that `work` fails or is interrupted; it is empty if that is nothing. If the
-    reader of a pipe goes away, a command that `only_prints` is done, and every other one has failed half-way.
+    Only the settings that `reads` reads are looked at, without those that options have `given`; of the others, an
+    example stands in for a wrong one. `so_far` says what has been done by the time that `work` fails or is
+    interrupted; it is empty if that is nothing. If the reader of a pipe goes away, a command that `only_prints` is
+    done, and every other one has failed half-way.
     """
     try:
-        settings = load(needed=needed)
+        settings = load(reads=reads, given=given)
     except SettingsError as error:
         click.echo(str(error), err=True)
         return EXIT_SETTINGS
@@ -71,6 +73,11 @@ def run_coroutine(work: Coroutine[Any, Any, T]) -> T:
     logging.disable(logging.CRITICAL)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(work)
+
+
+def queue_settings(settings: Settings) -> object:
+    """Read those settings that say which queue it is."""
+    return settings.sqs_queue_url, settings.sqs_region, settings.aws_region
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The report of everything that is wrong, and the `.env` file."""
 
 import os
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,13 @@ def test_settings_can_be_examined_without_raising() -> None:
     assert [("VISIBILITY_TIMEOUT_SECONDS",)] == [problem.names for problem in problems]
 
 
-NEEDED = frozenset({"SQS_QUEUE_URL", "SQS_REGION", "AWS_REGION"})
+of_queue = attrgetter("sqs_queue_url", "sqs_region", "aws_region")
 
 
 def test_a_command_may_need_only_some_settings() -> None:
     """What is wrong with the others is not its business: `send` needs no bucket."""
     os.environ.update(S3_BUCKET_NAME="", MAX_MESSAGES_PER_POLL="many", S3_QUARANTINE_PREFIX="emails")
-    settings = load(needed=NEEDED)
+    settings = load(reads=of_queue)
     assert (QUEUE_URL, 10) == (settings.sqs_queue_url, settings.max_messages_per_poll)
 
 
@@ -63,7 +64,7 @@ def test_what_a_command_needs_must_be_right(variables: dict[str, str], name: str
     """Each needed setting by itself, and the rules between them."""
     os.environ.update(S3_BUCKET_NAME="", **variables)
     with pytest.raises(SettingsError) as caught:
-        load(needed=NEEDED)
+        load(reads=of_queue)
     assert [name] == named(str(caught.value))
 
 

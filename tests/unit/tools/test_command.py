@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_work_that_ends_well_is_zero(capsys: pytest.CaptureFixture[str]) -> None
     async def work(settings: Settings) -> None:
         seen.append(settings.sqs_queue_url)
 
-    assert 0 == run_command(work, needed=("SQS_QUEUE_URL",))
+    assert 0 == run_command(work, reads=attrgetter("sqs_queue_url"))
     assert [QUEUE_URL] == seen
     assert ("", "") == capsys.readouterr()
 
@@ -49,12 +50,12 @@ def test_wrong_settings_are_two(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     """With the report on stderr, and only of those that are needed."""
     monkeypatch.delenv("SQS_QUEUE_URL")
     monkeypatch.setenv("HTTP_PORT", "many")
-    assert EXIT_SETTINGS == run_command(nothing, needed=("SQS_QUEUE_URL",))
+    assert EXIT_SETTINGS == run_command(nothing, reads=attrgetter("sqs_queue_url"))
     said = capsys.readouterr()
     assert "" == said.out
     assert "SQS_QUEUE_URL: is required" in said.err
     assert "HTTP_PORT" not in said.err
-    assert 0 == run_command(nothing, needed=("AWS_REGION",))
+    assert 0 == run_command(nothing, reads=attrgetter("aws_region"))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_an_error_is_one_with_its_fix(fix: str, so_far: str, said: str, capsys: 
     async def work(_settings: Settings) -> None:
         raise EmailProcessorError("No.", fix=fix)
 
-    assert EXIT_FAILED == run_command(work, needed=("SQS_QUEUE_URL",), so_far=lambda: so_far)
+    assert EXIT_FAILED == run_command(work, reads=attrgetter("sqs_queue_url"), so_far=lambda: so_far)
     assert ("", said) == capsys.readouterr()
 
 
@@ -83,7 +84,7 @@ def test_an_interrupt_is_one_with_what_was_done(so_far: str, said: str, capsys: 
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.Event().wait()
 
-    assert EXIT_FAILED == run_command(work, needed=("SQS_QUEUE_URL",), so_far=lambda: so_far)
+    assert EXIT_FAILED == run_command(work, reads=attrgetter("sqs_queue_url"), so_far=lambda: so_far)
     assert ("", f"Interrupted. Until then: {said}\n") == capsys.readouterr()
 
 
@@ -99,7 +100,7 @@ def test_a_reader_that_has_seen_enough(
     async def work(_settings: Settings) -> None:
         raise BrokenPipeError
 
-    assert code == run_command(work, needed=("SQS_QUEUE_URL",), so_far=lambda: "3.", only_prints=only_prints)
+    assert code == run_command(work, reads=attrgetter("sqs_queue_url"), so_far=lambda: "3.", only_prints=only_prints)
     assert ("", said) == capsys.readouterr()
 
 
@@ -109,7 +110,7 @@ def test_nothing_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     async def work(_settings: Settings) -> None:
         logging.getLogger("botocore").error("a warning of a library")
 
-    assert 0 == run_command(work, needed=("SQS_QUEUE_URL",))
+    assert 0 == run_command(work, reads=attrgetter("sqs_queue_url"))
     assert ("", "") == capsys.readouterr()
 
 
@@ -123,7 +124,7 @@ def test_an_aws_configuration_that_cannot_be_used_is_an_error(
         async with open_queue_client(settings.sqs_queue_url, settings.aws_region, AioConfig()):
             raise AssertionError
 
-    assert EXIT_FAILED == run_command(work, needed=("SQS_QUEUE_URL",))
+    assert EXIT_FAILED == run_command(work, reads=attrgetter("sqs_queue_url"))
     said = capsys.readouterr().err
     assert "The AWS configuration cannot be used: The config profile (nowhere) could not be found." in said
     assert "  fix: Correct the AWS_* variables" in said

@@ -21,7 +21,7 @@ from email_processor.tools.archive.counts import ProducerList, read_counts
 from email_processor.tools.archive.day_keys import DayKeys
 from email_processor.tools.archive.findings import AuditFindings, Flaw
 from email_processor.tools.archive.output import emit, progress, say, size_of
-from email_processor.tools.archive.reader import NEEDED, OBJECTS_AT_ONCE, KeyRange, Reader, open_reader
+from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, KeyRange, Reader, bucket_settings, open_reader
 from email_processor.tools.archive.search import SCHEMA
 from email_processor.tools.archive.selection import DAY
 from email_processor.tools.archive.text import one_line
@@ -100,7 +100,7 @@ def audit(day: date, output: str, *, counts: Path | None, full: bool, most_reque
         emit(document if output == "json" else str(report).encode())
         return EXIT_FINDINGS if report.findings.counts else 0
 
-    return run_command(work, needed=NEEDED, only_prints=True)
+    return run_command(work, reads=bucket_settings, only_prints=True)
 
 
 async def examine(reader: Reader, configured: Configured | None, task: AuditTask) -> DayReport:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from email_processor import __version__
 from email_processor.aws.answers import messages_of
-from email_processor.aws.connect import client_config, connect
+from email_processor.aws.connect import client_config
 from email_processor.aws.faults import explain, queue_fault
 from email_processor.domain.email import read
 from email_processor.domain.errors import QueueFaultError, ServiceFaultError, UnarchivableError
@@ -27,13 +27,12 @@ from email_processor.pipeline.health import Health, Part
 from email_processor.pipeline.run import Plan, run
 from email_processor.pipeline.waiting import pause
 from email_processor.ports import BATCH, Clock, QueueGauge
-from email_processor.service import ceilings_of, plan_of, ports_of, queue_options, store_options
+from email_processor.service import aws_of, ceilings_of, plan_of, ports_of
 from email_processor.settings import Settings, queue_region, region_of
 from email_processor.signals import stop_on_signal
 from email_processor.tools.archive.output import emit, say
-from email_processor.tools.archive.reader import NEEDED
 from email_processor.tools.archive.text import one_line
-from email_processor.tools.command import WrongUseError, open_queue_client, run_command
+from email_processor.tools.command import WrongUseError, open_queue_client, queue_settings, run_command
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
@@ -43,7 +42,6 @@ WAIT_SECONDS = 1  # of a long poll
 QUIET_SECONDS = 5.0  # without a message, after which the queue is asked whether it is empty: its counts lag behind
 SETTLED_SECONDS = 60.0  # without a message, after which its counts are right, and a fault that could pass has not
 UNTOLD = "not told"  # by a queue that is not AWS's
-NEEDED_FOR_QUEUE = ("SQS_QUEUE_URL", "SQS_REGION", "AWS_REGION")
 
 
 def ls(queue_url: str | None) -> int:
@@ -72,8 +70,11 @@ def ls(queue_url: str | None) -> int:
                 lines += [f"  {count:>3} of {found.total()} looked at: {what}" for what, count in found.items()]
         emit("\n".join([*lines, ""]).encode())
 
-    needed = NEEDED_FOR_QUEUE if queue_url is None else ("SQS_REGION", "AWS_REGION")
-    return run_command(work, needed=needed, only_prints=True)
+    return run_command(work, reads=queue_settings, given=_given(queue_url), only_prints=True)
+
+
+def _given(queue_url: str | None) -> Collection[str]:
+    return () if queue_url is None else ("SQS_QUEUE_URL",)
 
 
 async def dead_letter_queue(client: "SQSClient", queue_url: str) -> str:
@@ -133,8 +134,12 @@ def archive(queue_url: str | None) -> int:
             url = queue_url
         return await drain(on_queue(settings, url))
 
-    needed = {*NEEDED, "SQS_REGION", "AWS_REGION", *({"SQS_QUEUE_URL"} if queue_url is None else set())}
-    return run_command(work, needed=needed)
+    return run_command(work, reads=pipeline_settings, given=_given(queue_url))
+
+
+def pipeline_settings(settings: Settings) -> object:
+    """Read those settings that the service's pipeline needs."""
+    return queue_settings(settings), aws_of(settings), plan_of(settings, ceilings_of(settings))
 
 
 def on_queue(settings: Settings, url: str) -> Settings:
@@ -162,9 +167,7 @@ async def drain(settings: Settings) -> int:
     health = Health(clock, plan.patience)
     with stop_on_signal(stop):
         async with (
-            connect(
-                settings.aws_client, queue_options(settings), store_options(settings), settings.payload_max_bytes
-            ) as aws,
+            aws_of(settings) as aws,
             asyncio.TaskGroup() as tasks,
         ):
             watching = tasks.create_task(stop_when_done(aws.inbox, metrics, health, stop), name="watch")

@@ -7,7 +7,7 @@ from email_processor.settings import Settings
 from email_processor.tools.archive.destination import Destination, destination
 from email_processor.tools.archive.find import prefix_of
 from email_processor.tools.archive.output import progress, say
-from email_processor.tools.archive.reader import NEEDED, open_reader
+from email_processor.tools.archive.reader import bucket_settings, open_reader
 from email_processor.tools.archive.record import AccessRecord, Because, note
 from email_processor.tools.archive.search import Search
 from email_processor.tools.archive.selection import RequestPlan, Selection
@@ -45,4 +45,4 @@ def export(selection: Selection, form: str, to: Path, *, resume: bool, most_requ
             return ""
         return f"{under_way[0].count:,} mails are in {to}.part; the same command with --resume goes on behind them."
 
-    return run_command(work, needed=NEEDED, so_far=so_far)
+    return run_command(work, reads=bucket_settings, so_far=so_far)

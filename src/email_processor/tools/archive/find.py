@@ -2,7 +2,7 @@
 
 from email_processor.settings import Settings
 from email_processor.tools.archive.output import Rows, mail_line, say
-from email_processor.tools.archive.reader import NEEDED, open_reader
+from email_processor.tools.archive.reader import bucket_settings, open_reader
 from email_processor.tools.archive.search import Search
 from email_processor.tools.archive.selection import RequestPlan, Selection
 from email_processor.tools.command import run_command
@@ -34,7 +34,7 @@ def find(selection: Selection, output: str, *, limit: int | None, most_requests:
             say(f"{rows.count:,} found; {reader.tally}")
 
     return run_command(
-        work, needed=NEEDED, so_far=lambda: f"{rows.count:,} found." if rows.count else "", only_prints=True
+        work, reads=bucket_settings, so_far=lambda: f"{rows.count:,} found." if rows.count else "", only_prints=True
     )
 
 

@@ -16,7 +16,7 @@ from email_processor.ports import Listed
 from email_processor.settings import Settings
 from email_processor.tools.archive.concurrently import mapped
 from email_processor.tools.archive.output import Rows, emit, progress, say
-from email_processor.tools.archive.reader import NEEDED, OBJECTS_AT_ONCE, KeyRange, Reader, open_reader
+from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, KeyRange, Reader, bucket_settings, open_reader
 from email_processor.tools.archive.search import SCHEMA
 from email_processor.tools.archive.selection import Selection
 from email_processor.tools.archive.show import NotThereError
@@ -185,7 +185,7 @@ def ls(which: Rejected, output: str, *, most_requests: int) -> int:
                 say(f"Nothing is in {which}.")
             say(str(reader.tally))
 
-    return run_command(work, needed=NEEDED, only_prints=True)
+    return run_command(work, reads=bucket_settings, only_prints=True)
 
 
 def _row(reason: str, group: ReasonGroup) -> Mapping[str, Any]:
@@ -215,7 +215,7 @@ def show(which: Rejected, *, raw: bool, most_requests: int) -> int:
         for message in found:
             emit(message.document if raw else _readable(message, settings.s3_key_prefix, which).encode())
 
-    return run_command(work, needed=NEEDED, only_prints=True)
+    return run_command(work, reads=bucket_settings, only_prints=True)
 
 
 def _readable(message: HeldMessage, prefix: str, which: Rejected) -> str:

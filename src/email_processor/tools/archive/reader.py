@@ -32,10 +32,6 @@ OBJECT_BYTES = 8 * 1024 * 1024  # under way at once
 MESSAGE_BYTES = 2 * 1024 * 1024  # more than a message and its attributes have
 ESCAPED = 6  # bytes in JSON for one that has to be escaped
 TRIES = 10  # of one request; the pauses between them add up to a minute or so
-NEEDED = (  # settings
-    *("S3_BUCKET_NAME", "AWS_REGION", "S3_KEY_PREFIX", "S3_QUARANTINE_PREFIX", "S3_SSE", "S3_KMS_KEY_ID"),
-    *("S3_TIMEOUT_SECONDS", "S3_CONDITIONAL_WRITES", "PAYLOAD_MAX_BYTES"),
-)
 
 
 class Kind(Enum):
@@ -184,6 +180,12 @@ def within(each: KeyRange, objects: Sequence[Listed]) -> Sequence[Listed]:
 def order(key: str) -> bytes:
     """What S3 sorts keys by."""
     return key.encode(errors="surrogatepass")
+
+
+def bucket_settings(settings: Settings) -> object:
+    """Read those settings that the commands on the bucket need."""
+    prefixes = settings.s3_key_prefix, settings.s3_quarantine_prefix
+    return store_options(settings), settings.payload_max_bytes, prefixes
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from email_processor.settings import Settings
 from email_processor.tools.archive.concurrently import mapped, task_group
 from email_processor.tools.archive.output import progress, say
 from email_processor.tools.archive.quarantine import HeldMessage, Rejected, held
-from email_processor.tools.archive.reader import NEEDED, OBJECTS_AT_ONCE, Reader, open_reader
+from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, Reader, bucket_settings, open_reader
 from email_processor.tools.archive.record import AccessRecord, Because, note
 from email_processor.tools.archive.text import one_line
 from email_processor.tools.command import run_command
@@ -138,7 +138,7 @@ def release(which: Rejected, *, keep: bool, dry: bool, most_requests: int | None
             say(f"{so_far() or 'Nothing to release'}; {reader.tally}")
         return EXIT_FAILED if any(endings[ending] for ending in NOT_RELEASED) else 0
 
-    return run_command(work, needed=NEEDED, so_far=so_far)
+    return run_command(work, reads=bucket_settings, so_far=so_far)
 
 
 def _tell(message: HeldMessage, ending: ReleaseOutcome, endings: Counter[ReleaseOutcome]) -> None:
@@ -174,7 +174,7 @@ def discard(which: Rejected, *, most_requests: int | None, because: str) -> int:
                     await away()
             say(f"{gone:,} discarded; {reader.tally}")
 
-    return run_command(work, needed=NEEDED, so_far=lambda: f"{gone:,} discarded." if gone else "")
+    return run_command(work, reads=bucket_settings, so_far=lambda: f"{gone:,} discarded." if gone else "")
 
 
 async def discard_batch(reader: Reader, which: Rejected, batch: Sequence[Mapping[str, str]], because: str) -> None:

@@ -10,7 +10,7 @@ from email_processor.tools.archive.files import refuse_existing, write_whole
 from email_processor.tools.archive.mime import eml, sent_at
 from email_processor.tools.archive.output import emit, say
 from email_processor.tools.archive.page import page_of
-from email_processor.tools.archive.reader import NEEDED, Reader, open_reader
+from email_processor.tools.archive.reader import Reader, bucket_settings, open_reader
 from email_processor.tools.archive.search import Search
 from email_processor.tools.archive.selection import Selection
 from email_processor.tools.archive.text import one_line, printable
@@ -41,7 +41,7 @@ def show(target: str | Selection, form: str, *, page: Path | None, most_requests
         else:
             emit(eml(key, document, stored) if form == "eml" else readable(key, stored).encode())
 
-    return run_command(work, needed=NEEDED, only_prints=True)
+    return run_command(work, reads=bucket_settings, only_prints=True)
 
 
 async def fetch(reader: Reader, prefix: str, target: str | Selection) -> tuple[str, bytes]:

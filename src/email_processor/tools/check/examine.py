@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import TypeGuard, cast
+from typing import TypeGuard
 
 from email_processor.domain.errors import Cause
 from email_processor.service import queue_options, store_options
-from email_processor.settings import Problem, Settings
+from email_processor.settings import Problem, Settings, read_by
 from email_processor.tools.check.inspect.asking import Asker, Failure, Opened, Unasked, open_aws
 from email_processor.tools.check.inspect.bucket import BucketFacts, BucketPlan, default_encryption, inspect_bucket
 from email_processor.tools.check.inspect.queue import QueueFacts, inspect_queue
@@ -140,37 +140,25 @@ class _Look:
 
 def needed_for_queue(settings: Settings) -> frozenset[str]:
     """The variables that must be right for the queue to be looked at."""
-    return FOR_AWS | read_by(queue_options, settings)
+    return FOR_AWS | asked_with(queue_options, settings)
 
 
 def needed_for_bucket(settings: Settings) -> frozenset[str]:
     """The variables that must be right for the bucket to be looked at."""
-    return FOR_AWS | read_by(lambda it: BucketPlan.of(it, write=False), settings)
+    return FOR_AWS | asked_with(lambda it: BucketPlan.of(it, write=False), settings)
 
 
-def read_by(reader: Callable[[Settings], object], settings: Settings) -> frozenset[str]:
+def asked_with(reader: Callable[[Settings], object], settings: Settings) -> frozenset[str]:
     """The variables behind the settings that `reader` reads, but for numbers.
 
     Numbers say how long something may take, or how often it is done: in place of a wrong one, the example does as well.
     Everything else says what is looked at, and how.
     """
-    reading = _Reading(settings)
-    reader(cast("Settings", reading))
-    return frozenset(reading.names)
+    return frozenset(name for name in read_by(reader, settings) if not _is_number(getattr(settings, name.lower())))
 
 
-class _Reading:
-    """Settings that note which of them are read."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self.names: set[str] = set()
-
-    def __getattr__(self, name: str) -> object:
-        value = getattr(self._settings, name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            self.names.add(name.upper())
-        return value
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _wrong(problems: Sequence[Problem], needed: frozenset[str]) -> Unasked | None:

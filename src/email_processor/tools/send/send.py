@@ -12,12 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from email_processor import __version__
 from email_processor.settings import Settings, queue_region
-from email_processor.tools.command import run_command
+from email_processor.tools.command import queue_settings, run_command
 from email_processor.tools.send.samples.generate import Recipe, Sample, Shape, samples
 from email_processor.tools.send.samples.sizes import TypicalSizes, parse
 from email_processor.tools.send.sender import Repeats, open_sender
 
-NEEDED = ("SQS_QUEUE_URL", "SQS_REGION", "AWS_REGION")
 KIB = 1024
 
 
@@ -92,7 +91,7 @@ def send(count: int, recipe: Recipe, queue_url: str | None) -> int:
     def so_far() -> str:
         return str(tally) if tally.count or tally.repeats.unanswered else ""
 
-    return run_command(work, needed=NEEDED, so_far=so_far)
+    return run_command(work, reads=queue_settings, so_far=so_far)
 
 
 def preview(count: int, recipe: Recipe) -> int:

@@ -1,20 +1,24 @@
 """When a dead-letter queue is archived: by the ordinary pipeline, until nothing is left to come."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from email_processor.domain.errors import Cause, QueueFaultError, StoreFaultError
+from email_processor.exit_codes import EXIT_SETTINGS
 from email_processor.metrics import Metrics
 from email_processor.pipeline.health import PASSING_FAULTS_BEFORE_RED, Health, Part
 from email_processor.ports import QueueState
-from email_processor.settings import queue_region
+from email_processor.settings import queue_region, read_by
 from email_processor.tools.archive import dead
 from email_processor.tools.archive.dead import QUIET_SECONDS, SETTLED_SECONDS, DrainEnd, report, stop_when_done
+from email_processor.tools.archive.reader import bucket_settings
 from tests.unit.pipeline.kit import later, new_metrics, now, queue_fault, store_fault, virtual_clock
 from tests.unit.tools.check.known import settings as settings_of
 
@@ -138,6 +142,29 @@ def test_the_region_of_a_given_queue_is_the_one_that_its_url_names() -> None:
     settings = settings_of(sqs_region="eu-west-1")
     for url, region in (("https://sqs.us-east-2.amazonaws.com/1/q", "us-east-2"), ("http://queue/1/q", "eu-west-1")):
         assert region == queue_region(dead.on_queue(settings, url))
+
+
+@pytest.mark.parametrize("name", ["AWS_CLIENT", "QUARANTINE_ENABLED", "S3_KEY_TIME", "VISIBILITY_TIMEOUT_SECONDS"])
+def test_whatever_the_pipeline_reads_has_to_be_right(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An example in its place would store mails under other keys, or quarantine what is not to be."""
+    monkeypatch.setenv("S3_BUCKET_NAME", "my-email-archive")
+    monkeypatch.setenv(name, "wrong")
+    assert EXIT_SETTINGS == dead.archive("http://127.0.0.1:1/1/emails-dead")
+    assert f"1 of the settings is wrong:\n  {name}: " in capsys.readouterr().err
+
+
+def test_a_setting_that_a_command_reads_is_looked_at_before() -> None:
+    """Else an example would stand in for a wrong one."""
+    folder = Path(dead.__file__).parent
+    named = {
+        name
+        for path in folder.glob("*.py")
+        for name in re.findall(r"\bsettings\.(s3_\w+|payload_\w+)", path.read_text())
+    }
+    assert "s3_key_prefix" in named
+    assert set() == {name.upper() for name in named} - read_by(bucket_settings, settings_of())
 
 
 @dataclass

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from email_processor.settings import Settings
-from email_processor.tools.check.examine import needed_for_bucket, needed_for_queue, read_by
+from email_processor.tools.check.examine import asked_with, needed_for_bucket, needed_for_queue
 from email_processor.tools.check.inspect.bucket import BucketPlan
 from tests.unit.tools.check.known import KEY_ARN, settings
 
@@ -42,7 +42,7 @@ def test_a_setting_that_is_read_is_needed_unless_it_is_a_number() -> None:
     def reader(chosen: Settings) -> object:
         return chosen.http_host, chosen.http_port, chosen.s3_timeout_seconds, chosen.quarantine_enabled, chosen.log_file
 
-    assert {"HTTP_HOST", "QUARANTINE_ENABLED", "LOG_FILE"} == read_by(reader, settings())
+    assert {"HTTP_HOST", "QUARANTINE_ENABLED", "LOG_FILE"} == asked_with(reader, settings())
 
 
 def probe_key(**changed: Any) -> str:  # noqa: ANN401 - any setting
