@@ -29,10 +29,11 @@ from email_processor.domain.email import Email, Pointer, read
 from email_processor.domain.key import object_key
 from email_processor.domain.message import Message
 from email_processor.metrics import Metrics
+from email_processor.options import queue_options, store_options
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.run import Ports, run
 from email_processor.ports import Admission, Clock, Payload, QueueState, Stored, Verdict
-from email_processor.service import ceilings_of, plan_of, queue_options, store_options
+from email_processor.service import ceilings_of, plan_of
 from email_processor.settings import Settings
 
 ROUNDS = 5

@@ -8,7 +8,7 @@ import asyncio
 import uvloop
 
 from email_processor.aws.connect import Aws, connect
-from email_processor.service import queue_options, store_options
+from email_processor.options import queue_options, store_options
 from email_processor.settings import Settings
 
 LOOPS = 64  # each works on ten messages at a time

@@ -11,22 +11,22 @@ from functools import partial
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from email_processor import __version__, logs
-from email_processor.aws.archive import StoreOptions
-from email_processor.aws.connect import Aws, QueueOptions, connect
+from email_processor.aws.connect import Aws, connect
 from email_processor.container import limits
 from email_processor.metrics import PREFIX, Metrics
+from email_processor.options import queue_options, store_options
 from email_processor.pipeline.calls import Timeouts
-from email_processor.pipeline.ceilings import REQUESTS_MOST, UPLOADS_MOST, Ceilings
+from email_processor.pipeline.ceilings import Ceilings
 from email_processor.pipeline.deleter import DeleteRules
 from email_processor.pipeline.fetching import FetchRules
 from email_processor.pipeline.health import Health
-from email_processor.pipeline.leases import MOST_REQUESTS, LeaseRules
+from email_processor.pipeline.leases import LeaseRules
 from email_processor.pipeline.receiver import ReceiveRules
 from email_processor.pipeline.run import Plan, Ports, run
 from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
 from email_processor.ports import Clock
-from email_processor.settings import Settings, queue_region
+from email_processor.settings import Settings
 from email_processor.signals import stop_on_signal
 from email_processor.web import serving
 
@@ -134,31 +134,4 @@ def plan_of(settings: Settings, ceilings: Ceilings) -> Plan:
         budget=ceilings.budget,
         timeouts=Timeouts(queue=settings.sqs_timeout_seconds, store=settings.s3_timeout_seconds),
         grace=settings.shutdown_grace_seconds,
-    )
-
-
-def queue_options(settings: Settings) -> QueueOptions:
-    """The queue's part of the settings."""
-    return QueueOptions(
-        url=settings.sqs_queue_url,
-        region=queue_region(settings),
-        visibility_timeout=settings.visibility_timeout_seconds,
-        wait=settings.sqs_wait_time_seconds,
-        timeout=settings.sqs_timeout_seconds,
-        connections=2 * REQUESTS_MOST + MOST_REQUESTS,
-        key_time=settings.s3_key_time,
-    )
-
-
-def store_options(settings: Settings) -> StoreOptions:
-    """The bucket's part of the settings."""
-    return StoreOptions(
-        bucket=settings.s3_bucket_name,
-        region=settings.aws_region,
-        sse=settings.s3_sse,
-        kms_key_id=settings.s3_kms_key_id,
-        conditional=settings.s3_conditional_writes,
-        timeout=settings.s3_timeout_seconds,
-        connections=UPLOADS_MOST,
-        user_agent=f"email-processor/{__version__}",
     )

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from email_processor import __version__, cli, service
+from email_processor import __version__, cli, options, service
 from email_processor.metrics import Metrics
 from email_processor.pipeline.calls import Timeouts
 from email_processor.pipeline.ceilings import Ceilings
@@ -62,7 +62,7 @@ def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
 
 def test_every_setting_is_handed_on() -> None:
     """A part whose rules have a default would work without it, and whoever set it would be told nothing."""
-    edges = [Path(inspect.getfile(module)) for module in (cli, service)]
+    edges = [Path(inspect.getfile(module)) for module in (cli, service, options)]
     sources = [*(path.read_text() for path in edges), inspect.getsource(queue_region)]
     nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute)}

@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 import orjson
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from email_processor.tools.archive.search import SCHEMA
 from email_processor.tools.archive.text import one_line, printable
+from email_processor.tools.loading import loading
 
 KIB = 1024
 
@@ -74,9 +73,15 @@ def size_of(size: float) -> str:
 @contextmanager
 def progress(doing: str) -> Iterator[Callable[[int], None]]:
     """A line that moves on a terminal, nothing elsewhere; call the value with how many more are done."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with loading():
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn
+
     console = Console(stderr=True)
-    is_live = console.is_terminal and not console.is_dumb_terminal
     columns = SpinnerColumn(), TextColumn(doing), TextColumn("{task.completed:,.0f}")
-    with Progress(*columns, console=console, transient=True, disable=not is_live) as bar:
+    with Progress(*columns, console=console, transient=True, disable=console.is_dumb_terminal) as bar:
         task = bar.add_task("", total=None)
         yield lambda count: bar.advance(task, count)

@@ -16,10 +16,10 @@ from email_processor import __version__
 from email_processor.aws.shelf import Configured, open_shelf
 from email_processor.domain.errors import Cause, StoreFaultError
 from email_processor.metrics import Metrics
+from email_processor.options import store_options
 from email_processor.pipeline.limiter import Limiter
 from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import Clock, Listed, ListedPage, Shelf, Stored
-from email_processor.service import store_options
 from email_processor.settings import Settings
 from email_processor.tools.archive.concurrently import mapped, task_group
 from email_processor.tools.command import WrongUseError

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TypeGuard
 
 from email_processor.domain.errors import Cause
-from email_processor.service import queue_options, store_options
+from email_processor.options import queue_options, store_options
 from email_processor.settings import Problem, Settings, read_by
 from email_processor.tools.check.inspect.asking import Asker, Failure, Opened, Unasked, open_aws
 from email_processor.tools.check.inspect.bucket import BucketFacts, BucketPlan, default_encryption, inspect_bucket

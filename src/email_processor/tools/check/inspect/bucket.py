@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 from email_processor.aws.archive import StoreOptions, put_headers
 from email_processor.aws.endpoints import bucket_address
+from email_processor.options import store_options
 from email_processor.ports import Archive, Stored
-from email_processor.service import store_options
 from email_processor.settings import Settings
 from email_processor.tools.check.inspect.asking import (
     Answer,
