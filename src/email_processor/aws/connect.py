@@ -20,6 +20,7 @@ from email_processor.aws.credentials import PATIENCE_SECONDS, REFUSED, Credentia
 from email_processor.aws.endpoints import BucketAddress, bucket_address, is_behind_proxy, own_endpoint, queue_address
 from email_processor.aws.http_client import ANSWER_MAX_BYTES, HttpClient
 from email_processor.aws.inbox import SqsInbox
+from email_processor.aws.models import ServiceModels
 from email_processor.aws.resolver import Resolver
 from email_processor.aws.signed import Endpoint, SignedSqs
 from email_processor.aws.sigv4 import Signer
@@ -70,7 +71,8 @@ def open_session(
     `patience` is how long (seconds) a request waits for credentials; `resolver` looks names up.
     """
     core = VerifyingSession(resolver or Resolver())
-    loader = core.get_component("data_loader")
+    loader = ServiceModels(core.get_component("data_loader"))
+    core.register_component("data_loader", loader)
 
     def source() -> Source:
         """One that has read no file yet; the SDK's models, which do not change, are shared."""
