@@ -1,7 +1,7 @@
 """`audit`: is a day as it should be? By its keys, and by the content of what is suspicious."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -24,7 +24,7 @@ from email_processor.tools.archive.output import emit, progress, say, size_of
 from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, KeyRange, Reader, bucket_settings, open_reader
 from email_processor.tools.archive.search import SCHEMA
 from email_processor.tools.archive.selection import DAY
-from email_processor.tools.archive.text import one_line
+from email_processor.tools.archive.text import counted, one_line
 from email_processor.tools.command import run_command
 from email_processor.tools.expiry import expiring
 
@@ -54,7 +54,7 @@ class DayReport:
     remarks: list[str] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
-        """For machines."""
+        """The report for machines: the members of one JSON object."""
         return {
             "schema": SCHEMA,
             "day": self.task.day.isoformat(),
@@ -71,11 +71,9 @@ class DayReport:
     def __str__(self) -> str:
         """For people: the verdict first."""
         total = self.findings.counts.total()
-        verdict = (
-            f"{self.task.day} is clean" if not total else f"{self.task.day} has {total:,} finding{'s' * (total > 1)}"
-        )
-        quarantined = self.quarantine.total()
-        lines = [f"{verdict}: {self.keys.count:,} emails ({size_of(self.keys.bytes)}), {quarantined:,} in quarantine."]
+        verdict = f"{self.task.day} has {counted(total, 'finding')}" if total else f"{self.task.day} is clean"
+        emails, quarantined = counted(self.keys.count, "email"), self.quarantine.total()
+        lines = [f"{verdict}: {emails} ({size_of(self.keys.bytes)}), {quarantined:,} in quarantine."]
         lines += [
             f"  {one_line(reason):<16} {count:>9,} in quarantine" for reason, count in self.quarantine.most_common()
         ]
@@ -123,10 +121,10 @@ async def examine(reader: Reader, configured: Configured | None, task: AuditTask
     return report
 
 
-async def _list(reader: Reader, keys: DayKeys, prefix: str, advance: Any) -> None:  # noqa: ANN401 - of a progress bar
+async def _list(reader: Reader, keys: DayKeys, prefix: str, advance: Callable[[int], None]) -> None:
     """All keys of the day; a large one in parts, side by side."""
 
-    def take(page: Any) -> None:  # noqa: ANN401 - a page
+    def take(page: Sequence[Listed]) -> None:
         keys.add(page)
         advance(len(page))
 

@@ -11,6 +11,7 @@ from email_processor.tools.archive.reader import bucket_settings, open_reader
 from email_processor.tools.archive.record import AccessRecord, Because, note
 from email_processor.tools.archive.search import Search
 from email_processor.tools.archive.selection import RequestPlan, Selection
+from email_processor.tools.archive.text import counted
 from email_processor.tools.command import run_command
 
 
@@ -37,12 +38,14 @@ def export(selection: Selection, form: str, to: Path, *, resume: bool, most_requ
             for remark in search.remarks():
                 say(remark)
             there = f" ({before:,} of them were there already)" if before else ""
-            say(f"{place.count:,} mails exported to {to}{there}; {reader.tally}")
+            say(f"{counted(place.count, 'mail')} exported to {to}{there}; {reader.tally}")
         return EXIT_FAILED if search.unreadable else 0
 
     def so_far() -> str:
         if not under_way:
             return ""
-        return f"{under_way[0].count:,} mails are in {to}.part; the same command with --resume goes on behind them."
+        return (
+            f"{counted(under_way[0].count, 'mail')} in {to}.part; the same command with --resume goes on behind that."
+        )
 
     return run_command(work, reads=bucket_settings, so_far=so_far)

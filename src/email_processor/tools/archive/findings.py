@@ -31,7 +31,7 @@ class AuditFindings:
     named: list[Mapping[str, str]] = field(default_factory=list)
 
     def add(self, flaw: Flaw, what: str, detail: str = "") -> None:
-        """One more."""
+        """Count a finding, and keep what it is about if there are not too many of its kind."""
         self.counts[flaw] += 1
         if self.counts[flaw] <= MOST_NAMED:
             self.named.append({"kind": flaw.value, "what": what, "detail": detail})

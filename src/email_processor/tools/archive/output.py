@@ -37,7 +37,7 @@ class Rows:
         self.count = 0
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Print one more."""
+        """Print one more row."""
         match self._output:
             case "keys":
                 emit(f"{row['key']}\n".encode())
@@ -64,7 +64,7 @@ def mail_line(row: Mapping[str, Any]) -> str:
 
 
 def size_of(size: float) -> str:
-    """Bytes, for people."""
+    """A number of bytes in a unit that people can read."""
     if size < KIB:
         return f"{size:.0f} B"
     return f"{size / KIB:,.1f} KiB" if size < KIB**2 else f"{size / KIB**2:,.1f} MiB"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from email_processor.domain.stored import StoredEmail
 from email_processor.tools.archive.mime import is_html, sent_at
-from email_processor.tools.archive.text import printable
+from email_processor.tools.archive.text import counted, printable
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _REMOTE = re.compile(
@@ -48,7 +48,6 @@ def page_of(key: str, stored: StoredEmail) -> WebPage:
     blocked = len(_REMOTE.findall(content)) if is_html(content) else 0
     inner = content if is_html(content) else f"<pre style='white-space:pre-wrap'>{html.escape(content)}</pre>"
     framed = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">{inner}'
-    plural = "reference" if blocked == 1 else "references"
     return WebPage(
         _PAGE.format(
             policy=POLICY,
@@ -56,7 +55,7 @@ def page_of(key: str, stored: StoredEmail) -> WebPage:
             sender=html.escape(printable(stored.sender)),
             sent=f"{sent_at(stored):%Y-%m-%d %H:%M:%S} UTC",
             key=html.escape(printable(key)),
-            blocked=f"{blocked} {plural} to other servers blocked." if blocked else "Nothing was blocked.",
+            blocked=f"{counted(blocked, 'reference')} to other servers blocked." if blocked else "Nothing was blocked.",
             content=html.escape(framed),
         ),
         blocked,

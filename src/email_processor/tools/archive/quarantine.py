@@ -41,7 +41,7 @@ class Rejected:
         return self == Rejected()
 
     def ranges(self, prefix: str) -> Iterator[KeyRange]:
-        """Where they are."""
+        """Where their keys are, under the `prefix` of the quarantine."""
         if self.days is None:
             return iter((KeyRange(f"{prefix}/"),))
         return Selection(*self.days, message_id=self.message_id, quarantine=True).ranges(prefix)

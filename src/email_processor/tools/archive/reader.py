@@ -22,6 +22,7 @@ from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import Clock, Listed, ListedPage, Shelf, Stored
 from email_processor.settings import Settings
 from email_processor.tools.archive.concurrently import mapped, task_group
+from email_processor.tools.archive.text import counted
 from email_processor.tools.command import WrongUseError
 
 T = TypeVar("T")
@@ -35,12 +36,22 @@ TRIES = 10  # of one request; the pauses between them add up to a minute or so
 
 
 class Kind(Enum):
-    """A kind of request: how a count of them reads, and its price in dollars (us-east-1, S3 Standard)."""
+    """A kind of request: what it has done, to what, and its price in dollars (us-east-1, S3 Standard)."""
 
-    LIST = "listed {:,} pages", 5e-6
-    GET = "read {:,} objects", 4e-7
-    PUT = "wrote {:,} objects", 5e-6
-    DELETE = "deleted {:,} objects", 0.0
+    LIST = "listed", "page", 5e-6
+    GET = "read", "object", 4e-7
+    PUT = "wrote", "object", 5e-6
+    DELETE = "deleted", "object", 0.0
+
+    @property
+    def dollars(self) -> float:
+        """What one request costs."""
+        return self.value[2]
+
+    def times(self, count: int) -> str:
+        """So many of them, as a command says it at its end."""
+        done, noun, _ = self.value
+        return f"{done} {counted(count, noun)}"
 
 
 @dataclass(slots=True)
@@ -51,12 +62,12 @@ class RequestTally:
 
     @property
     def dollars(self) -> float:
-        """What they cost."""
-        return sum(count * kind.value[1] for kind, count in self.counts.items())
+        """What all of them cost."""
+        return sum(count * kind.dollars for kind, count in self.counts.items())
 
     def __str__(self) -> str:
         """Say how many of each kind, and the price."""
-        parts = [kind.value[0].format(self.counts[kind]) for kind in Kind if self.counts[kind]]
+        parts = [kind.times(self.counts[kind]) for kind in Kind if self.counts[kind]]
         return ", ".join([*parts, f"${self.dollars:.4f}"])
 
 

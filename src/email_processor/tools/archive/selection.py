@@ -10,6 +10,7 @@ import click
 from email_processor.domain.key import day_prefix, id_prefix
 from email_processor.domain.sender import UNKNOWN, sender_folder
 from email_processor.tools.archive.reader import LISTS_AT_ONCE, KeyRange, Kind
+from email_processor.tools.archive.text import counted
 from email_processor.tools.command import WrongUseError
 
 LIST_SECONDS = 0.15  # about what S3 takes
@@ -97,21 +98,19 @@ class RequestPlan:
 
     @property
     def dollars(self) -> float:
-        """Of the lists."""
-        return self.lists * Kind.LIST.value[1]
+        """What the lists cost."""
+        return self.lists * Kind.LIST.dollars
 
     @property
     def seconds(self) -> float:
-        """Of the lists."""
+        """About how long the lists take."""
         return -(-self.lists // LISTS_AT_ONCE) * LIST_SECONDS
 
     def __str__(self) -> str:
         """Say it to who has to decide."""
-        prefixes, lists = (f"{self.lists:,} {word}{'s' * (self.lists != 1)}" for word in ("prefix", "list"))
-        prefixes = prefixes.replace("prefixs", "prefixes")
-        return (
-            f"{prefixes}, {lists} {self.more}\nabout ${self.dollars:.4f} and {max(self.seconds, 1):.0f} s for the lists"
-        )
+        prefixes, lists = counted(self.lists, "prefix", "prefixes"), counted(self.lists, "list")
+        seconds = f"{max(self.seconds, 1):.0f} s"
+        return f"{prefixes}, {lists} {self.more}\nabout ${self.dollars:.4f} and {seconds} for the lists"
 
     def stay_below(self, most: int) -> None:
         """Refuse what is bound to be too much.

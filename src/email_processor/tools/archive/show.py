@@ -13,7 +13,7 @@ from email_processor.tools.archive.page import page_of
 from email_processor.tools.archive.reader import Reader, bucket_settings, open_reader
 from email_processor.tools.archive.search import Search
 from email_processor.tools.archive.selection import Selection
-from email_processor.tools.archive.text import one_line, printable
+from email_processor.tools.archive.text import counted, one_line, printable
 from email_processor.tools.command import WrongUseError, run_command
 
 
@@ -37,7 +37,7 @@ def show(target: str | Selection, form: str, *, page: Path | None, most_requests
         if page is not None:
             made = page_of(key, stored)
             write_whole(page, made.text.encode())
-            say(f"{page} is written; {made.blocked} references to other servers are blocked in it.")
+            say(f"{page} is written. Blocked in it: {counted(made.blocked, 'reference')} to other servers.")
         else:
             emit(eml(key, document, stored) if form == "eml" else readable(key, stored).encode())
 

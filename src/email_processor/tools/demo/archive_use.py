@@ -1,6 +1,7 @@
 """The end of the tour: what was archived is used, by the commands that come with the service, as processes."""
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -63,7 +64,7 @@ async def _quarantine_good_ones(stage: Demo) -> list[str]:
 
 async def _run(stage: Demo, environ: Mapping[str, str], *arguments: str) -> None:
     """Run a command, and show how it was called and the beginning of what it printed."""
-    stage.screen.say(f"  [bold]$ email-processor {escape(' '.join(arguments))}[/]")
+    stage.screen.say(f"  [bold]$ email-processor {escape(shlex.join(arguments))}[/]")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",  # else the working directory could stand in for the standard library

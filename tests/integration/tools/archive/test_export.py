@@ -36,7 +36,7 @@ def test_a_day_is_exported_with_a_record_of_it(place: Place) -> None:
     assert [(key, sha256(OBJECTS[key]).hexdigest()) for key in keys] == [(it["key"], it["sha256"]) for it in lines]
     record, summary = ended.stderr.splitlines()
     assert {"event": "archive_accessed", "command": "export", "why": "audit"}.items() <= json.loads(record).items()
-    assert summary.startswith("30 mails exported to day.jsonl; listed 1 pages, read 31 objects, wrote 1 objects, $0.00")
+    assert summary.startswith("30 mails exported to day.jsonl; listed 1 page, read 31 objects, wrote 1 object, $0.00")
     (key,) = place.site.bucket.listing("access-records/")
     assert json.loads(record).items() <= place.site.bucket.document(key).items()
 

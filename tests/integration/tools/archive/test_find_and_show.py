@@ -31,7 +31,7 @@ def test_mails_are_found_in_four_forms(place: Place) -> None:
     assert (1, sorted(OBJECTS)) == (parsed["schema"], [mail["key"] for mail in parsed["mails"]])
     assert ODD_ID in {mail["message_id"] for mail in parsed["mails"]}
     assert 3 == len(table.stdout.splitlines())
-    assert "3 found; listed 1 pages, $0.0000\n" == keys.stderr
+    assert "3 found; listed 1 page, $0.0000\n" == keys.stderr
 
 
 def test_words_and_addresses_are_looked_for_in_the_mails(place: Place) -> None:
@@ -39,7 +39,7 @@ def test_words_and_addresses_are_looked_for_in_the_mails(place: Place) -> None:
     place.add(OBJECTS)
     found = place.run("find", *ON_THE_DAY, "--subject", "INVOICE", "--output", "jsonl")
     assert ["An invoice"] == [json.loads(line)["subject"] for line in found.stdout.splitlines()]
-    assert "1 found; listed 1 pages, read 3 objects, $0.0000\n" == found.stderr
+    assert "1 found; listed 1 page, read 3 objects, $0.0000\n" == found.stderr
     found = place.run("find", *ON_THE_DAY, "--from", "john.doe@elsewhere.example", "--output", "json")
     assert {"schema": 1, "mails": []} == json.loads(found.stdout)
     assert "No mail: 2024-12-10 to 2024-12-10, from john.doe@elsewhere.example." in found.stderr
