@@ -217,6 +217,27 @@ async def test_a_connection_that_was_given_up_is_not_used_again() -> None:
     assert 2 == server.connections
 
 
+async def test_an_answer_that_comes_as_its_request_is_given_up_frees_no_connection() -> None:
+    """In one turn of the event loop: who gave up drops the connection, and with it whatever was sent on it next."""
+    go = asyncio.Event()
+    async with serving([], OK) as server:
+        http = HttpClient(f"http://127.0.0.1:{server.port}", tls=None, connect_timeout=1, timeout=5)
+        first = asyncio.ensure_future(http.send("PUT", "/", {}, b"body"))
+
+        async def ask_next() -> Answer:
+            await go.wait()
+            return await http.send("PUT", "/", {}, b"body")
+
+        following = asyncio.ensure_future(ask_next())
+        await server.until(lambda: len(server.requests) == 1)
+        (connection,) = http._open
+        go.set()
+        first.cancel()
+        connection.data_received(OK)
+        assert HELLO == await following
+        http.close()
+
+
 async def test_a_connection_that_the_server_closes_is_forgotten() -> None:
     """Between two requests, or by `Connection: close`: the next one opens another."""
     async with serving(OK, OK, closes=True) as server, wired(server.port) as ask:

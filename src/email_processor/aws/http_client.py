@@ -170,7 +170,7 @@ class HttpClient:
         return connection
 
     def opened(self, connection: "_Connection") -> None:
-        """A connection is there."""
+        """Keep account of a connection that was made, and look after its deadlines."""
         self._open.add(connection)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
@@ -180,7 +180,7 @@ class HttpClient:
         self._idle.append(connection)
 
     def lost(self, connection: "_Connection") -> None:
-        """A connection is gone."""
+        """Forget a connection that has ended."""
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -284,12 +284,12 @@ class _Connection(asyncio.Protocol):
             self._fail(ReadTimeoutError(endpoint_url=self._http.url))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is there."""
+        """The server has accepted: requests can be sent."""
         self._socket_transport = self._transport = cast("asyncio.Transport", transport)
         self._http.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """It is gone."""
+        """The connection has ended: whoever waits for an answer has it now, or hears that there is none."""
         self._transport = None
         self._http.lost(self)
         if error is None and self._is_unbounded:
@@ -313,7 +313,7 @@ class _Connection(asyncio.Protocol):
                 self._refuse(ValueError(f"more than {HEAD_MAX_BYTES} bytes without an end to the line"))
 
     def _refuse(self, error: Exception) -> None:
-        """Read no further."""
+        """Take no more of what the server sends: it is no answer that can be understood."""
         self._fail(ConnectionClosedError(endpoint_url=self._http.url, error=error))
         self.abort()
 
@@ -369,11 +369,12 @@ class _Connection(asyncio.Protocol):
         self._since = self._loop.time()
         if self._is_held:
             self._release()
-        if waiter is not None and self._is_kept and self.is_open and self._is_sent:
+        is_awaited = waiter is not None and not waiter.done()
+        if is_awaited and self._is_kept and self.is_open and self._is_sent:
             self._http.is_free(self)
-        else:
+        else:  # whoever gave up is about to drop it, and would drop the next request with it
             self.abort()
-        if waiter is not None and answer is not None and not waiter.done():
+        if waiter is not None and answer is not None and is_awaited:
             waiter.set_result(answer)
 
     def _fail(self, error: Exception) -> None:
