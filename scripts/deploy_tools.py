@@ -95,8 +95,10 @@ def unpack_debian(package: str) -> None:
         print(f"Fetching Debian's package {package}, to unpack it ...", flush=True)
         if os.geteuid() == 0:
             subprocess.run([apt, "update", "-qq"], check=False)
+        # As root it would become another user, who may not write into this directory, and warn of it.
+        options = ("-o", "APT::Sandbox::User=root")
         try:
-            subprocess.run([apt, "download", "-qq", package], cwd=directory, check=True)
+            subprocess.run([apt, "download", "-qq", *options, package], cwd=directory, check=True)
         except subprocess.CalledProcessError as failure:
             raise MissingError(f"{package}: not on PATH, and apt-get cannot download it") from failure
         deb = next(Path(directory).glob("*.deb"))
