@@ -50,7 +50,7 @@ def run() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end_before_start)  # as the first process of a container we would not get it otherwise
-    gc.disable()  # until all is loaded: to look through it again and again would be a tenth of a start
+    gc.disable()  # until all is loaded: to look through it again and again would make the start slower
     import asyncio
 
     from email_processor import logs, settings

@@ -1,7 +1,7 @@
 """Counters and histograms that a single thread writes: plain numbers, shown to Prometheus when it asks.
 
-The Prometheus library's own take a lock at every change. Every email makes a dozen of them, which cost more than its
-signature; these cost a tenth. Nothing is lost by it: the event loop's thread both counts and answers scrapes.
+The Prometheus library's own take a lock at every change, of which every email makes a dozen. Here nothing is lost
+without one: the event loop's thread both counts and answers scrapes.
 """
 
 from bisect import bisect_left

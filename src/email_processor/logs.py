@@ -196,7 +196,7 @@ def _plain(value: object) -> str:
 
 
 def _console(stream: TextIO) -> logging.Formatter:
-    import structlog  # noqa: PLC0415 - only people pay for it: with rich behind it, it would be a tenth of a start
+    import structlog  # noqa: PLC0415 - only people pay for it: with rich behind it, it takes long to load
 
     # Not structlog's own choice of traceback, which prints the local variables: bodies and credentials among them.
     renderer = structlog.dev.ConsoleRenderer(

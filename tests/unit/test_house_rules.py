@@ -97,6 +97,12 @@ def test_no_class_name_means_two_things() -> None:
     assert [] == [name for name, count in names.items() if count > 1]
 
 
+def test_no_measured_figure_is_in_the_code() -> None:
+    """It would go stale there: docs/performance.md has them, with the machine and the date."""
+    figure = r"(?i)(\d|\ba) ?(us|µs|ms|(micro|milli)?seconds?) of CPU|\b(tenth|third|half) of (a start|the (time|CPU))"
+    assert [] == [str(path) for path in (ROOT / "src").rglob("*.py") if re.search(figure, path.read_text())]
+
+
 def is_literal(node: ast.expr) -> bool:
     """Whether it says by itself what is expected: it is made of constants and of names with a capital only."""
     return all(

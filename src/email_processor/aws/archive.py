@@ -1,4 +1,4 @@
-"""The bucket: a PUT that is signed here and put on the wire, or made by the SDK; reading through the SDK."""
+"""The bucket: a PUT that is signed and sent here, or made by the SDK; reading through the SDK."""
 
 import hashlib
 import re

@@ -55,7 +55,7 @@ class QueueOptions:
 
 @dataclass(frozen=True, slots=True)
 class Aws:
-    """The ports, implemented."""
+    """AWS as the pipeline sees it: what implements its ports, and the credentials that all of it uses."""
 
     inbox: SqsInbox
     archive: Archive
@@ -93,7 +93,7 @@ def open_session(
 
 
 class _Session(aioboto3.Session):
-    """aioboto3's session, without the file transfers that it adds to S3 clients: to load them takes 20 ms of CPU."""
+    """aioboto3's session, without the file transfers that it adds to S3 clients: to load them takes long."""
 
     def _register_default_handlers(self) -> None:
         """Register none."""
@@ -220,7 +220,7 @@ class Endpoints:
 
     def trusted(self) -> Trust:
         """Whom to trust: the authorities that the AWS SDK is told to trust, else those it brings."""
-        if self._trust is None:  # reading the authorities takes 30 ms of CPU
+        if self._trust is None:  # they are read when they are needed: it takes longer than a request
             self._trust = Trust(ca_file(self._session) or str(get_cert_path(verify=True)))
         return self._trust
 

@@ -1,4 +1,4 @@
-"""The bucket for who reads it: LIST, GET, PUT and DELETE, signed here and put on the wire."""
+"""The bucket for who reads it: LIST, GET, PUT and DELETE, signed and sent here."""
 
 import re
 from collections.abc import AsyncIterator

@@ -1,7 +1,7 @@
-"""Requests to one endpoint of AWS without the SDK's machinery for each: signed here and put on the wire.
+"""Requests to one endpoint of AWS without the SDK's machinery for each: signed and sent here.
 
-The SDK's client spends a millisecond of CPU on a call: serialising, walking its event handlers, signing, parsing. Sent
-this way a call costs a tenth. Where requests go, with which credentials, and what errors are called is still the SDK's.
+The SDK's client spends most of the CPU of a call on serialising, walking its event handlers, signing and parsing. Where
+requests go, with which credentials, and what errors are called is still the SDK's.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Signature version 4, with the key kept that is good for a day.
 
-docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html. The SDK's own spends 100 us of CPU
-on a request, most of it on parts that never change; this one 8.
+docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html. The SDK's own signer makes every
+part of a request anew, though most of them never change.
 """
 
 import hashlib

@@ -52,7 +52,7 @@ class _BundleFile:
 
 
 class Trust:
-    """Whom to trust."""
+    """The authorities that are trusted, read again when their file has become another one."""
 
     def __init__(self, authorities: str) -> None:
         """Read the PEM file `authorities`.

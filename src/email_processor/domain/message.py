@@ -46,7 +46,7 @@ class Message:
     @property
     def attribute_bytes(self) -> int:
         """About what its user attributes take: up to all of the 1 MiB of a message, as SQS counts."""
-        if not self.message_attributes:  # most have none, and an empty sum takes ten times as long
+        if not self.message_attributes:  # most have none, and to look is quicker than an empty sum
             return 0
         return sum(len(name) + len(attribute.value) for name, attribute in self.message_attributes.items())
 

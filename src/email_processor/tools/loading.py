@@ -22,8 +22,8 @@ def loading() -> Iterator[None]:
 def without_authorities() -> Iterator[None]:
     """No system's certificates, while aiohttp is imported.
 
-    It reads all of them, twice, into contexts for clients without a context of their own: a tenth of a start, and
-    there is no such client here. Requests to AWS are checked with what the SDK trusts (`aws/tls.py`).
+    It reads all of them, twice, into contexts for clients without a context of their own: that takes long, and there
+    is no such client here. Requests to AWS are checked with what the SDK trusts (`aws/tls.py`).
     """
     before = os.environ.get("SSL_CERT_FILE")
     os.environ["SSL_CERT_FILE"] = os.devnull
