@@ -87,6 +87,7 @@ _CODES: dict[Cause, tuple[str, ...]] = {
         "SignatureDoesNotMatch",
         "TokenRefreshRequired",
         "UnrecognizedClientException",
+        "XAdminUserNotFound",  # versitygw's word for an access key that it does not know
         "401",
     ),
     Cause.CLOCK: ("RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"),

@@ -19,7 +19,7 @@ CAUSES = [
     (("QueueDoesNotExist",), 404, Cause.MISSING),
     ((), 404, Cause.MISSING),
     (("404",), 404, Cause.MISSING),
-    (("XAdminUserNotFound",), 404, Cause.CONFIGURATION),
+    (("XAdminUserNotFound",), 404, Cause.CREDENTIALS),
     (("NoSuchUpload",), 404, Cause.CONFIGURATION),
 ]
 

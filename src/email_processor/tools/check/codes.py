@@ -112,8 +112,8 @@ CHECKS: tuple[Check, ...] = (
         Group.QUEUE,
         "sqs:GetQueueAttributes",
         "The queue's attributes can be read.",
-        "Warning. There are no metrics of the queue's depth (so no scaling by them), and messages on their last "
-        "receive are not quarantined.",
+        "Warning if that is denied: there are no metrics of the queue's depth (so no scaling by them), and messages on "
+        "their last receive are not quarantined. With any other answer it may be no queue.",
     ),
     Check(
         "EP305",

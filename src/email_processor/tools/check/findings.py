@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from email_processor.domain.errors import Cause
 from email_processor.tools.check.codes import BY_CODE, Check, Group, codes_of
-from email_processor.tools.check.inspect.asking import Failure, Unasked
+from email_processor.tools.check.inspect.asking import Failure, Unasked, is_aws, origin_of
 from email_processor.tools.check.inspect.sts_and_kms import Identity
 
 ENDPOINT_FIX = "See what answers there in place of AWS, and correct the AWS_ENDPOINT_URL variables."
@@ -145,24 +145,29 @@ def partition(region: str) -> str:
     return "aws-cn" if region.startswith("cn-") else "aws"
 
 
-def command(*words: str) -> str:
-    """A shell command of these words, quoted where they need it."""
-    return shlex.join(words)
+def command(endpoint: str, *words: str) -> str:
+    """A command of AWS's command line, quoted where it needs it, for the service at `endpoint`: it may not be AWS's."""
+    where = () if is_aws(endpoint) else ("--endpoint-url", origin_of(endpoint))
+    return shlex.join(("aws", *where, *words))
 
 
-def set_queue_attributes(url: str, region: str, **attributes: str) -> str:
+def set_queue_attributes(endpoint: str, url: str, region: str, **attributes: str) -> str:
     """The command that changes the queue's attributes."""
-    pairs = json.dumps(attributes)
-    return command("aws", "sqs", "set-queue-attributes", "--region", region, "--queue-url", url, "--attributes", pairs)
+    place = ("--region", region, "--queue-url", url)
+    return command(endpoint, "sqs", "set-queue-attributes", *place, "--attributes", json.dumps(attributes))
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """An action that the service takes: how bad it is if it is denied, and what is lost then."""
+    """An action that the service takes: how bad it is if it is denied, and what is lost then.
+
+    It is as bad if the answer is neither yes nor no, unless `unclear` says otherwise.
+    """
 
     code: str
     severity: Status
     loss: str
+    unclear: Status | None = None
 
     def refused(
         self, answer: Failure | Unasked, resource: str | Sequence[str], identity: Identity | None, *, missing: str
@@ -175,6 +180,8 @@ class Permission:
         if isinstance(fault, Finding):
             return fault
         if fault.cause is not Cause.DENIED:
-            return failed(self.code, "neither allowed nor denied", error=fault.error, fix=fault.fix)
+            return Finding(
+                self.code, self.unclear or self.severity, "neither allowed nor denied", fault.error, fault.fix
+            )
         fix = allow(BY_CODE[self.code].title, resource, fault, identity)
         return Finding(self.code, self.severity, f"denied: {self.loss}", fault.error, fix)

@@ -119,7 +119,7 @@ FINDINGS = [
     ("EP406", bucket(may_get=NAMES_THE_ACTION, may_list=DENIED), NOT_FETCHED),
     ("EP406", bucket(may_get=DENIED, may_list=DENIED, written=WRITTEN), "ok: allowed"),
     ("EP406", bucket(may_get=DENIED, may_list=DENIED, written=replace(WRITTEN, back=DENIED)), NOT_FETCHED),
-    ("EP406", bucket(may_get=TIMEOUT), "failed: neither allowed nor denied"),
+    ("EP406", bucket(may_get=TIMEOUT), "warning: neither allowed nor denied"),
     ("EP410", bucket(may_get=DENIED), "skipped: find, show, export, audit and quarantine need s3:GetObject"),
     ("EP410", bucket(may_list=TIMEOUT), "skipped: needs the answers to s3:ListBucket and s3:GetObject"),
     ("EP410", bucket(may_put=DENIED), "ok: find, show, export, audit; quarantine release also needs s3:PutObject"),
@@ -227,6 +227,13 @@ def test_missing() -> None:
         assert "skipped: needs the bucket" == told(code, known)
 
 
+def test_commands_go_where_the_bucket_is() -> None:
+    """A store that is not AWS is asked by its endpoint."""
+    known = bucket(endpoint="http://127.0.0.1:9000", seen=HeadAnswer(404, None), may_list=NO_BUCKET)
+    make = "aws --endpoint-url http://127.0.0.1:9000 s3 mb s3://archive --region us-east-1"
+    assert make == found("EP403", known).fix.splitlines()[1]
+
+
 @pytest.mark.parametrize(
     ("changed", "evidence", "resources"),
     [
@@ -270,10 +277,24 @@ def test_denied_with_a_key() -> None:
     assert "kms:GenerateDataKey" in found("EP408", known).fix
 
 
-def test_store_without_conditional_writes() -> None:
-    """A store that says it lacks them has a setting for it."""
-    fault = Failure(Cause.CONFIGURATION, "PutObject s3://archive/k: NotImplemented: No.", "", "NotImplemented")
-    assert "S3_CONDITIONAL_WRITES=false" in found("EP408", bucket(written=Written(KEY, fault, NO, NO))).fix
+@pytest.mark.parametrize(
+    ("said", "sse", "conditional", "expected"),
+    [
+        ("No.", "none", True, ["S3_CONDITIONAL_WRITES=false"]),
+        ("No.", "AES256", True, ["S3_SSE=none", "S3_CONDITIONAL_WRITES=false"]),
+        ("Encryption with KMS keys is not supported.", "aws:kms", True, ["S3_SSE=none"]),
+        ("No.", "AES256", False, ["S3_SSE=none"]),
+        ("No.", "none", False, ["Look."]),
+    ],
+)
+def test_store_that_lacks_what_a_header_asks_for(said: str, sse: str, conditional: bool, expected: list[str]) -> None:
+    """The settings that can be meant are told, and none that is not in use or that the answer is not about."""
+    fault = Failure(Cause.CONFIGURATION, f"PutObject s3://archive/k: NotImplemented: {said}", "Look.", "NotImplemented")
+    known = facts(
+        settings=settings(s3_sse=sse, s3_conditional_writes=conditional),
+        bucket=replace(BUCKET, written=Written(KEY, fault, NO, NO)),
+    )
+    assert expected == [line for line in found("EP408", known).fix.splitlines() if not line.startswith("If this store")]
 
 
 def test_bucket_with_default_retention() -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from email_processor.domain.errors import Cause
+from email_processor.tools.check.check import judge
 from email_processor.tools.check.inspect.asking import Failure, Unasked
 from email_processor.tools.check.judge.queue import CHANGE_VISIBILITY
 from tests.unit.tools.check.known import (
@@ -97,6 +98,18 @@ def test_missing() -> None:
     assert "aws sqs list-queues --region us-east-1" in found("EP303", known).fix
     for code in ("EP304", "EP305", "EP306", "EP307", "EP311", "EP314", "EP315", "EP503"):
         assert "skipped: needs the queue" == told(code, known)
+
+
+def test_commands_go_where_the_queue_is() -> None:
+    """A server that is not AWS is asked by its endpoint, and nothing is proposed that only SQS knows."""
+    elsewhere = "http://127.0.0.1:9324"
+    gone = queue(endpoint=elsewhere, attributes=MISSING, delete=MISSING, change_visibility=MISSING)
+    assert f"failed: {elsewhere} knows no such queue" == told("EP303", gone)
+    bare = queue(endpoint=elsewhere, attributes={"MessageRetentionPeriod": "60", "MaximumMessageSize": "2097152"})
+    assert "warning: this server tells of none at rest" == told("EP313", bare)
+    commands = [line for finding in [*judge(gone), *judge(bare)] for line in finding.fix.splitlines() if "aws " in line]
+    assert 5 == len(commands)
+    assert all(line.startswith(f"aws --endpoint-url {elsewhere} sqs ") for line in commands)
 
 
 def test_missing_where_there_is_no_sqs() -> None:

@@ -1,5 +1,6 @@
 """The bucket: reaching it, what we may do with it, the write probe, and how it is configured."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -32,6 +33,7 @@ GET = Permission("EP406", Status.WARNING, "bodies that the SQS extended client p
 LIST = Permission("EP407", Status.WARNING, "a missing object looks like a denied one")
 NOT_FOUND = 404
 SERVER_ERROR = 500
+_ENCRYPTION = re.compile("encrypt|kms|sse", re.IGNORECASE)  # in what a store says of a header that it does not know
 
 
 def judge_bucket(facts: AwsFacts) -> Iterator[Finding]:
@@ -83,7 +85,7 @@ def _exists(facts: AwsFacts, bucket: BucketFacts) -> Finding:
             f"there is no bucket of the name {name}",
             error=bucket.may_list.error if isinstance(bucket.may_list, Failure) else f"HTTP {bucket.seen.status}",
             fix="Correct S3_BUCKET_NAME, or make it:\n"
-            + command("aws", "s3", "mb", f"s3://{name}", "--region", region),
+            + command(bucket.endpoint, "s3", "mb", f"s3://{name}", "--region", region),
         )
     if bucket.seen.status >= SERVER_ERROR:
         return skipped("EP403", f"S3 does not say (HTTP {bucket.seen.status})")
@@ -189,11 +191,21 @@ def _not_stored(facts: AwsFacts, bucket: BucketFacts, answer: Failure) -> Findin
         fix = allow("s3:PutObject", where, fault, facts.identity)
         if settings.s3_sse == "aws:kms":
             fix += "\nIf that is allowed already, it is the KMS key: kms:GenerateDataKey and kms:Decrypt."
-    elif fault.code in {"501", "NotImplemented"} and settings.s3_conditional_writes:
-        fix = "If this store knows no conditional writes:\nS3_CONDITIONAL_WRITES=false"
+    elif fault.code in {"501", "NotImplemented"}:
+        fix = _without(fault, settings) or fix
     elif _default_retention(bucket) is not None:
         fix = "Take the default retention off the bucket: with it, S3 refuses PUTs without a checksum."
     return failed("EP408", "not stored", error=fault.error, fix=fix)
+
+
+def _without(fault: Failure, settings: Settings) -> str:
+    """The settings that ask for less, where a store says that it cannot do what a header of the PUT asks for."""
+    ways = []
+    if settings.s3_sse != "none":
+        ways.append(f"If this store does not encrypt as S3_SSE={settings.s3_sse} asks:\nS3_SSE=none")
+    if settings.s3_conditional_writes and not (ways and _ENCRYPTION.search(fault.error)):
+        ways.append("If this store knows no conditional writes:\nS3_CONDITIONAL_WRITES=false")
+    return "\n".join(ways)
 
 
 def _stored(facts: AwsFacts, written: Written) -> Finding:
@@ -237,9 +249,7 @@ def _configuration(bucket: BucketFacts, settings: Settings) -> Iterator[Finding]
     yield _unreadable("EP411", bucket.encryption, "s3:GetEncryptionConfiguration") or _encryption(bucket)
     yield _unreadable("EP412", bucket.versioning, "s3:GetBucketVersioning") or _versioning(bucket.versioning)
     yield _unreadable("EP413", bucket.object_lock, "s3:GetBucketObjectLockConfiguration") or _object_lock(bucket)
-    yield _unreadable("EP414", bucket.lifecycle, "s3:GetLifecycleConfiguration") or _lifecycle(
-        bucket.lifecycle, settings
-    )
+    yield _unreadable("EP414", bucket.lifecycle, "s3:GetLifecycleConfiguration") or _lifecycle(bucket, settings)
 
 
 def _unreadable(code: str, answer: Answer[Mapping[str, Any]], action: str) -> Finding | None:
@@ -286,13 +296,13 @@ def _default_retention(bucket: BucketFacts) -> str | None:
     return f"{retention.get('Mode', '')} {f'{days} days' if days else f'{years} years'}"
 
 
-def _lifecycle(answer: Answer[Mapping[str, Any]], settings: Settings) -> Finding:
-    rules = answer.get("Rules", []) if isinstance(answer, Mapping) else []
+def _lifecycle(bucket: BucketFacts, settings: Settings) -> Finding:
+    rules = bucket.lifecycle.get("Rules", []) if isinstance(bucket.lifecycle, Mapping) else []
     ours = f"{settings.s3_key_prefix}/"
     hit = next(expiring(rules, ours), None)
     if hit is None:
         return ok("EP414", f"nothing under {ours} is deleted by it")
-    show = command("aws", "s3api", "get-bucket-lifecycle-configuration", "--bucket", settings.s3_bucket_name)
+    show = command(bucket.endpoint, "s3api", "get-bucket-lifecycle-configuration", "--bucket", settings.s3_bucket_name)
     return warning(
         "EP414",
         str(hit),

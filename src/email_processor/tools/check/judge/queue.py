@@ -25,11 +25,14 @@ from email_processor.tools.check.findings import (
     skipped,
     warning,
 )
-from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked, is_aws, origin_of
+from email_processor.tools.check.inspect.asking import Failure, Unasked, is_aws, origin_of
 from email_processor.tools.check.inspect.queue import RECEIVES_TO_SPARE, QueueFacts, redrive_of
 
 GET_ATTRIBUTES = Permission(
-    "EP304", Status.WARNING, "no metrics of the queue's depth, and no quarantine on a message's last receive"
+    "EP304",
+    Status.WARNING,
+    "no metrics of the queue's depth, and no quarantine on a message's last receive",
+    unclear=Status.FAILED,  # what has no depth may be no queue at all
 )
 RECEIVE = Permission("EP305", Status.FAILED, "nothing can be received")
 DELETE = Permission("EP306", Status.FAILED, "what is stored stays on the queue and comes back")
@@ -67,7 +70,7 @@ def judge_queue(facts: AwsFacts) -> Iterator[Finding]:
             if isinstance(answer, Failure | Unasked)
             else ok(permission.code, "allowed")
         )
-    yield from _attributes(queue.attributes, facts.settings)
+    yield from _attributes(queue, facts.settings)
     yield _times(facts, queue)
 
 
@@ -92,13 +95,14 @@ def _exists(facts: AwsFacts, queue: QueueFacts) -> Finding:
     if gone:
         url, region = facts.settings.sqs_queue_url, queue_region(facts.settings)
         name = url.rpartition("/")[2]
+        where = f"SQS in {region}" if is_aws(queue.endpoint) else origin_of(queue.endpoint)
         is_sqs = not gone[0].code.isdecimal()  # else a bare HTTP status, which SQS never sends
         return failed(
             "EP303",
-            f"SQS in {region} knows no such queue" if is_sqs else f"{origin_of(queue.endpoint)} does not look like SQS",
+            f"{where} knows no such queue" if is_sqs else f"{origin_of(queue.endpoint)} does not look like SQS",
             error=gone[0].error,
             fix="Correct SQS_QUEUE_URL or SQS_REGION; these are there:\n"
-            + command("aws", "sqs", "list-queues", "--region", region, "--queue-name-prefix", name[:4]),
+            + command(queue.endpoint, "sqs", "list-queues", "--region", region, "--queue-name-prefix", name[:4]),
         )
     if any(not isinstance(answer, Failure | Unasked) for answer in answers):
         return ok("EP303", queue_arn(facts.settings.sqs_queue_url, queue_region(facts.settings)))
@@ -138,20 +142,21 @@ def _refused(permission: Permission, answer: Failure | Unasked, facts: AwsFacts)
     return permission.refused(answer, arn, facts.identity, missing="the queue")
 
 
-def _attributes(attributes: Answer[Mapping[str, str]], settings: Settings) -> Iterator[Finding]:
+def _attributes(queue: QueueFacts, settings: Settings) -> Iterator[Finding]:
     """Nothing here stops the service."""
+    attributes, at = queue.attributes, queue.endpoint
     if isinstance(attributes, Failure | Unasked):
         for code in ATTRIBUTE_CODES:
             finding = blocked(code, attributes, missing="the queue")
             yield finding if isinstance(finding, Finding) else skipped(code, "needs sqs:GetQueueAttributes")
         return
-    yield _dead_letters(attributes, settings)
-    yield _retention(attributes, settings)
-    yield _encryption(attributes, settings)
-    yield _size(attributes, settings)
+    yield _dead_letters(attributes, settings, at)
+    yield _retention(attributes, settings, at)
+    yield _encryption(attributes, settings, at)
+    yield _size(attributes, settings, at)
 
 
-def _dead_letters(attributes: Mapping[str, str], settings: Settings) -> Finding:
+def _dead_letters(attributes: Mapping[str, str], settings: Settings, at: str) -> Finding:
     url, region = settings.sqs_queue_url, queue_region(settings)
     redrive = redrive_of(attributes)
     if redrive is None:
@@ -163,9 +168,9 @@ def _dead_letters(attributes: Mapping[str, str], settings: Settings) -> Finding:
             "EP311",
             "none: what cannot be handled comes back until it expires",
             fix="Give it one:\n"
-            + command("aws", "sqs", "create-queue", "--region", region, "--queue-name", dead)
+            + command(at, "sqs", "create-queue", "--region", region, "--queue-name", dead)
             + f" --attributes MessageRetentionPeriod={RETENTION_MAX}{kind}\n"
-            + set_queue_attributes(url, region, RedrivePolicy=_policy(url, region, dead, 5)),
+            + set_queue_attributes(at, url, region, RedrivePolicy=_policy(url, region, dead, 5)),
         )
     dead = redrive.target.rpartition(":")[2]
     if redrive.limit < RECEIVES_TO_SPARE:
@@ -173,7 +178,7 @@ def _dead_letters(attributes: Mapping[str, str], settings: Settings) -> Finding:
         return warning(
             "EP311",
             f"maxReceiveCount {redrive.limit} is low: a restart of pods moves good emails to {dead}",
-            fix=f"Allow more receives:\n{set_queue_attributes(url, region, RedrivePolicy=policy)}",
+            fix=f"Allow more receives:\n{set_queue_attributes(at, url, region, RedrivePolicy=policy)}",
         )
     return ok("EP311", f"{dead} (maxReceiveCount {redrive.limit})")
 
@@ -183,13 +188,13 @@ def _policy(url: str, region: str, dead: str, limit: int) -> str:
     return f'{{"deadLetterTargetArn":"{target}","maxReceiveCount":"{limit}"}}'
 
 
-def _retention(attributes: Mapping[str, str], settings: Settings) -> Finding:
+def _retention(attributes: Mapping[str, str], settings: Settings, at: str) -> Finding:
     seconds = _number(attributes, "MessageRetentionPeriod")
     if seconds is None:
         return skipped("EP312", "the queue does not say")
     if seconds < RETENTION_MIN:
         change = set_queue_attributes(
-            settings.sqs_queue_url, queue_region(settings), MessageRetentionPeriod=str(RETENTION_MAX)
+            at, settings.sqs_queue_url, queue_region(settings), MessageRetentionPeriod=str(RETENTION_MAX)
         )
         return warning(
             "EP312",
@@ -206,19 +211,21 @@ def _days(seconds: int) -> str:
     return f"{seconds} s"
 
 
-def _encryption(attributes: Mapping[str, str], settings: Settings) -> Finding:
+def _encryption(attributes: Mapping[str, str], settings: Settings, at: str) -> Finding:
     key = attributes.get("KmsMasterKeyId")
     if key:
         return ok("EP313", f"KMS, with {key}")
     if attributes.get("SqsManagedSseEnabled") == "true":
         return ok("EP313", "SSE-SQS")
-    change = set_queue_attributes(settings.sqs_queue_url, queue_region(settings), SqsManagedSseEnabled="true")
+    if not is_aws(at):
+        return warning("EP313", "this server tells of none at rest", fix="Encrypt the disks that its messages lie on.")
+    change = set_queue_attributes(at, settings.sqs_queue_url, queue_region(settings), SqsManagedSseEnabled="true")
     return warning(
         "EP313", "none at rest", fix=f"Switch SSE-SQS on; it costs nothing and needs no permission:\n{change}"
     )
 
 
-def _size(attributes: Mapping[str, str], settings: Settings) -> Finding:
+def _size(attributes: Mapping[str, str], settings: Settings, at: str) -> Finding:
     size = _number(attributes, "MaximumMessageSize")
     if size is None:
         return skipped("EP314", "the queue does not say")
@@ -228,7 +235,7 @@ def _size(attributes: Mapping[str, str], settings: Settings) -> Finding:
             f"up to {size // KIB} KiB, more than the {MESSAGE_MAX_BYTES // KIB} KiB that memory is reckoned with",
             fix="Lower the queue's MaximumMessageSize, or raise IN_FLIGHT_MAX_BYTES and the memory limit with it:\n"
             + set_queue_attributes(
-                settings.sqs_queue_url, queue_region(settings), MaximumMessageSize=str(MESSAGE_MAX_BYTES)
+                at, settings.sqs_queue_url, queue_region(settings), MaximumMessageSize=str(MESSAGE_MAX_BYTES)
             ),
         )
     return ok("EP314", f"up to {size // KIB} KiB")
