@@ -1,6 +1,8 @@
 # Works from a clean clone with Python 3.11 or newer and make; everything else comes into .venv, pinned by hash.
 
 PYTHON ?= python3
+# The benchmark's is the image's, where the machine has it.
+BENCH_PYTHON ?= $(shell PYENV_VERSION=3.13 python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || echo $(PYTHON))
 ARGS ?=
 UV_VERSION := 0.13.9
 CORES := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
@@ -156,8 +158,15 @@ release: $(STAMP) ## build all that a release is made of into dist/, the same by
 ##@ Measure it
 
 .PHONY: bench
-bench: .venv-bench/stamp ## measure it against its peers in a few minutes (ARGS=--full: everything, half an hour)
+bench: .venv-bench/stamp bench-peers ## measure it against its peers in a few minutes (ARGS=--full: everything, half an hour)
 	@.venv-bench/bin/python -m bench $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: .venv-bench/stamp ## build the peers in Go and Rust that it is measured against, minutes the first time
+	@! command -v go >/dev/null || go build -C bench/peers/go -o $(CURDIR)/.venv-bench/peers/go . || \
+		echo 'go could not build bench/peers/go: that peer is skipped' >&2
+	@! command -v cargo >/dev/null || cargo build --release --quiet --manifest-path bench/peers/rust/Cargo.toml \
+		--target-dir .venv-bench/peers/rust || echo 'cargo could not build bench/peers/rust: that peer is skipped' >&2
 
 .PHONY: endurance
 endurance: .venv-bench/stamp ## run the real service through 200,000 messages with faults on, and see that nothing grows
@@ -192,7 +201,7 @@ $(UV): Makefile | python
 
 .venv-bench/stamp: .ci/pins/bench.txt bench/node/package.json pyproject.toml | python
 	@echo 'The benchmark needs the subjects that it is compared with, here and in bench/node.'
-	@$(PYTHON) -m scripts.pinned .venv-bench $<
+	@$(BENCH_PYTHON) -m scripts.pinned .venv-bench $<
 	@.venv-bench/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@! command -v npm >/dev/null || npm install --prefix bench/node --no-package-lock --silent >/dev/null || \
 		echo 'npm could not install bench/node: the Node peer is skipped' >&2

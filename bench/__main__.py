@@ -35,17 +35,17 @@ def main() -> int:
     for name, why in results["missing"].items():
         print(f"skipped: {name}: {why}", file=sys.stderr)
     cores = Cores.of_this_machine()
-    for cell in plan.full() if arguments.full else plan.standard():
+    for cell in arguments.plan():
         for subject in here:
             if not cell.is_for(subject.name):
                 continue
             try:
-                result = measure(subject, cell.scenario, seconds=cell.seconds, tls=cell.tls, cores=cores)
+                result = measure(subject, cell, cores)
             except BenchmarkError as error:
                 results["failed"].append(f"{cell.name} {subject.name}: {error}")
                 print(results["failed"][-1], file=sys.stderr)
                 continue
-            row = {"cell": cell.name, **result.as_dict()}
+            row = result.as_dict()
             results["results"].append(row)
             print(
                 f"{scenario(row)}: {subject.name}: {row['cpu_us_per_message'] or 0:,.0f} us/msg, "
@@ -71,7 +71,10 @@ def _write(results: dict[str, Any], folder: Path) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="every size, latency and subject, with and without TLS")
+    parser.set_defaults(plan=plan.standard)
+    for each in (plan.ours, plan.full):
+        name, text = each.__name__, (each.__doc__ or "").rstrip(".")
+        parser.add_argument(f"--{name}", dest="plan", action="store_const", const=each, help=text)
     parser.add_argument(
         "--subjects", nargs="+", metavar="NAME", help="only these: " + ", ".join(s.name for s in subjects())
     )

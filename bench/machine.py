@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.subjects import NODE_MODULES
+from bench.subjects import HERE, NODE_MODULES
 
 PACKAGES = ("email-processor", "aioboto3", "aiobotocore", "aiohttp", "boto3", "orjson", "uvloop")
 NODE_PACKAGES = ("sqs-consumer", "@aws-sdk/client-sqs", "@aws-sdk/client-s3")
@@ -53,6 +54,9 @@ def versions() -> dict[str, str]:
             found[name] = json.loads((NODE_MODULES / name / "package.json").read_text())["version"]
         node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)  # noqa: S607 - from PATH, as the peer is
         found["node"] = node.stdout.strip().removeprefix("v")
+    go_module, cargo = (HERE / "peers" / name for name in ("go/go.mod", "rust/Cargo.toml"))
+    found |= dict(re.findall(r"^\tgithub.com/aws/(\S+/service/\w+) v(\S+)$", go_module.read_text(), re.MULTILINE))
+    found |= dict(re.findall(r'^(aws-sdk-\w+) = \{ version = "=([\d.]+)"', cargo.read_text(), re.MULTILINE))
     return found
 
 

@@ -1,4 +1,4 @@
-"""One measurement: one subject, one scenario, one server, each of the two on a core of its own."""
+"""One measurement: one subject, one cell of the plan, one server, each of the two on a core of its own."""
 
 import contextlib
 import signal
@@ -9,10 +9,12 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
+from bench.plan import Cell
+from bench.pod import pod
 from bench.processes import (
     START_SECONDS,
     Cores,
-    cpu_of,
+    Scheduled,
     first_receive,
     isolated,
     reap,
@@ -22,8 +24,9 @@ from bench.processes import (
     tail,
 )
 from bench.subjects import Subject
-from bench.world import Scenario
 from tests.support.certificates import new_authority
+
+TRUST_VARIABLES = ("AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE")  # each subject reads one of them
 
 
 class BenchmarkError(Exception):
@@ -34,16 +37,14 @@ class BenchmarkError(Exception):
 class Result:
     """What one measurement found. `cpu` is for the whole life of the process, start and stop included.
 
-    `steady_cpu` is the part of it between the first receive and the order to stop.
+    `steady` is between the first receive and the order to stop.
     """
 
     subject: str
-    scenario: Scenario
-    tls: bool
-    seconds: float
+    cell: Cell
     messages: int
     cpu: float
-    steady_cpu: float
+    steady: Scheduled
     rss: int
     first_receive: float
     exit_code: int
@@ -57,7 +58,7 @@ class Result:
     @property
     def steady_us(self) -> float:
         """CPU a message after the start, in microseconds."""
-        return self.steady_cpu / self.messages * 1e6
+        return self.steady.cpu / self.messages * 1e6
 
     @property
     def rate(self) -> float:
@@ -67,30 +68,33 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """The measurement as the results file has it, in the units that its names say."""
-        report = self.report
-        scenario = self.scenario
+        report, steady = self.report, self.steady
+        cell, scenario = self.cell, self.cell.scenario
         per_message = {name: n / self.messages for name, n in report["requests"].items()} if self.messages else {}
         return {
+            "cell": cell.name,
             "subject": self.subject,
             "size": scenario.size,
             "queue_latency_ms": scenario.queue_latency * 1000,
             "store_latency_ms": scenario.store_latency * 1000,
             "store_tail_ms": scenario.store_tail * 1000,
             "later_size": scenario.later_size,
-            "tls": self.tls,
+            "tls": cell.tls,
             "feed": scenario.feed,
             "put_rate": scenario.put_rate,
-            "seconds": self.seconds,
+            "seconds": cell.seconds,
             "messages": self.messages,
             "cpu_us_per_message": round(self.cpu_us, 1) if self.messages else None,
             "steady_cpu_us_per_message": round(self.steady_us, 1) if self.messages else None,
             "messages_per_second": round(self.rate, 1) if self.messages else None,
             "peak_rss_mib": round(self.rss / 1024, 1),
             "cpu_seconds": round(self.cpu, 3),
-            "steady_cpu_seconds": round(self.steady_cpu, 3),
-            "idle_percent": round(100 * self.steady_cpu / self.seconds, 3) if not self.messages else None,
+            "steady_cpu_seconds": round(steady.cpu, 3),
+            "busy_percent": round(100 * steady.cpu / cell.seconds, 3),
+            "waited_percent": round(100 * steady.waited / cell.seconds, 3),
             "start_to_first_receive_seconds": round(self.first_receive, 3),
             "requests_per_message": {name: round(n, 3) for name, n in per_message.items()},
+            "under_way": report["under_way"],
             "sent_to_stored_ms": {name: round(n * 1000, 1) for name, n in report["sent_to_stored"].items()},
             "redelivered": report["redelivered"],
             "throttled": report["throttled"],
@@ -101,33 +105,35 @@ class Result:
         }
 
 
-def measure(subject: Subject, scenario: Scenario, *, seconds: float, tls: bool, cores: Cores) -> Result:
-    """Let `subject` work for `seconds` from its first receive on, then stop it and see what it did and cost.
+def measure(subject: Subject, cell: Cell, cores: Cores) -> Result:
+    """Let `subject` work as long as `cell` says from its first receive on, then stop it, see what it did and cost.
 
     Raises:
-        BenchmarkError: it did not start, or it lost or damaged a message: then no number of it means anything.
+        BenchmarkError: it did not start, no pod could be made, or it lost or damaged a message: then no number of it
+            means anything.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         options: list[str] = []
         variables = {**isolated(folder), **dict(subject.environment)}
-        if tls:
+        if cell.tls:
             authority = new_authority(folder)
             options = ["--certificate", str(authority.issue("localhost"))]
-            variables |= {"AWS_CA_BUNDLE": str(authority.pem), "NODE_EXTRA_CA_CERTS": str(authority.pem)}
+            variables |= dict.fromkeys(TRUST_VARIABLES, str(authority.pem))
         server_log = stack.enter_context((folder / "server.log").open("wb"))
-        server = stack.enter_context(serving(scenario, options, server_log, cores.server))
+        server = stack.enter_context(serving(cell.scenario, options, server_log, cores.server))
         port = server.hear("port", START_SECONDS)
-        base = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        base = f"{'https' if cell.tls else 'http'}://127.0.0.1:{port}"
         variables |= {"AWS_ENDPOINT_URL": base, "SQS_QUEUE_URL": f"{base}/123456789012/emails"}
+        command = [*_within(cell, stack), *subject.command]
         with (folder / "log").open("wb") as log:
             started = time.monotonic()
-            process = start(list(subject.command), variables, log, log, cores.subject)
+            process = start(command, variables, log, log, cores.subject)
             try:
                 received_at = first_receive(server, process.pid)
-                cpu_before = cpu_of(process.pid)
-                time.sleep(max(0.0, received_at + seconds - time.monotonic()))
-                steady = cpu_of(process.pid) - cpu_before
+                before = Scheduled.of(process.pid)
+                time.sleep(max(0.0, received_at + cell.seconds - time.monotonic()))
+                steady = Scheduled.of(process.pid) - before
                 send_signal(process.pid, signal.SIGTERM)
             except BaseException as error:
                 send_signal(process.pid, signal.SIGKILL)
@@ -142,17 +148,25 @@ def measure(subject: Subject, scenario: Scenario, *, seconds: float, tls: bool, 
         _check(subject, report, exit_code, folder / "log")
         return Result(
             subject=subject.name,
-            scenario=scenario,
-            tls=tls,
-            seconds=seconds,
+            cell=cell,
             messages=report["counted"],
             cpu=usage.ru_utime + usage.ru_stime,
-            steady_cpu=steady,
+            steady=steady,
             rss=usage.ru_maxrss,
             first_receive=received_at - started,
             exit_code=exit_code,
             report=report,
         )
+
+
+def _within(cell: Cell, stack: contextlib.ExitStack) -> list[str]:
+    """What the subject's command begins with, to run within the limits that the cell is about."""
+    if not cell.pod:
+        return []
+    try:
+        return stack.enter_context(pod())
+    except OSError as error:
+        raise BenchmarkError(f"no pod can be made here: {error}") from error
 
 
 def _check(subject: Subject, report: dict[str, Any], exit_code: int, log: Path) -> None:

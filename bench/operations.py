@@ -23,6 +23,13 @@ class RawReply(NamedTuple):
     is_head: bool = False
 
 
+def operation_of(request: RawRequest) -> str:
+    """What a request is called in the report."""
+    if request.method != b"POST":
+        return f"{request.method.decode().title()}Object"
+    return _OPERATIONS.get(request.header(b"x-amz-target"), ("unknown", None))[0]
+
+
 def latency(world: BenchWorld, request: RawRequest) -> float:
     """How long a request is to take, in seconds."""
     return world.scenario.queue_latency if request.method == b"POST" else world.store_latency()

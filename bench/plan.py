@@ -8,6 +8,9 @@ KIB = 1024
 SIZES = (KIB, 4 * KIB, 64 * KIB, KIB * KIB)
 LATENCIES = (0.0, 0.01, 0.04, 0.1)
 OURS = frozenset({"email-processor", "floor"})
+USUAL = OURS | {"aws-sdk-rust", "aws-sdk-go", "node-sqs-consumer", "boto3-loop"}  # what people would really pick
+LOOPBACK = Scenario()
+SLOW_STORE = Scenario(store_latency=0.04)
 AWS = Scenario(queue_latency=0.015, store_latency=0.04)  # as far as AWS is
 FAR = Scenario(queue_latency=0.015, store_latency=0.1)
 UNEVEN = Scenario(queue_latency=0.01, store_latency=0.03, store_tail=0.24)
@@ -16,33 +19,44 @@ FEED = 200.0  # messages a second that the slowest subject can keep up with
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One scenario, run by every subject or by email-processor and its floor alone, for `seconds` each."""
+    """One scenario for `seconds`, run by the subjects named, or by all; `pod`: within the limits of a pod."""
 
     name: str
     scenario: Scenario
     seconds: float
     tls: bool = False
-    ours_only: bool = False
+    pod: bool = False
+    subjects: frozenset[str] = frozenset()
 
     def is_for(self, subject: str) -> bool:
         """Whether this subject runs in it."""
-        return not self.ours_only or subject in OURS
+        return not self.subjects or subject in self.subjects
+
+
+def ours() -> list[Cell]:
+    """What email-processor does at every distance and with every size, beside its floor: five minutes."""
+    alone = frozenset({"email-processor"})
+    distances = (LOOPBACK, SLOW_STORE, AWS, FAR, UNEVEN)
+    return [
+        *(Cell("backlog", each, 12, subjects=OURS) for each in distances),
+        *(Cell("backlog", each, 12, tls=True, subjects=OURS) for each in (LOOPBACK, AWS)),
+        *(Cell("backlog", replace(AWS, size=size), 10, subjects=alone) for size in SIZES if size != 4 * KIB),
+        Cell("jump", replace(AWS, size=KIB, later_size=KIB * KIB), 10, subjects=alone),
+        Cell("pod", AWS, 12, tls=True, pod=True, subjects=alone),
+        Cell("idle", Scenario(feed=0.0), 10, subjects=alone),
+    ]
 
 
 def standard() -> list[Cell]:
-    """A few minutes: the headline, and one step in every direction from it."""
-    return [
-        Cell("backlog", AWS, 20, tls=True),
-        Cell("backlog", Scenario(), 12),
-        Cell("backlog", Scenario(), 6, tls=True, ours_only=True),
-        *(Cell("backlog", each, 20, ours_only=True) for each in (AWS, FAR, UNEVEN)),
-        Cell("jump", replace(AWS, size=KIB, later_size=KIB * KIB), 12, ours_only=True),
-        Cell("backlog", Scenario(store_latency=0.04), 6),
-        *(Cell("backlog", Scenario(size=size), 5, ours_only=True) for size in SIZES if size != 4 * KIB),
-        *(Cell("backlog", Scenario(store_latency=each), 5, ours_only=True) for each in (0.01, 0.1)),
-        Cell("paced", Scenario(feed=FEED, store_latency=0.01), 5),
-        Cell("idle", Scenario(feed=0.0), 12, ours_only=True),
+    """Ten minutes: the headline and loopback by everyone whom people would pick, and what is ours at every distance."""
+    everyone = [
+        Cell("backlog", AWS, 14, tls=True, subjects=USUAL),
+        Cell("backlog", LOOPBACK, 10, subjects=USUAL),
+        Cell("backlog", AWS, 10, subjects=USUAL),
+        Cell("paced", Scenario(feed=FEED, store_latency=0.01), 5, subjects=USUAL),
     ]
+    measured = {(cell.scenario, cell.tls) for cell in everyone}
+    return [*everyone, *(cell for cell in ours() if cell.pod or (cell.scenario, cell.tls) not in measured)]
 
 
 def full() -> list[Cell]:
@@ -57,7 +71,8 @@ def full() -> list[Cell]:
     backlog.sort(key=lambda cell: cell.seconds, reverse=True)
     paced = [Cell("paced", Scenario(feed=FEED, store_latency=latency), 8) for latency in LATENCIES]
     throttled = [
-        Cell("throttled", Scenario(store_latency=latency, put_rate=500.0), 10, ours_only=True)
+        Cell("throttled", Scenario(store_latency=latency, put_rate=500.0), 10, subjects=OURS)
         for latency in (0.0, 0.04, 0.1)
     ]
-    return [*backlog, *paced, *throttled, Cell("idle", Scenario(feed=0.0), 30, ours_only=True)]
+    headline = [Cell("backlog", AWS, 20, tls=tls) for tls in (True, False)]
+    return [*headline, *backlog, *paced, *throttled, *ours()]

@@ -36,13 +36,25 @@ class Cores:
         return cls(mine[0], mine[-1])
 
 
-def cpu_of(pid: int) -> float:
-    """CPU seconds that a process has used so far, its threads included."""
-    try:
-        tasks = Path(f"/proc/{pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
-    except OSError:
-        return 0.0
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """Seconds that a process, its threads included, has had a core so far, and has waited for one that others had."""
+
+    cpu: float
+    waited: float
+
+    @classmethod
+    def of(cls, pid: int) -> "Scheduled":
+        """So far; nothing where the system does not tell."""
+        try:
+            lines = [(task / "schedstat").read_text().split() for task in Path(f"/proc/{pid}/task").iterdir()]
+        except OSError:
+            return cls(0.0, 0.0)
+        return cls(sum(int(line[0]) for line in lines) / 1e9, sum(int(line[1]) for line in lines) / 1e9)
+
+    def __sub__(self, before: "Scheduled") -> "Scheduled":
+        """What came since `before`."""
+        return Scheduled(self.cpu - before.cpu, self.waited - before.waited)
 
 
 class ServerProcess:

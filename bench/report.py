@@ -3,13 +3,19 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bench.bars import CPU, RATE, US, lines
 from bench.machine import measured_on
 
 HEADLINE = {"cell": "backlog", "size": 4096, "queue_latency_ms": 15.0, "store_latency_ms": 40.0, "tls": True}
 
+UNDER_WAY = ("ReceiveMessage", "PutObject", "DeleteMessageBatch", "messages")
+
 METHOD = (
     "CPU is that of the whole process from start to end (`wait4`), divided by the messages that were stored byte for "
-    "byte and then deleted. Server and subject each have a core of their own."
+    "byte and then deleted; behind it what it was between the first receive and the order to stop. Server and subject "
+    "each have a core of their own: how much of the time the subject used its core, and wanted it while others had it. "
+    "A run in which it often had to wait tells no rates. What was under way, the server has seen: receives, PUTs, "
+    "deletes, and messages in flight (medians of the second half)."
 )
 
 Row = dict[str, Any]
@@ -26,14 +32,26 @@ def table(rows: Iterable[Row]) -> str:
         "scenario",
         "subject",
         "CPU us/msg",
-        "of it after the start",
+        "after the start",
         "msg/s",
         "peak RSS MiB",
-        "requests/msg",
+        "core used / wanted %",
+        "under way",
         "sent to stored p50 / p99 ms",
-        "first receive s",
     )
     return _markdown(head, [_line(row) for row in rows])
+
+
+def ratios(rows: Sequence[Row]) -> str:
+    """CPU and rate of every subject as multiples of email-processor's, by scenario, in Markdown."""
+    found = [
+        (scenario(row), row["subject"], f"{row[CPU] / our[CPU]:.2f}", f"{row[RATE] / our[RATE]:.2f}")
+        for our in rows
+        if our["subject"] == US and our["messages"]
+        for row in rows
+        if row["messages"] and row["subject"] != US and scenario(row) == scenario(our)
+    ]
+    return _markdown(("scenario", "subject", "CPU after the start, ours = 1", "messages a second, ours = 1"), found)
 
 
 def report(results: dict[str, Any]) -> str:
@@ -44,13 +62,17 @@ def report(results: dict[str, Any]) -> str:
         f"# {results['date']} {results['name']}",
         measured_on(results["machine"], results["versions"]),
         METHOD,
+        "What it is measured by:",
+        _markdown(("what", "bar", "found", ""), list(lines(rows))),
+        "Everyone beside it:",
+        ratios(rows),
         "At AWS's distance:",
         table(row for row in rows if is_headline(row)),
         "On loopback, and step by step from it:",
         table(row for row in rows if row["cell"] != "idle" and not is_headline(row)),
     ]
     parts += [
-        f"Idle for {row['seconds']:g} s: {row['idle_percent']:.2f} % of a core, {row['peak_rss_mib']:.0f} MiB; "
+        f"Idle for {row['seconds']:g} s: {row['busy_percent']:.2f} % of a core, {row['peak_rss_mib']:.0f} MiB; "
         f"first receive {row['start_to_first_receive_seconds']:.2f} s after the start."
         for row in idle
     ]
@@ -60,7 +82,7 @@ def report(results: dict[str, Any]) -> str:
 
 
 def _line(row: Row) -> Sequence[str]:
-    requests = sum(row["requests_per_message"].values())
+    under_way = row["under_way"]
     times = row["sent_to_stored_ms"]
     return (
         scenario(row),
@@ -69,9 +91,9 @@ def _line(row: Row) -> Sequence[str]:
         _number(row["steady_cpu_us_per_message"]),
         _number(row["messages_per_second"]),
         _number(row["peak_rss_mib"]),
-        f"{requests:.2f}",
+        f"{row['busy_percent']:.0f} / {row['waited_percent']:.0f}",
+        " / ".join(f"{under_way.get(name, 0):,.0f}" for name in UNDER_WAY),
         f"{times['p50']:,.0f} / {times['p99']:,.0f}" if times else "-",
-        f"{row['start_to_first_receive_seconds']:.2f}",
     )
 
 

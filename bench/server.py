@@ -19,7 +19,7 @@ import uvloop
 
 from bench.faults import RequestFault
 from bench.http_requests import RawRequest, ServerConnection
-from bench.operations import RawReply, answer, latency, refusal
+from bench.operations import RawReply, answer, latency, operation_of, refusal
 from bench.world import BenchWorld, Scenario
 from tests.support.aws_answers import CallFault
 
@@ -57,7 +57,9 @@ class Connection(ServerConnection):
                     continue
             # RawReply and effect come together, after the latency: nothing is stored before it is said to be.
             if seconds := latency(self._world, request):
-                self._loop.call_later(seconds, self._carry_out, request)
+                name = operation_of(request)
+                self._world.under_way[name] += 1
+                self._loop.call_later(seconds, self._carry_out_late, name, request)
             else:
                 self._carry_out(request)
 
@@ -73,6 +75,10 @@ class Connection(ServerConnection):
             self._send(refusal(request, trouble.status, trouble.code))
         elif trouble.kind is CallFault.DELAY_ANSWER:
             self._loop.call_later(trouble.seconds, self._carry_out, request)
+
+    def _carry_out_late(self, name: str, request: RawRequest) -> None:
+        self._world.under_way[name] -= 1
+        self._carry_out(request)
 
     def _carry_out(self, request: RawRequest) -> None:
         if self._transport is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 NODE_MODULES = HERE / "node" / "node_modules"
+BUILT = HERE.parent / ".venv-bench" / "peers"  # where make puts the peers that have to be built
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,19 @@ def subjects() -> list[Subject]:
         Subject("boto3-loop", _module("boto3_loop")),
         Subject("boto3-threads", _module("boto3_threads")),
         Subject("aioboto3", _module("aioboto3_pipeline")),
+        _built("aws-sdk-go", BUILT / "go", "go"),
+        _built("aws-sdk-rust", BUILT / "rust" / "release" / "email-processor-bench-peer", "cargo"),
         _node(),
     ]
 
 
 def _module(name: str) -> tuple[str, ...]:
     return (sys.executable, "-m", f"bench.peers.{name}")
+
+
+def _built(name: str, program: Path, toolchain: str) -> Subject:
+    missing = "" if program.exists() else f"it is not built: {toolchain} is missing or failed"
+    return Subject(name, (str(program),), missing=missing)
 
 
 def _node() -> Subject:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 from bench.aws import CountingBucket, CountingQueue, Throttle, Totals
 from bench.faults import FaultSchedule
@@ -52,6 +53,8 @@ class BenchWorld:
         until = scenario.messages // scenario.stages if scenario.messages else math.inf
         self.queue = CountingQueue(post, self.tally, until=until if scenario.feed is None else 0, faults=self.faults)
         self.bucket = CountingBucket(post, self.queue, self.tally)
+        self.under_way: Counter[str] = Counter()  # requests whose latency has not passed, by operation
+        self._seen: list[dict[str, int]] = []  # what was under way, and in flight, tick by tick
         self.waiting: list[Callable[[], bool]] = []  # long polls: each answers if it can, and says whether it has
         self.last_delete = 0.0
         self._first_receive: float | None = None
@@ -86,6 +89,8 @@ class BenchWorld:
         if self.faults is not None:
             self._go_on(self.faults, time.monotonic())
         self.waiting = [answered for answered in self.waiting if not answered()]
+        if self._first_receive is not None:
+            self._seen.append({**self.under_way, "messages": self.queue.counts(time.time())[1]})
 
     def _go_on(self, faults: FaultSchedule, now: float) -> None:
         """See whether a stage or a rest is over. What comes back after the last message was sent meets no fault."""
@@ -127,9 +132,16 @@ class BenchWorld:
             "left": sum(self.queue.counts(time.time())),
             "first_receive": self._first_receive,
             "last_delete": self.last_delete,
+            "under_way": self._usual(),
             "sent_to_stored": {f"p{p}": times[min(len(times) - 1, len(times) * p // 100)] for p in (50, 99) if times},
             "server_cpu": usage.ru_utime + usage.ru_stime,
         }
+
+    def _usual(self) -> dict[str, float]:
+        """How much was under way at once: the median of what was seen in the second half of the run."""
+        late = self._seen[len(self._seen) // 2 :]
+        names = {name for seen in late for name in seen}
+        return {name: median(seen.get(name, 0) for seen in late) for name in sorted(names)}
 
 
 def _post_of(scenario: Scenario) -> MailSource:

@@ -1,23 +1,19 @@
 """A boto3 loop: what many run today. Receive ten, put one after the other, delete the ten."""
 
-import os
-
 import boto3
 
-QUEUE, BUCKET = os.environ["SQS_QUEUE_URL"], os.environ["S3_BUCKET_NAME"]
+from bench.peers.objects import RECEIVE, delete_arguments, put_arguments
 
 
 def main() -> None:
     """Archive what is on the queue until the benchmark ends the process."""
     sqs, s3 = boto3.client("sqs"), boto3.client("s3")
     while True:
-        answer = sqs.receive_message(QueueUrl=QUEUE, MaxNumberOfMessages=10, WaitTimeSeconds=20, VisibilityTimeout=300)
-        messages = answer.get("Messages", [])
+        messages = sqs.receive_message(**RECEIVE).get("Messages", [])
         for message in messages:
-            s3.put_object(Bucket=BUCKET, Key=f"emails/{message['MessageId']}.json", Body=message["Body"].encode())
+            s3.put_object(**put_arguments(message))
         if messages:
-            entries = [{"Id": m["MessageId"], "ReceiptHandle": m["ReceiptHandle"]} for m in messages]
-            sqs.delete_message_batch(QueueUrl=QUEUE, Entries=entries)
+            sqs.delete_message_batch(**delete_arguments(messages))
 
 
 if __name__ == "__main__":

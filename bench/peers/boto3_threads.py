@@ -1,6 +1,5 @@
 """boto3 with threads: several receive, each puts its ten through a shared pool and deletes them together."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-QUEUE, BUCKET = os.environ["SQS_QUEUE_URL"], os.environ["S3_BUCKET_NAME"]
+from bench.peers.objects import RECEIVE, delete_arguments, put_arguments
+
 RECEIVERS, UPLOADERS = 4, 32
 
 
@@ -19,18 +19,14 @@ def main() -> None:
     uploads = ThreadPoolExecutor(UPLOADERS)
 
     def store(message: Any) -> None:  # noqa: ANN401 - boto3's
-        s3.put_object(Bucket=BUCKET, Key=f"emails/{message['MessageId']}.json", Body=message["Body"].encode())
+        s3.put_object(**put_arguments(message))
 
     def work() -> None:
         while True:
-            answer = sqs.receive_message(
-                QueueUrl=QUEUE, MaxNumberOfMessages=10, WaitTimeSeconds=20, VisibilityTimeout=300
-            )
-            messages = answer.get("Messages", [])
+            messages = sqs.receive_message(**RECEIVE).get("Messages", [])
             if messages:
                 list(uploads.map(store, messages))
-                entries = [{"Id": m["MessageId"], "ReceiptHandle": m["ReceiptHandle"]} for m in messages]
-                sqs.delete_message_batch(QueueUrl=QUEUE, Entries=entries)
+                sqs.delete_message_batch(**delete_arguments(messages))
 
     receivers = [Thread(target=work) for _ in range(RECEIVERS)]
     for receiver in receivers:
