@@ -220,7 +220,7 @@ async def test_nobody_hides_a_message_for_more_than_twelve_hours(place: Place) -
     message = await place.take()
     await asyncio.sleep(1.1)
     found = await outcome(place.queue.change_visibility([message.receipt_handle], HOURS_12))
-    assert found == place.by(aws=[GONE], moto=Cause.CONFIGURATION, ministack=[DONE])
+    assert place.by(aws=[GONE], moto=Cause.CONFIGURATION, ministack=[DONE]) == found
 
 
 @behaviour()

@@ -110,7 +110,7 @@ def test_the_charts_defaults_are_the_applications(monkeypatch: pytest.MonkeyPatc
         aws_region=found.aws_region,
         pod_termination_grace_seconds=found.pod_termination_grace_seconds,
     )
-    assert found == defaults
+    assert defaults == found
 
 
 def test_big_numbers_and_fractions_arrive_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ async def test_encryption_is_asked_for(
     async with opened(client=client, sse=sse, kms_key_id=key) as aws:
         await aws.archive.put(KEY, b"{}")
     sent = {name: value for name, value in fake.requests[0].headers.items() if name.startswith(ENCRYPTION)}
-    assert sent == headers
+    assert headers == sent
 
 
 HOSTILE = {

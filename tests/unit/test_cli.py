@@ -5,6 +5,7 @@ import gc
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -50,6 +52,17 @@ def test_help_names_every_command(option: str) -> None:
     assert all(len(line.split()) > 2 for line in commands)
     assert all(line.endswith(".") for line in commands)
     assert max(map(len, answer.stdout.splitlines())) <= 80
+
+
+def test_the_readme_has_a_line_for_every_command() -> None:
+    """Those of a group are named behind it."""
+    table = (
+        (Path(__file__).parents[2] / "README.md").read_text().partition("| command | does |")[2].partition("\n\n")[0]
+    )
+    code = " ".join(re.findall(r"`([^`]+)`", " ".join(line.partition(" | ")[0] for line in table.splitlines())))
+    named = set(re.findall(r"\b[a-z]+\b", code))
+    groups = [command for command in cli.main.commands.values() if isinstance(command, click.Group)]
+    assert {*cli.main.commands, *(name for group in groups for name in group.commands)} == named
 
 
 @pytest.mark.parametrize("arguments", [["fly"], ["--fly"], ["run", "--fly"], ["run", "now"]])

@@ -38,12 +38,10 @@ class StoringStage(VirtualAws):
 @pytest.mark.parametrize(
     ("cause", "evidence", "is_open", "expected"),
     [
-        (Cause.SERVER, NO_EVIDENCE, False, Next.BACK_OFF),
-        (Cause.SERVER, NO_EVIDENCE, True, Next.PROBE),
-        (Cause.DENIED, NO_EVIDENCE, True, Next.PROBE),
-        (Cause.THROTTLED, NO_EVIDENCE, False, Next.BACK_OFF),
+        *((cause, NO_EVIDENCE, False, Next.BACK_OFF) for cause in Cause),
+        *((cause, Evidence(1, 0, 0), False, Next.BACK_OFF) for cause in Cause),
+        *((cause, NO_EVIDENCE, True, Next.PROBE) for cause in Cause if cause is not Cause.THROTTLED),
         (Cause.THROTTLED, NO_EVIDENCE, True, Next.BACK_OFF),
-        (Cause.SERVER, Evidence(1, 0, 0), False, Next.BACK_OFF),
         (Cause.SERVER, Evidence(1, 1000, 0), False, Next.BACK_OFF),
         (Cause.SERVER, Evidence(1000, 0, 0), True, Next.PROBE),
         (Cause.SERVER, Evidence(4, 20, 2), False, Next.BACK_OFF),
