@@ -266,6 +266,12 @@ ROWS = [
                 {"{{pod}} {{instance}}": metric("circuit_open")},
             ),
             Panel(
+                "Circuits of offloaded bodies",
+                "Buckets that a pod holds to be down; what waits for their bodies is not stored, all else is.",
+                "short",
+                {"{{pod}} {{instance}}": metric("payload_circuits_open")},
+            ),
+            Panel(
                 "In flight",
                 "Messages received and not yet deleted or given back, by pod.",
                 "short",

@@ -101,6 +101,10 @@ class Metrics:
             ("state",),
         )
         self.circuit_open = gauge("circuit_open", "1 while S3 is held to be down and receiving is stopped.")
+        self.payload_circuits_open = gauge(
+            "payload_circuits_open",
+            "Buckets of offloaded bodies that are held to be down; what waits for them is not stored, all else is.",
+        )
         self.upload_limit = gauge("upload_concurrency_limit", "Uploads allowed at once.")
         self.receivers = gauge("receivers_wanted", "Receive tasks that may poll at once.")
         self.ready = gauge("ready", "1 while /readyz is green.")

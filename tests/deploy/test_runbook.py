@@ -17,7 +17,7 @@ from tests.support.emulators import BIN as COMMANDS
 from tests.support.emulators import Emulator
 from tests.support.environment import clean_environment
 from tests.support.fault_proxy import fault_proxy
-from tests.support.mail import emails
+from tests.support.mail import emails, pointer
 from tests.support.service import Service
 from tests.support.site import Site
 
@@ -64,14 +64,17 @@ class Shell:
 
 
 @contextmanager
-def archiving(emulator: Emulator, directory: Path, refused: str = "") -> Iterator[tuple[Site, Cluster]]:
-    """Two pods of a running service; `SQS` or `S3` refuses it."""
+def archiving(
+    emulator: Emulator, directory: Path, refused: str = "", *, offloaded: bool = False
+) -> Iterator[tuple[Site, Cluster]]:
+    """Two pods of a running service; `SQS` or `S3` refuses it, or bodies are `offloaded` to one that is missing."""
     site = Site.at(emulator, directory)
     dead = emulator.new_queue()
     policy = f'{{"deadLetterTargetArn": "{dead.arn}", "maxReceiveCount": "5"}}'
     emulator.sqs.set_queue_attributes(QueueUrl=site.queue.url, Attributes={"RedrivePolicy": policy})
     dead.send("given up on")
-    site.queue.send_all([*emails(5), "no email"])
+    away = [pointer("not-there", f"{number}") for number in range(4)] if offloaded else []
+    site.queue.send_all([*emails(5), "no email", *away])
     with ExitStack() as stack:
         told = dict(site.settings)
         if refused:
@@ -85,6 +88,8 @@ def archiving(emulator: Emulator, directory: Path, refused: str = "") -> Iterato
         else:
             service.wait_until("messages_quarantined_total", 1)
             service.wait_until("messages_archived_total", 5)
+        if offloaded:
+            service.wait_until("payload_circuits_open", 1)
         pods = [FakePod(f"{NAME}-{it}", is_ready=not refused, log=service.lines, environment=told) for it in ("a", "b")]
         yield site, Cluster(pods, {**told, "S3_QUARANTINE_PREFIX": "quarantine", "POLL_INTERVAL_SECONDS": "30"})
 
@@ -104,6 +109,7 @@ STATES: dict[str, Callable[[Emulator, Path], AbstractContextManager[tuple[Site, 
     "green": archiving,
     "SQS denied": lambda emulator, directory: archiving(emulator, directory, "SQS"),
     "S3 denied": lambda emulator, directory: archiving(emulator, directory, "S3"),
+    "bodies missing": lambda emulator, directory: archiving(emulator, directory, offloaded=True),
     "crashing": crashing,
 }
 
@@ -123,6 +129,10 @@ EXPECTED = {
     "EmailProcessorStopped": ("SQS denied", ["0/1", "failing.*denied.*fix", "FAIL"]),
     "EmailProcessorNotConsuming": ("SQS denied", ["failing.*denied", "FAIL", RED]),
     "EmailProcessorCircuitOpen": ("S3 denied", ['"part":"storing".*denied', "FAIL.*s3:", "BucketRegion"]),
+    "EmailProcessorPayloadCircuitOpen": (
+        "bodies missing",
+        ['"part":"fetching".*not-there.*fix', r'"fetching": {\s+"status": "failing"', "circuits_open 1"],
+    ),
     "EmailProcessorLatencyBurn": ("green", ["process_cpu_seconds_total [0-9.]+", "No resources", ""]),
     "EmailProcessorLatencyBurnSlow": ("green", ["process_cpu_seconds_total [0-9.]+", NAME, "^30$"]),
     "EmailProcessorBacklogGrowing": ("green", [NAME, "process_resident_memory_bytes [0-9.]+", ""]),

@@ -62,6 +62,7 @@ GAUGES = {
     "in_flight_bytes",
     "queue_messages",
     "circuit_open",
+    "payload_circuits_open",
     "upload_concurrency_limit",
     "receivers_wanted",
     "ready",

@@ -114,6 +114,9 @@ class Fetching:
         self._is_deferring = False
         self._empty = asyncio.Event()
         self._empty.set()
+        context.metrics.payload_circuits_open.set_function(
+            lambda: sum(bucket.is_open for bucket in self._buckets.values())
+        )
 
     def add(self, job: Job, pointer: Pointer) -> None:
         """Fetch what this job points to."""

@@ -65,8 +65,11 @@ async def test_a_bucket_that_is_denied_is_blamed_on_no_message(cause: Cause) -> 
     mail = OffloadedMail(visibility_timeout=30)
     mail.fail("big", refused(cause))
     mail.offload(20)
+    down: list[float | None] = []
+    later(HOUR - 1, lambda: down.append(mail.value("payload_circuits_open")))
     later(HOUR, mail.script.clear, FETCH)
     await mail.run(HOUR + 60)
+    assert [1, 0] == [*down, mail.value("payload_circuits_open")]
     assert 20 == len(mail.bucket.objects)
     assert 1 == max(mail.receives)
     assert 0 == mail.value("messages_quarantined_total", reason="undeliverable")
