@@ -5,18 +5,17 @@ import re
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
 
-from email_processor.domain.document import email_document
+from email_processor.domain.document import email_document, timestamp
 from email_processor.domain.email import Pointer, fields_of, read, read_payload
 from email_processor.domain.errors import ForeignObjectError, Reason, UnarchivableError
 from email_processor.domain.key import object_key
 from email_processor.domain.message import Attribute, Message
 
-_TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"
 _HEAD = re.compile(rb'{"message_id":("(?:[^"\\]++|\\.)*+"),"processed_at":"([0-9TZ:-]+)","email_data":')
 # Behind the email there are only strings, in which no quote stands without a backslash before it. So the last of these
 # is the one that was written there, whatever the email has in it.
@@ -147,7 +146,10 @@ def released(quarantined: QuarantinedMessage, prefix: str, version: str) -> Made
 
 
 def _moment(text: str) -> datetime:
-    return datetime.strptime(text, _TIMESTAMP).replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(text)
+    if timestamp(moment) != text:
+        raise ValueError(text)
+    return moment
 
 
 def _text(value: object) -> str:

@@ -170,3 +170,18 @@ def test_a_pointer_is_released_with_its_payload(payload: bytes | None, key: str)
 def test_the_first_and_the_last_day_have_prefixes() -> None:
     """With a year of four digits."""
     assert ("e/0001/01/01/", "e/9999/12/31/x/") == (day_prefix("e", date.min), day_prefix("e", date.max, "x"))
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        *("2024-12-10", "2024-12-10T14:30:22", "20241210T143022Z", "2024-W50-2T14:30:22Z", "2024-12-10T14:30:22.5Z"),
+        *("2024-12-10T14:30:22+00:00", "2024-12-10T14:30:22+02:00", "2024-12-10 14:30:22Z", "2024-02-30T14:30:22Z"),
+    ],
+)
+def test_a_moment_is_as_it_was_written(moment: str) -> None:
+    """None of the other ways that ISO 8601 knows is the service's."""
+    document = quarantine_document(Message("m", "", BODY), REFUSED, datetime(2024, 12, 10, tzinfo=UTC), "1")
+    assert document.count(b"2024-12-10T00:00:00Z") == 1
+    with pytest.raises(ForeignObjectError):
+        read_quarantine_document(document.replace(b"2024-12-10T00:00:00Z", moment.encode()))

@@ -59,6 +59,12 @@ class RequestTally:
     """The requests that were made, those included that failed: S3 wants money for them as well."""
 
     counts: Counter[Kind] = field(default_factory=Counter)
+    total: int = 0
+
+    def add(self, kind: Kind) -> None:
+        """One more."""
+        self.counts[kind] += 1
+        self.total += 1
 
     @property
     def dollars(self) -> float:
@@ -136,12 +142,12 @@ class Reader:
             await backoff.wait()
 
     def _count(self, kind: Kind) -> None:
-        if self._most is not None and self.tally.counts.total() >= self._most:
+        if self._most is not None and self.tally.total >= self._most:
             raise WrongUseError(
                 f"This takes more than {self._most:,} requests ({self.tally}).",
                 fix="Ask for fewer days or for a sender, or raise --max-requests. With --plan it says what it will do.",
             )
-        self.tally.counts[kind] += 1
+        self.tally.add(kind)
 
     async def objects(self, ranges: Iterable[KeyRange]) -> AsyncGenerator[Sequence[Listed], None]:
         """The objects of all ranges in their order, a page at a time; the first pages are asked for ahead."""
