@@ -6,18 +6,21 @@ Each is a `Place`: the service's ports on one queue and one bucket, and what a t
 import asyncio
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import pytest
 
+from email_processor.aws.connect import client_config, open_session
+from email_processor.aws.shelf import SdkShelf, open_shelf
 from email_processor.domain.email import Pointer
 from email_processor.domain.message import Attribute, Message
-from email_processor.ports import Archive, Inbox, Payloads, QueueGauge
-from tests.integration.opening import opened, point_at
+from email_processor.ports import Archive, Inbox, Payloads, QueueGauge, Shelf
+from tests.integration.opening import STORE, opened, point_at
 from tests.simulation.connection import Facts
 from tests.simulation.loop import Driver
+from tests.simulation.shelf import SimShelf
 from tests.simulation.world import BucketClient, QueueClient, SimBucket, SimQueue
 from tests.support.emulators import Bucket, Emulator, Queue
 
@@ -25,6 +28,7 @@ T = TypeVar("T")
 
 SIMULATION = "simulation"
 EMULATORS = ("moto", "ministack")
+LARGEST = 1024 * 1024  # object that is read from a shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Place(ABC):
     queue: Line
     archive: Archive
     payloads: Payloads
+    shelves: Sequence[Shelf]  # the bucket for who reads it, in each way that there is
 
     @abstractmethod
     def send(
@@ -105,6 +110,7 @@ class Simulated(Place):
         self.queue: QueueClient = self._queue.client()
         bucket: BucketClient = self._bucket.client()
         self.archive = self.payloads = bucket
+        self.shelves = [SimShelf.of(self._bucket)]
 
     def send(
         self, body: str, *, group: str = "", delay: int = 0, attributes: Mapping[str, Attribute] | None = None
@@ -139,15 +145,23 @@ class Emulated(Place):
 
     async def play(self, story: "Story") -> None:
         """Open the ports, and go through it."""
-        async with opened(
-            queue_url=self._queue.url,
-            visibility_timeout=self._terms.visibility,
-            timeout=10,
-            bucket=self._bucket.name,
-            conditional=self._terms.conditional,
-        ) as aws:
+        store = replace(STORE, timeout=10, bucket=self._bucket.name)
+        session, credentials = open_session(store.region)
+        async with (
+            opened(
+                queue_url=self._queue.url,
+                visibility_timeout=self._terms.visibility,
+                timeout=10,
+                bucket=self._bucket.name,
+                conditional=self._terms.conditional,
+            ) as aws,
+            open_shelf(store, LARGEST) as (signed, _),
+            session.client("s3", config=client_config(store.user_agent, timeout=store.timeout)) as client,
+        ):
             self.queue, self.archive, self.payloads = aws.inbox, aws.archive, aws.payloads
+            self.shelves = [signed, SdkShelf(store, client, LARGEST)]
             await story(self)
+        await credentials.close()
 
     def send(
         self, body: str, *, group: str = "", delay: int = 0, attributes: Mapping[str, Attribute] | None = None

@@ -1,4 +1,4 @@
-"""The bucket for who reads it: LIST, GET, PUT and DELETE, signed and sent here."""
+"""The bucket for who reads it: LIST, GET, PUT and DELETE, signed and sent here, or made by the SDK."""
 
 import re
 from collections.abc import AsyncIterator
@@ -6,14 +6,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 from html import unescape
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import quote, unquote_plus, urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote_plus
 
-from email_processor.aws.archive import SignedArchive, StoreOptions, code_of, fault_of
+from email_processor.aws.archive import S3Payloads, SdkArchive, SignedArchive, StoreOptions, code_of, fault_of
 from email_processor.aws.connect import (
     SPARE_CONNECTIONS,
     Endpoints,
     client_config,
+    is_checksum_wanted,
     open_session,
     usable_configuration,
 )
@@ -21,8 +22,12 @@ from email_processor.aws.endpoints import bucket_address, is_behind_proxy
 from email_processor.aws.faults import store_fault
 from email_processor.aws.http_client import ANSWER_MAX_BYTES, Answer
 from email_processor.aws.resolver import Resolver
-from email_processor.domain.errors import Cause, StartError, StoreFaultError
+from email_processor.domain.email import Pointer
+from email_processor.domain.errors import Cause, PayloadMissingError, StoreFaultError
 from email_processor.ports import Listed, ListedPage, Shelf, Stored
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
 
 PAGE = 1000  # most objects in an answer to LIST
 NOTHING = sha256(b"").hexdigest()
@@ -32,8 +37,8 @@ _KEY = re.compile(rb"<Key>([^<]*)</Key>")
 _SIZE = re.compile(rb"<Size>(\d+)</Size>")
 
 
-class S3Shelf:
-    """An S3 bucket as `Shelf`."""
+class SignedShelf:
+    """An S3 bucket as `Shelf`, by requests that are signed and sent without the SDK's machinery."""
 
     def __init__(self, archive: SignedArchive) -> None:
         """`archive` stores, and knows where the bucket is."""
@@ -84,6 +89,50 @@ class S3Shelf:
             raise store_fault(what, error) from error
 
 
+class SdkShelf:
+    """An S3 bucket as `Shelf`, by the SDK's client: it costs more CPU, but knows proxies."""
+
+    def __init__(self, store: StoreOptions, client: "S3Client", largest: int) -> None:
+        """Read objects of up to `largest` bytes."""
+        self._client = client
+        self._bucket = store.bucket
+        self._archive = SdkArchive(store, client, with_checksum=is_checksum_wanted(client))
+        self._objects = S3Payloads(client, largest)
+
+    async def page(self, prefix: str, after: str) -> ListedPage:
+        """The first objects whose keys begin with `prefix` and come behind `after`."""
+        what = f"ListObjectsV2 s3://{self._bucket}/{prefix}"
+        behind: Any = {"StartAfter": after} if after else {}
+        try:
+            answer: Any = await self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=PAGE, **behind)
+        except Exception as error:
+            raise store_fault(what, error) from error
+        objects = [Listed(each["Key"], each["Size"]) for each in answer.get("Contents", ())]
+        is_last = answer.get("IsTruncated") is False
+        if not (objects or is_last):
+            raise StoreFaultError(Cause.SERVER, f"{what}: an answer that is not S3's")
+        return ListedPage(objects, is_last)
+
+    async def get(self, key: str) -> bytes | None:
+        """An object's bytes."""
+        try:
+            async with self._objects.opened(Pointer(self._bucket, key)) as found:
+                return await found.read()
+        except PayloadMissingError:
+            return None
+
+    async def put(self, key: str, document: bytes) -> Stored:
+        """Store `document` unless `key` is there already."""
+        return await self._archive.put(key, document)
+
+    async def delete(self, key: str) -> None:
+        """Delete an object."""
+        try:
+            await self._client.delete_object(Bucket=self._bucket, Key=key)
+        except Exception as error:
+            raise store_fault(f"DeleteObject s3://{self._bucket}/{key}", error) from error
+
+
 def _quoted(text: str) -> str:
     return quote(text, safe="~")
 
@@ -125,8 +174,10 @@ class Configured:
 async def open_shelf(store: StoreOptions, largest: int) -> AsyncIterator[tuple[Shelf, Configured]]:
     """A bucket to read, objects of up to `largest` bytes, for as long as the context lasts. Nothing is sent.
 
+    Requests that have to go through a proxy are the SDK's.
+
     Raises:
-        StartError: the AWS configuration itself is wrong, or requests would have to go through a proxy.
+        StartError: the AWS configuration itself is wrong.
     """
     async with AsyncExitStack() as stack:
         with usable_configuration():
@@ -138,15 +189,12 @@ async def _open(stack: AsyncExitStack, store: StoreOptions, largest: int) -> tup
     resolver = Resolver()
     session, credentials = open_session(store.region, patience=store.timeout / 2, resolver=resolver)
     stack.push_async_callback(credentials.close)
-    config = client_config(store.user_agent, timeout=store.timeout, connections=SPARE_CONNECTIONS)
+    config = client_config(store.user_agent, timeout=store.timeout, connections=store.connections + SPARE_CONNECTIONS)
     client = await stack.enter_async_context(session.client("s3", config=config))
-    answer_max = max(largest, ANSWER_MAX_BYTES)
-    endpoints = Endpoints(stack, session, credentials, resolver, store.user_agent, answer_max)
+    configured = Configured(client, store.bucket)
     address = await bucket_address(client, store.bucket)
     if is_behind_proxy(address.origin):
-        host = urlsplit(address.origin).netloc
-        raise StartError(
-            f"Requests to {host} would go through a proxy, which reading the archive does not know.",
-            fix="Name the host in NO_PROXY, or read through a VPC endpoint.",
-        )
-    return S3Shelf(endpoints.archive(store, address, client)), Configured(client, store.bucket)
+        return SdkShelf(store, client, largest), configured
+    answer_max = max(largest, ANSWER_MAX_BYTES)
+    endpoints = Endpoints(stack, session, credentials, resolver, store.user_agent, answer_max)
+    return SignedShelf(endpoints.archive(store, address, client)), configured
