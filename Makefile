@@ -162,11 +162,11 @@ bench: .venv-bench/stamp bench-peers ## measure it against its peers in a few mi
 	@.venv-bench/bin/python -m bench $(ARGS)
 
 .PHONY: bench-peers
-bench-peers: .venv-bench/stamp ## build the peers in Go and Rust that it is measured against, minutes the first time
-	@! command -v go >/dev/null || go build -C bench/peers/go -o $(CURDIR)/.venv-bench/peers/go . || \
+bench-peers: ## build the peers in Go and Rust that it is measured against, minutes the first time
+	@! command -v go >/dev/null || go build -C bench/peers/go -o $(CURDIR)/.bench-peers/go . || \
 		echo 'go could not build bench/peers/go: that peer is skipped' >&2
 	@! command -v cargo >/dev/null || cargo build --release --quiet --manifest-path bench/peers/rust/Cargo.toml \
-		--target-dir .venv-bench/peers/rust || echo 'cargo could not build bench/peers/rust: that peer is skipped' >&2
+		--target-dir .bench-peers/rust || echo 'cargo could not build bench/peers/rust: that peer is skipped' >&2
 
 .PHONY: endurance
 endurance: .venv-bench/stamp ## run the real service through 200,000 messages with faults on, and see that nothing grows
@@ -183,7 +183,7 @@ python: ## whether there is a Python that is new enough; every environment asks
 
 .PHONY: clean
 clean: ## remove everything that make made
-	@rm -rf .venv .venv.lock .venv-bench .venv-deploy .venv-tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	@rm -rf .bench-peers .venv .venv.lock .venv-bench .venv-deploy .venv-tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
 		.coverage .coverage.* htmlcov dist bench/node/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

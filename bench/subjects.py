@@ -8,7 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 NODE_MODULES = HERE / "node" / "node_modules"
-BUILT = HERE.parent / ".venv-bench" / "peers"  # where make puts the peers that have to be built
+BUILT = HERE.parent / ".bench-peers"  # where make puts the peers that have to be built
 
 
 @dataclass(frozen=True, slots=True)
