@@ -57,6 +57,10 @@ VERDICTS: dict[str, tuple[list[str | int], str | int]] = {
         "my.email-archive",
     ),
     "AWS_REGION": (["frankfurt", "EU-WEST-1"], "eu-west-1"),
+    "SQS_REGION": (["frankfurt", "EU-WEST-1"], ""),
+    "S3_KEY_TIME": (["received"], "sent"),
+    "QUARANTINE_ENABLED": (["maybe"], False),
+    "S3_CONDITIONAL_WRITES": (["maybe"], False),
     "S3_KEY_PREFIX": (["..", "a/../b", "./a", "a//b", "a b", "p" * 401, "ä"], "/mail/all/"),
     "S3_QUARANTINE_PREFIX": (["..", "a/.", "//", "a?b"], "not-mail"),
     "S3_KMS_KEY_ID": (["arn:aws:s3:::bucket", "arn:aws:kms:", "a b", "k" * 2049], ""),
@@ -107,6 +111,13 @@ def test_what_is_required_is_asked_for(version: str, missing: str) -> None:
         answer = helm(version, *arguments)
         assert 1 == answer.returncode
         assert f"settings.{missing} is required: the " in answer.stderr
+
+
+def test_every_rule_on_a_setting_is_compared() -> None:
+    """Any address will do, and the grace period of the pod is the chart's own affair."""
+    assert {"HTTP_HOST", "POD_TERMINATION_GRACE_SECONDS"} == {name.upper() for name in Settings.model_fields} - {
+        *VERDICTS
+    }
 
 
 @pytest.mark.parametrize("name", VERDICTS)
