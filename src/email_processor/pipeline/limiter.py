@@ -46,7 +46,7 @@ class _Lane:
 
 
 class Limiter:
-    """A semaphore whose size is a `AdaptiveLimit`, first come first served.
+    """A semaphore whose size is an `AdaptiveLimit`, first come first served.
 
     Beside that, documents under way are bounded by their bytes: the HTTP client buffers each of them once more. What is
     larger than all of these bytes goes by a lane of its own, one after another. So it does not wait until nothing else

@@ -65,7 +65,7 @@ class FaultSwitch:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         if self.s3_is_down and not target:
             _body(environ)  # or the client sees a reset connection in place of the answer
-            start_response("503 ServiceProcess Unavailable", [("Content-Type", "application/xml")])
+            start_response("503 Service Unavailable", [("Content-Type", "application/xml")])
             return [_UNAVAILABLE]
         if target == "AmazonSQS.DeleteMessageBatch":
             body = _body(environ)

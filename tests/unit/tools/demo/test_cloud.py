@@ -70,7 +70,7 @@ def test_in_an_outage_s3_answers_503_and_sqs_goes_on(switch: FaultSwitch, cloud:
     """Nothing of it reaches the bucket, and it ends."""
     switch.s3_is_down = True
     status, answer = ask(switch, b"an object")
-    assert "503 ServiceProcess Unavailable" == status
+    assert "503 Service Unavailable" == status
     assert b"<Code>ServiceUnavailable</Code>" in answer
     assert "200 OK" == ask(switch, b"{}", "AmazonSQS.ReceiveMessage")[0]
     switch.s3_is_down = False
