@@ -16,15 +16,16 @@ from email_processor.domain.stored import read_email_document, read_quarantine_d
 from email_processor.exit_codes import EXIT_FINDINGS
 from email_processor.ports import Listed
 from email_processor.settings import Settings
+from email_processor.tools.amounts import counted, size_of
 from email_processor.tools.archive.concurrently import mapped
 from email_processor.tools.archive.counts import ProducerList, read_counts
 from email_processor.tools.archive.day_keys import DayKeys
 from email_processor.tools.archive.findings import AuditFindings, Flaw
-from email_processor.tools.archive.output import emit, progress, say, size_of
+from email_processor.tools.archive.output import emit, progress, say
 from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, KeyRange, Reader, bucket_settings, open_reader
 from email_processor.tools.archive.search import SCHEMA
 from email_processor.tools.archive.selection import DAY
-from email_processor.tools.archive.text import counted, one_line
+from email_processor.tools.archive.text import one_line
 from email_processor.tools.command import run_command
 from email_processor.tools.expiry import expiring
 

@@ -8,11 +8,10 @@ from typing import Any
 import click
 import orjson
 
+from email_processor.tools.amounts import size_of
 from email_processor.tools.archive.search import SCHEMA
 from email_processor.tools.archive.text import one_line, printable
 from email_processor.tools.loading import loading
-
-KIB = 1024
 
 
 def emit(data: bytes) -> None:
@@ -61,13 +60,6 @@ def mail_line(row: Mapping[str, Any]) -> str:
     when = str(row.get("processed_at", row.get("day", ""))).replace("T", " ").removesuffix("Z")
     who = row.get("sender", row.get("folder", ""))
     return f"{when:<19}  {who:<24}  {row['message_id']:<36}  {size_of(row['size']):>9}  {row.get('subject', '')}"
-
-
-def size_of(size: float) -> str:
-    """A number of bytes in a unit that people can read."""
-    if size < KIB:
-        return f"{size:.0f} B"
-    return f"{size / KIB:,.1f} KiB" if size < KIB**2 else f"{size / KIB**2:,.1f} MiB"
 
 
 @contextmanager

@@ -5,8 +5,9 @@ import re
 from typing import NamedTuple
 
 from email_processor.domain.stored import StoredEmail
+from email_processor.tools.amounts import counted
 from email_processor.tools.archive.mime import is_html, sent_at
-from email_processor.tools.archive.text import counted, printable
+from email_processor.tools.archive.text import printable
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _REMOTE = re.compile(

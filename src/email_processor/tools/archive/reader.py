@@ -21,8 +21,8 @@ from email_processor.pipeline.limiter import Limiter
 from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import Clock, Listed, ListedPage, Shelf, Stored
 from email_processor.settings import Settings
+from email_processor.tools.amounts import counted
 from email_processor.tools.archive.concurrently import mapped, task_group
-from email_processor.tools.archive.text import counted
 from email_processor.tools.command import WrongUseError
 
 T = TypeVar("T")

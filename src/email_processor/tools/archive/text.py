@@ -1,4 +1,4 @@
-"""Text for people: what a sender chose, made safe to be printed in this one place, and numbers with their nouns."""
+"""What a sender chose, made safe to be printed: the one place where it enters what a terminal shows."""
 
 import re
 
@@ -18,11 +18,6 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """The same, in one line."""
     return _BREAKS.sub(" ", printable(text))
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """How many of something: `1 page`, `1,000 pages`; `plural` is for nouns that take more than an `s`."""
-    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def _escape(character: re.Match[str]) -> str:

@@ -15,6 +15,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from email_processor.metrics import PREFIX
+from email_processor.tools.amounts import counted
 from email_processor.tools.demo.cloud import BUCKET, Version
 from email_processor.tools.demo.figures import Figures
 from email_processor.tools.demo.proof import Claim
@@ -157,7 +158,7 @@ class Screen:
             days.setdefault("/".join(parts[:4]), {}).setdefault(sender, []).append(version)
         for day, senders in days.items():
             objects = [version for group in senders.values() for version in group]
-            folder = root.add(Text.assemble((f"{day}/", "cyan"), (f"  {_count(len(objects), 'object')}", "dim")))
+            folder = root.add(Text.assemble((f"{day}/", "cyan"), (f"  {counted(len(objects), 'object')}", "dim")))
             if "" in senders:
                 _add_objects(folder, _every_kind(senders[""], notes), len(set(notes.values())), "more", notes)
                 continue
@@ -280,7 +281,3 @@ def _shortened(value: Any) -> Any:  # noqa: ANN401 - JSON is any of six types
 
 def _size(size: int) -> str:
     return f"{size:,} B" if size < 10_000 else f"{size / 1024:,.0f} KiB"  # noqa: PLR2004 - four digits read well
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

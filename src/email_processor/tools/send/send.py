@@ -12,12 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from email_processor import __version__
 from email_processor.settings import Settings, queue_region
+from email_processor.tools.amounts import counted, size_of
 from email_processor.tools.command import queue_settings, run_command
 from email_processor.tools.send.samples.generate import Recipe, Sample, Shape, samples
 from email_processor.tools.send.samples.sizes import TypicalSizes, parse
 from email_processor.tools.send.sender import Repeats, open_sender
-
-KIB = 1024
 
 
 class SendTally:
@@ -42,7 +41,8 @@ class SendTally:
         seconds = time.monotonic() - self._began
         rate = f", {self.count / seconds:,.0f} a second" if seconds >= 1 else ""
         broken = f"; {self.broken:,} of them broken, for the quarantine" if self.broken else ""
-        return f"{self.count:,} messages, {_size(self.bytes)}, in {seconds:.1f} s{rate}{broken}{self._doubts()}."
+        sent = f"{counted(self.count, 'message')}, {size_of(self.bytes)}"
+        return f"{sent}, in {seconds:.1f} s{rate}{broken}{self._doubts()}."
 
     def _doubts(self) -> str:
         repeats, doubts = self.repeats, ""
@@ -123,9 +123,3 @@ def _where_to_look(settings: Settings, tally: SendTally) -> str:
     else:
         places = f"{' and '.join(f'{prefix}/' for prefix in prefixes)} of the bucket"
     return f"Look for them in {places}, and at email_processor_messages_archived_total in the service's /metrics."
-
-
-def _size(size: float) -> str:
-    if size < KIB:
-        return f"{size:.0f} bytes"
-    return f"{size / KIB:,.1f} KiB" if size < KIB**2 else f"{size / KIB**2:,.1f} MiB"

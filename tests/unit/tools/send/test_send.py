@@ -19,7 +19,7 @@ def tally() -> SendTally:
 
 def test_messages_and_bytes_are_counted(tally: SendTally) -> None:
     """Without a word of repeats where there were none."""
-    assert "3 messages, 300 bytes, in 0.0 s; 1 of them broken, for the quarantine." == str(tally)
+    assert "3 messages, 300 B, in 0.0 s; 1 of them broken, for the quarantine." == str(tally)
 
 
 @pytest.mark.parametrize(
