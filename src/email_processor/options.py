@@ -4,10 +4,11 @@ They are a room of their own because a command that only reads the bucket need n
 """
 
 from email_processor import __version__
-from email_processor.aws.archive import StoreOptions
+from email_processor.aws.archive import StoreOptions, probe_of
 from email_processor.aws.connect import QueueOptions
 from email_processor.pipeline.ceilings import REQUESTS_MOST, UPLOADS_MOST
 from email_processor.pipeline.leases import MOST_REQUESTS
+from email_processor.ports import ProbeObject
 from email_processor.settings import Settings, queue_region
 
 
@@ -36,3 +37,9 @@ def store_options(settings: Settings) -> StoreOptions:
         connections=UPLOADS_MOST,
         user_agent=f"email-processor/{__version__}",
     )
+
+
+def probe_object(settings: Settings) -> ProbeObject:
+    """What is put to see whether objects can be stored: aside from the emails, if anything may be stored there."""
+    prefix = settings.s3_quarantine_prefix if settings.quarantine_enabled else settings.s3_key_prefix
+    return probe_of(store_options(settings), prefix)

@@ -59,6 +59,14 @@ class Stored(Enum):
     ALREADY_THERE = auto()
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeObject:
+    """What is put to find out whether the store is up; it is always the same, and may be there already."""
+
+    key: str
+    document: bytes
+
+
 class Archive(Protocol):
     """The bucket."""
 

@@ -14,7 +14,7 @@ from email_processor import __version__, logs
 from email_processor.aws.connect import Aws, connect
 from email_processor.container import limits
 from email_processor.metrics import PREFIX, Metrics
-from email_processor.options import queue_options, store_options
+from email_processor.options import probe_object, queue_options, store_options
 from email_processor.pipeline.calls import Timeouts
 from email_processor.pipeline.ceilings import Ceilings
 from email_processor.pipeline.deleter import DeleteRules
@@ -127,7 +127,7 @@ def plan_of(settings: Settings, ceilings: Ceilings) -> Plan:
             version=__version__,
             key_time=settings.s3_key_time,
         ),
-        store=StoreRules(most=ceilings.uploads),
+        store=StoreRules(most=ceilings.uploads, probe=probe_object(settings)),
         fetch=FetchRules(most_bytes=settings.payload_max_bytes),
         leases=LeaseRules(visibility_timeout=settings.visibility_timeout_seconds),
         delete=DeleteRules(most_in_flight=ceilings.deletes),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.aws_answers import DENY, THROTTLE, CallFault, Rule, refusing
+from tests.support.aws_answers import DENY, THROTTLE, CallFault, Rule, act, refusing
 from tests.support.emulators import ACCESS_KEY, SECRET_KEY, Bucket, Emulator, Queue
-from tests.support.fault_proxy import fault_proxy, held_until, only, pass_all
+from tests.support.fault_proxy import after_a_good_start, fault_proxy, held_until, only, pass_all
 from tests.support.mail import email, emails, pointer
 from tests.support.service import Service
 from tests.support.site import Site
@@ -32,31 +32,32 @@ OUTAGES = {
 @pytest.mark.parametrize(("emulator", "outage"), OUTAGES.values(), ids=OUTAGES, indirect=["emulator"])
 def test_an_outage_of_s3_stops_receiving_and_ends_by_itself(site: Site, outage: Rule) -> None:
     """The circuit opens, `/readyz` turns red and `/healthz` not, no message is received again, and all are stored."""
-    sent = site.queue.send_all(emails(6))
-    with fault_proxy(site.emulator.url) as s3, site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
-        s3.rule = outage
-        service.wait_until("circuit_open", 1)
-        eventually(lambda: not service.under_way("receiving"), "no receive under way")
-        sent += site.queue.send_all(emails(4))
-        service.wait_until("retries_total", 7)
-        answer = service.get("/readyz")
-        assert (503, "open") == (answer.status, answer.json["circuit"])
-        assert service.is_alive()
-        assert 4 == site.queue.visible
-        s3.rule = pass_all
-        site.queue.wait_until_empty()
-        service.wait_until_ready()
-        assert 0 == service.metric("circuit_open")
-        assert received_once(service)
+    sent = site.queue.send_all(emails(7))
+    with fault_proxy(site.emulator.url) as s3:
+        s3.rule = after_a_good_start(s3, outage)
+        with site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
+            service.wait_until("circuit_open", 1)
+            eventually(lambda: not service.under_way("receiving"), "no receive under way")
+            sent += site.queue.send_all(emails(4))
+            service.wait_until("retries_total", 2)
+            answer = service.get("/readyz")
+            assert (503, "open") == (answer.status, answer.json["circuit"])
+            assert service.is_alive()
+            assert 4 == site.queue.visible
+            s3.rule = pass_all
+            site.queue.wait_until_empty()
+            service.wait_until_ready()
+            assert 0 == service.metric("circuit_open")
+            assert received_once(service)
     assert site.bucket.message_ids() == sorted(sent)
 
 
 def test_an_s3_that_does_not_answer_is_an_outage(one_site: Site) -> None:
     """Every PUT is bounded in time; those that hang open the circuit like any other failure."""
-    sent = one_site.queue.send_all(emails(6))
+    sent = one_site.queue.send_all(emails(7))
     opened = threading.Event()
     with fault_proxy(one_site.emulator.url) as s3:
-        s3.rule = held_until(opened)
+        s3.rule = after_a_good_start(s3, held_until(opened))
         with one_site.service(AWS_ENDPOINT_URL_S3=s3.url, S3_TIMEOUT_SECONDS="1") as service:
             service.wait_until("circuit_open", 1)
             assert service.metric("aws_requests_total", operation="PutObject", outcome="timeout") >= 5
@@ -85,6 +86,22 @@ def test_a_bucket_of_offloaded_bodies_that_is_denied_stops_no_other_email(minist
             assert received_once(service)
     assert site.bucket.message_ids() == sorted(sent)
     assert dead.is_empty()
+
+
+@pytest.mark.parametrize("refusal", [DENY, refusing(500, "InternalError")])
+def test_an_object_that_is_refused_alone_does_not_stop_the_service(one_site: Site, refusal: Rule) -> None:
+    """A quiet queue, one email whose PUT is always refused, then fifty: they are stored, and the service is ready."""
+    with fault_proxy(one_site.emulator.url) as s3:
+        s3.rule = lambda request: act(refusal, request) if "/unlucky/" in request.path else None
+        with one_site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
+            one_site.queue.send(email(sender="unlucky@example.com"))
+            service.wait_until("retries_total", 2)
+            sent = one_site.queue.send_all(emails(50))
+            service.wait_until("messages_archived_total", 50)
+            service.wait_until_ready()
+            assert 0 == service.metric("circuit_open")
+            assert received_once(service)
+    assert one_site.bucket.message_ids() == sorted(sent)
 
 
 def test_throttling_is_not_an_outage(one_site: Site) -> None:
@@ -140,7 +157,7 @@ def test_a_missing_queue_is_an_error_with_a_fix_that_heals(site: Site) -> None:
 
 
 def test_a_missing_bucket_is_an_error_with_a_fix_that_heals(site: Site) -> None:
-    """Messages wait in flight until the bucket is made; none is received twice."""
+    """Messages wait on the queue until the bucket is made: a start looks at the store before it receives any."""
     name = f"late-{uuid.uuid4().hex}"
     sent = site.queue.send_all(emails(3))
     with site.service(S3_BUCKET_NAME=name) as service:
@@ -148,6 +165,7 @@ def test_a_missing_bucket_is_an_error_with_a_fix_that_heals(site: Site) -> None:
         assert ("error", "missing") == (record["level"], record["cause"])
         assert "S3_BUCKET_NAME" in record["fix"]
         assert (False, True) == (service.is_ready(), service.is_alive())
+        assert 3 == site.queue.visible
         site.emulator.s3.create_bucket(Bucket=name)
         service.wait_until("messages_archived_total", 3)
         service.wait_until_ready()
@@ -174,14 +192,15 @@ def test_without_credentials_it_waits_until_there_are_some(one_site: Site, tmp_p
 
 def test_leases_are_renewed_for_as_long_as_the_outage_lasts(one_site: Site) -> None:
     """Half a visibility timeout into an outage every lease is renewed, so that nobody else gets the messages."""
-    sent = one_site.queue.send_all(emails(12))
-    with fault_proxy(one_site.emulator.url) as s3, one_site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
-        s3.rule = CallFault.CUT
-        service.wait_until("messages_received_total", 12)
-        service.wait_until("lease_extensions_total", 12, within=30)
-        assert 0 == service.metric("leases_lost_total")
-        assert one_site.queue.in_flight == len(sent)
-        assert received_once(service)
+    one_site.queue.send_all(emails(13))
+    with fault_proxy(one_site.emulator.url) as s3:
+        s3.rule = after_a_good_start(s3, CallFault.CUT)
+        with one_site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
+            service.wait_until("messages_received_total", 13)
+            service.wait_until("lease_extensions_total", 12, within=30)
+            assert 0 == service.metric("leases_lost_total")
+            assert 12 == one_site.queue.in_flight
+            assert received_once(service)
 
 
 def test_a_role_that_is_refused_is_told_once_and_heals(one_site: Site, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from email_processor.pipeline.uploader import UploadRules
 from tests.deploy.chart import NAME, NAMESPACE
 from tests.simulation.loop import Loop, in_virtual_time
 from tests.simulation.world import EPOCH, SimClock
-from tests.unit.pipeline.kit import highest, later, new_metrics
+from tests.unit.pipeline.kit import PROBE, highest, later, new_metrics
 from tests.unit.pipeline.virtual_aws import VirtualAws
 
 STEP = 15  # seconds between scrapes
@@ -93,7 +93,7 @@ class Pod(VirtualAws):
         plan = Plan(
             receive=ReceiveRules(most=4, batch=10, wait=20, poll_interval=30),
             upload=UploadRules("emails", "quarantine", quarantine=True, version="1.2.3", key_time="first_receive"),
-            store=StoreRules(most=self._uploads),
+            store=StoreRules(most=self._uploads, probe=PROBE),
             leases=LeaseRules(visibility_timeout=300),
             delete=DeleteRules(most_in_flight=4),
             budget=Budget(max_messages=1000, max_bytes=24 * 1024 * 1024),

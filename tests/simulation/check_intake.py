@@ -20,7 +20,7 @@ class IntakeChecks:
         """Listen."""
         self._scene = scene
         self._polling: Counter[str] = Counter()
-        self._failing: set[str] = set()  # processes whose last PUT failed
+        self._well: set[str] = set()  # processes whose last PUT succeeded
         self._failures: defaultdict[tuple[str, str, tuple[str, ...]], deque[int]] = defaultdict(deque)
         scene.facts.listeners[What.CALLED].append(self.called)
         scene.facts.listeners[What.HEARD].append(self.heard)
@@ -36,7 +36,7 @@ class IntakeChecks:
         if fact.operation == "RECEIVE":
             self._polling[fact.who] -= 1
         elif fact.operation == "PUT" and fact.detail != Cause.THROTTLED:
-            (self._failing.discard if fact.detail in NO_OUTAGE else self._failing.add)(fact.who)
+            (self._well.add if fact.detail in NO_OUTAGE else self._well.discard)(fact.who)
         if fact.detail != "ok" and not self._scene.processes[fact.who].health.is_draining:
             self._check_storm(fact)
 
@@ -50,8 +50,8 @@ class IntakeChecks:
             scene.violate(Rule.BUDGET, f"{who} may come to have {count} of {settings.in_flight_messages} messages")
         if size > settings.in_flight_bytes:
             scene.violate(Rule.BUDGET, f"{who} has {size} of {settings.in_flight_bytes} bytes")
-        if who in self._failing and bodies:  # with nothing in flight, only a receive can bring news of S3
-            scene.violate(Rule.NO_RECEIVE_IN_OUTAGE, f"{who} receives, though its last PUT failed")
+        if who not in self._well:
+            scene.violate(Rule.NO_RECEIVE_IN_OUTAGE, f"{who} receives, though its last PUT failed or it had none")
         if process.health.is_draining:
             scene.violate(Rule.NO_RECEIVE_AFTER_STOP, f"{who} receives")
 

@@ -24,7 +24,7 @@ class LeaseChecks:
         self._newest: dict[tuple[str, str], str] = {}  # by process and message: the last handle taken
         self._troubled: dict[tuple[str, str], int] = {}  # by process and handle: when a renewal last went wrong
         self._renewed: set[tuple[str, str]] = set()  # by process and handle
-        self._stored: set[tuple[str, str]] = set()  # by process and message
+        self._stored: set[tuple[str, str]] = set()  # by process and message, until it is deleted
         self._denied: set[str] = set()  # processes that were not allowed to renew
         self._let_lapse: set[tuple[str, str]] = set()  # by process and handle
         # How long no fault must be on, so that a lease must be renewed: time for one call that hangs, and for one more.
@@ -63,6 +63,10 @@ class LeaseChecks:
         if fact.operation in EXCLUSIVE:
             for handle in fact.subjects:
                 self._under_way[fact.who, fact.operation, handle] -= 1
+                if (
+                    fact.operation == "DELETE" and fact.detail == "ok"
+                ):  # what comes back of it is a message like any other
+                    self._stored.discard((fact.who, message_id_of(handle)))
             if fact.operation == "CHANGE_VISIBILITY" and fact.detail != "ok":
                 self.troubled(fact)
                 if fact.detail == Cause.DENIED:

@@ -1,6 +1,7 @@
 """Checks of processes: they live, stop in time, give back what they had, and leave nothing behind."""
 
-from tests.simulation.connection import Fact, What
+from tests.simulation.check_intake import NO_OUTAGE
+from tests.simulation.connection import Fact, What, message_id_of
 from tests.simulation.loop import TICKS, ticks
 from tests.simulation.process import Process
 from tests.simulation.rules import Rule, Scene
@@ -19,6 +20,7 @@ class LifeChecks:
         self._taken: dict[tuple[str, str], int] = {}  # by process and handle: when
         self._trouble: dict[str, int] = {}  # by process: when a delete or a release last went wrong
         self._unread: set[str] = set()  # processes that may have let go of what they could not read
+        self._failed: set[tuple[str, str]] = set()  # by process and message: its last PUT failed, or was broken off
         self._in_flight_at_stop: dict[str, set[str]] = {}
         listeners = scene.facts.listeners
         listeners[What.TAKEN].append(self.taken)
@@ -35,6 +37,9 @@ class LifeChecks:
     def heard(self, fact: Fact) -> None:
         """A call is over. A process that breaks it off before its grace is over has no excuse."""
         process = self._scene.processes[fact.who]
+        if fact.operation == "PUT":
+            is_well = fact.detail in NO_OUTAGE
+            (self._failed.discard if is_well else self._failed.add)((fact.who, message_id_of(fact.subject)))
         asked_at = process.stop_asked_at if process.stop_asked_at is not None else fact.tick
         is_impatient = fact.tick < asked_at + ticks(self._scene.story.settings.grace) + process.paused_ticks
         if fact.detail != "ok" and not (fact.detail == "cancelled" and is_impatient):
@@ -81,6 +86,8 @@ class LifeChecks:
         sent = self._scene.mails[message.message_id]
         if not sent.is_healthy or (sent.payload is not None and process.name in self._unread):
             return False  # it may have let go of it before
+        if (process.name, message.message_id) in self._failed:
+            return False  # it has met an outage, and is not handed on into it
         is_hidden = message.holder == process.name and message.visible_at > self._scene.driver.now
         taken_at = self._taken.get((process.name, message.handle), -1)
         was_in_flight = message.message_id in self._in_flight_at_stop[process.name] or taken_at >= asked_at

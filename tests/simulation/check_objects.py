@@ -3,7 +3,7 @@
 import json
 
 from tests.simulation.connection import Fact, What, message_id_of
-from tests.simulation.mails import BROKEN, STUBBORN, Sent
+from tests.simulation.mails import BROKEN, PROBE, STUBBORN, Sent
 from tests.simulation.rules import Rule, Scene
 from tests.simulation.world import SimMessage
 
@@ -30,7 +30,7 @@ class ObjectChecks:
             for handle in fact.subjects:
                 if not self._scene.objects(self._scene.message_of(handle)):
                     self._scene.violate(Rule.DURABLE_FIRST, f"{fact.who} deletes {handle}")
-        elif fact.operation == "PUT":
+        elif fact.operation == "PUT" and fact.subject != PROBE.key:
             what = (fact.who, message_id_of(fact.subject))
             if what in self._put and what not in self._deleted:
                 self._scene.violate(Rule.ONE_PUT, f"{fact.who} puts {fact.subject} again")
@@ -55,6 +55,8 @@ class ObjectChecks:
     def stored(self, fact: Fact) -> None:
         """The key and the bytes must be the ones that were written down beforehand."""
         scene, key = self._scene, fact.subject
+        if key == PROBE.key:
+            return
         message = scene.queue.messages[message_id_of(key)]
         sent, when = scene.mails[message.message_id], scene.dated_at(message)
         document = scene.bucket.objects[key]

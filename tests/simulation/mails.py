@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from email_processor.domain.email import Pointer
+from email_processor.ports import ProbeObject
 from tests.simulation.loop import TICKS
 from tests.simulation.story import Mail
 from tests.simulation.world import EPOCH
@@ -19,6 +20,7 @@ SENDERS = (
     ("", "unknown"),
 )
 PAYLOADS, OTHER_PAYLOADS = "payloads", "other-payloads"
+PROBE = ProbeObject("quarantine/check/probe.json", b"{}")
 
 HEALTHY = ("email", "envelope", "offloaded", "offloaded elsewhere")
 BROKEN = ("not json", "no object", "field missing", "wrong type", "payload missing")  # quarantined on sight

@@ -186,7 +186,7 @@ MUTANTS = (
         "leases",
         "only-renewed",
         before(
-            "if not self._context.circuit.is_trusted:\n"
+            "if not self._context.circuit.allowance:\n"
             '    await self.give_back([it for it in self._context.ledger if it.state.name == "QUEUED"])'
         ),
         (Rule.NO_NACK,),
@@ -207,10 +207,10 @@ MUTANTS = (
     Mutant("failed entries ignored", "deleter", "failed-entry", reading("Verdict.FAILED", "None"), (Rule.LEASE,)),
     Mutant(
         "retry that gives up",
-        "storing",
+        "uploader",
         "blamed-with-others",
-        after("or evidence.failures >= self.failures_least"),
-        (Rule.LEASE, Rule.NO_RECEIVE_IN_OUTAGE),
+        instead("if history.has_failed:"),
+        (Rule.LEASE, Rule.NO_GOOD_MAIL_ASIDE),
     ),
     Mutant(
         "412 treated as a failure",
@@ -231,14 +231,21 @@ MUTANTS = (
         "receives in an outage",
         "receiver",
         "cleared",
-        reading("self._context.circuit.is_trusted and ", ""),
+        reading("self._context.circuit.allowance >= least and ", ""),
         (Rule.NO_RECEIVE_IN_OUTAGE,),
     ),
     Mutant(
         "in doubt only when open",
         "circuit",
         "in-doubt",
-        instead("if self._failures_in_a_row >= FAILURES_TO_OPEN:\n    self._trusted.clear()"),
+        instead("if len(self._failed) >= FAILURES_TO_OPEN - 1:\n    self._doubt()"),
+        (Rule.NO_RECEIVE_IN_OUTAGE,),
+    ),
+    Mutant(
+        "start without a look at the store",
+        "circuit",
+        "begun-in-doubt",
+        reading("NOTHING", "EVERYTHING"),
         (Rule.NO_RECEIVE_IN_OUTAGE,),
     ),
     Mutant("circuit that never closes", "circuit", "closed", nothing, (Rule.READY,)),
@@ -312,10 +319,10 @@ MUTANTS = (
         (Rule.NO_RECEIVE_AFTER_STOP,),
     ),
     Mutant(
-        "a doubt that outlives those who could clear it",
+        "a doubt that nobody clears",
         "circuit",
-        "nobody-left",
-        reading("not self._trying", "self._trying is None"),
+        "probe-wanted",
+        instead("if self._is_open:"),
         (Rule.DRAINED,),
     ),
     Mutant(

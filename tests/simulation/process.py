@@ -23,7 +23,7 @@ from email_processor.pipeline.storing import StoreRules
 from email_processor.pipeline.uploader import UploadRules
 from tests.simulation.connection import Facts, Fates, What
 from tests.simulation.loop import Driver, Loop
-from tests.simulation.mails import VERSION
+from tests.simulation.mails import PROBE, VERSION
 from tests.simulation.story import Story, StorySettings
 from tests.simulation.world import SimBucket, SimClock, SimQueue
 
@@ -155,7 +155,7 @@ def plan_of(settings: StorySettings) -> Plan:
             version=VERSION,
             key_time=settings.key_time,
         ),
-        store=StoreRules(most=settings.uploads),
+        store=StoreRules(most=settings.uploads, probe=PROBE),
         leases=LeaseRules(visibility_timeout=settings.visibility_timeout),
         delete=DeleteRules(most_in_flight=settings.deletes, linger=settings.delete_linger),
         depth=DepthRules(interval=settings.depth_interval),

@@ -22,7 +22,7 @@ class Rule(Enum):
     BUDGET = "what is in flight stays within the budget, room for receives included"
     LEASE = "no lease is lost while its owner is alive and permitted to renew it"
     NO_RACE = "no renewal is under way together with a delete"
-    NO_RECEIVE_IN_OUTAGE = "nothing is received while S3 is known to fail"
+    NO_RECEIVE_IN_OUTAGE = "nothing is received unless the last PUT succeeded"
     NO_RECEIVE_AFTER_STOP = "nothing is received by a process that stops"
     NO_NACK = "nothing is given back but by a process that stops"
     ONE_PUT = "what a process has archived it does not put again"

@@ -26,6 +26,7 @@ REGION = "us-east-1"
 ACCESS_KEY = "AKIATESTSONLY0000000"
 SECRET_KEY = "never-to-be-seen-in-a-log"  # these two are canaries of `tests.support.overheard`
 SESSION_TOKEN = "nor-is-this-token-for-anybody"
+PROBES = "/check/probe-"  # stands in the key of every probe object
 BIN = Path(sys.executable).parent
 
 
@@ -151,10 +152,11 @@ class Bucket:
     emulator: Emulator
     name: str
 
-    def listing(self, prefix: str = "") -> list[str]:
-        """The keys of its objects, sorted."""
+    def listing(self, prefix: str = "", *, with_probe: bool = False) -> list[str]:
+        """The keys of its objects, sorted; the one that the service puts to probe the store only if it is asked for."""
         pages = self.emulator.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
-        return sorted(entry["Key"] for page in pages for entry in page.get("Contents", ()))
+        keys = sorted(entry["Key"] for page in pages for entry in page.get("Contents", ()))
+        return [key for key in keys if with_probe or PROBES not in key]
 
     def read(self, key: str) -> bytes:
         """An object's bytes."""
@@ -179,7 +181,8 @@ class Bucket:
     def versions(self, prefix: str = "") -> list[bytes]:
         """The bytes of everything that was ever written, if versions are kept."""
         pages = self.emulator.s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix)
-        written = [(entry["Key"], entry["VersionId"]) for page in pages for entry in page.get("Versions", ())]
+        entries = (entry for page in pages for entry in page.get("Versions", ()))
+        written = [(entry["Key"], entry["VersionId"]) for entry in entries if PROBES not in entry["Key"]]
         return [
             bytes(self.emulator.s3.get_object(Bucket=self.name, Key=key, VersionId=version)["Body"].read())
             for key, version in written

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from email_processor import __version__, cli, options, service
 from email_processor.metrics import Metrics
+from email_processor.options import probe_object
 from email_processor.pipeline.calls import Timeouts
 from email_processor.pipeline.ceilings import Ceilings
 from email_processor.pipeline.deleter import DeleteRules
@@ -50,7 +51,7 @@ def test_every_setting_of_the_pipeline_reaches_its_place() -> None:
         upload=UploadRules(
             key_prefix="mail", quarantine_prefix="rejected", quarantine=False, version=__version__, key_time="sent"
         ),
-        store=StoreRules(most=127),
+        store=StoreRules(most=127, probe=probe_object(settings)),
         leases=LeaseRules(visibility_timeout=301),
         delete=DeleteRules(most_in_flight=5),
         budget=Budget(max_messages=999, max_bytes=50_000_000),

@@ -26,13 +26,15 @@ from email_processor.domain.errors import (
     PayloadTooLargeError,
     StoreFaultError,
 )
-from email_processor.ports import Stored
+from email_processor.ports import ProbeObject, Stored
 
 if TYPE_CHECKING:
     from aiobotocore.response import StreamingBody
     from types_aiobotocore_s3.client import S3Client
 
 CHUNK_BYTES = 64 * 1024  # that are read of a payload at once
+DIGEST_LENGTH = 12  # characters of the probe's key: enough that two ways of storing do not meet
+PROBE = b'{"check":"email-processor","note":"Written to see whether objects can be stored. It can be deleted."}'
 
 _CODE = re.compile(rb"<Code>\s*([A-Za-z0-9._:-]{1,128})\s*</Code>")
 _REGION = re.compile(rb"<Region>\s*([a-z0-9-]+)\s*</Region>")
@@ -72,6 +74,17 @@ def put_headers(options: StoreOptions) -> dict[str, str]:
     if options.kms_key_id is not None:
         headers["x-amz-server-side-encryption-aws-kms-key-id"] = options.kms_key_id
     return headers
+
+
+def probe_of(options: StoreOptions, prefix: str) -> ProbeObject:
+    """What is put under `prefix` to see whether objects can be stored so.
+
+    The key is always the same for the same headers of a PUT, so that what is written there once can stay. With other
+    headers it is another key: else the old object would be found there, and would seem to have been stored in the new
+    way.
+    """
+    what = repr(sorted(put_headers(options).items())).encode() + PROBE
+    return ProbeObject(f"{prefix}/check/probe-{hashlib.sha256(what).hexdigest()[:DIGEST_LENGTH]}.json", PROBE)
 
 
 SDK_PARAMETERS = {  # what the SDK calls these headers; one that is missing here is missed when an archive is made

@@ -1,24 +1,41 @@
-"""The circuit: whether S3 is held to be up. A failure of S3 is never a failure of a message."""
+"""The circuit: whether S3 is held to be up, and how much more may be received. It has one owner, and that is here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
 
 from email_processor.domain.errors import StoreFaultError
 from email_processor.metrics import Metrics
 from email_processor.pipeline.health import Health, Part
-from email_processor.pipeline.waiting import Backoff, pause
+from email_processor.pipeline.waiting import EARLY_SECONDS, Backoff, pause
 from email_processor.ports import Clock
 
 FAILURES_TO_OPEN = 5
 
 
-class Circuit:
-    """Closed, in doubt after a failure, or open after five in a row (at once when it takes a person to mend it).
+class Allowance(IntEnum):
+    """How much more may be received."""
 
-    In doubt, no new receive is made until a PUT succeeds: so an outage burns no receive beyond what is in flight.
-    Open, one upload at a time is the probe, further and further apart; the first success closes it. Should nobody be
-    left to try (each had reasons of its own to give up), it closes and receiving goes on: that brings the next one.
+    NOTHING = 0
+    ONE_MESSAGE = 1
+    EVERYTHING = 2
+
+
+class Circuit:
+    """Closed, in doubt, or open.
+
+    It begins in doubt, as if the last PUT had failed, and any PUT that fails puts it in doubt: nothing more is received
+    until one succeeds. So an outage burns no receive beyond what is in flight, and none at all by those who start in
+    it. If the only PUT that succeeds is that of the probe object, then the store is up, and what is in flight may fail
+    for reasons of its own: one message may be received, to see how it fares.
+
+    At the start the queue has to answer a delete, too, before more than the first message is received: a process that
+    starts while deletes fail would take what it cannot get rid of.
+
+    It opens when different objects fail and none is stored between: at least five, and as many as are still under way;
+    or the probe object after any other failure. That one object fails again and again says nothing, but in between
+    another is stored. Open, only the prober tries; the first success closes it.
     """
 
     def __init__(self, clock: Clock, metrics: Metrics, health: Health, backoff: Backoff) -> None:
@@ -27,16 +44,22 @@ class Circuit:
         self._metrics = metrics
         self._health = health
         self._backoff = backoff
-        self._failures_in_a_row = 0
+        self._failed: set[str] = set()  # keys of objects that failed since the last success
         self._is_open = False
-        self._probe_at = 0.0
-        self._probing = asyncio.Lock()
+        self.openings = 0  # how often it was opened
+        self._allowance = Allowance.NOTHING
         self._trying = 0
+        self._is_spent = False  # the one message that was allowed is on its way
+        self._is_stored = False  # the last PUT of a message's object succeeded
+        self._has_deleted = False
+        self._probe_at = self._now()
         self._closed = asyncio.Event()
         self._opened = asyncio.Event()
-        self._trusted = asyncio.Event()
+        self._probe_wanted = asyncio.Event()
+        self._probe_unwanted = asyncio.Event()
+        self._allowed = {least: asyncio.Event() for least in Allowance}
         self._closed.set()
-        self._trusted.set()
+        self._allow(Allowance.NOTHING)  # mutant: begun-in-doubt
 
     @property
     def is_open(self) -> bool:
@@ -44,13 +67,17 @@ class Circuit:
         return self._is_open
 
     @property
-    def is_trusted(self) -> bool:
-        """Whether more may be received: S3's last answer was a good one, or nobody is left to hear a better one."""
-        return self._trusted.is_set()
+    def allowance(self) -> Allowance:
+        """How much more may be received."""
+        return self._allowance
 
-    async def trusted(self) -> None:
-        """Return when it is trusted."""
-        await self._trusted.wait()
+    async def allowed(self, least: Allowance) -> None:
+        """Return when at least so much may be received."""
+        await self._allowed[least].wait()
+
+    async def closed(self) -> None:
+        """Return when it is not open."""
+        await self._closed.wait()
 
     async def stays_open(self, seconds: float) -> None:
         """Return when it is open and no probe has closed it for so long."""
@@ -59,54 +86,104 @@ class Circuit:
             if not await pause(seconds, self._closed):
                 return
 
+    async def probe_due(self) -> None:
+        """Return when somebody has to probe: nobody else tries anything, and the last failure is long enough ago."""
+        while True:
+            await self._probe_wanted.wait()
+            seconds = self._probe_at - self._now()
+            if seconds <= EARLY_SECONDS:
+                return
+            await pause(seconds, self._probe_unwanted)
+
     @contextmanager
     def trying(self) -> Iterator[None]:
-        """Take part for as long as it takes to get one object stored."""
+        """Try a PUT: while one is under way it will tell, and nobody has to probe."""
         self._trying += 1
+        if self._allowance is Allowance.NOTHING:
+            self._tell_prober()
         try:
             yield
         finally:
             self._trying -= 1
-            if not self._trying:  # mutant: nobody-left
-                self._close()
-                self._health.idle(Part.STORING)
+            if self._allowance is Allowance.NOTHING:
+                self._tell_prober()
 
-    def admitted(self) -> AbstractAsyncContextManager[None]:
-        """Run a PUT: at once while closed; while open one at a time, when the next probe is due."""
-        return self._probe() if self._is_open else nullcontext()
+    def spend(self) -> None:
+        """A message was received: if it was the one that was allowed, no other is."""
+        if self._allowance is Allowance.ONE_MESSAGE:
+            self._doubt()
+            self._is_spent = True
 
-    @asynccontextmanager
-    async def _probe(self) -> AsyncIterator[None]:
-        async with self._probing:
-            if self._is_open:
-                await pause(self._probe_at - self._now(), self._closed)
-                self._probe_at = self._now()
-                yield
-                return
-        yield
+    def refund(self) -> None:
+        """A message came to nothing that S3 has a part in: if it was the one that was allowed, another one is."""
+        if self._is_spent:
+            self._allow(Allowance.ONE_MESSAGE)
 
-    def succeed(self) -> None:
+    def deleted(self) -> None:
+        """The queue has answered a delete."""
+        self._has_deleted = True
+        if self._is_stored:
+            self._allow(Allowance.EVERYTHING)
+
+    def undeleted(self) -> None:
+        """Nothing is left to delete. If no delete was answered yet, the lease was lost before: another message may."""
+        if self._is_stored and not self._has_deleted:
+            self._allow(Allowance.ONE_MESSAGE)
+
+    def probed(self) -> None:
+        """A probe is over: the next one is later, unless all is well now."""
+        if self._allowance is not Allowance.EVERYTHING:
+            self._probe_at = self._now() + self._backoff.next()
+
+    def succeed(self, *, is_probe_object: bool = False) -> None:
         """A PUT succeeded."""
         self._health.well(Part.STORING)
-        if self._failures_in_a_row:
-            self._close()
+        if self._allowance is Allowance.EVERYTHING:
+            return
+        self._failed.clear()
+        if self._is_open:
+            self._set_open(is_open=False)  # mutant: closed
+        if is_probe_object:
+            self._allow(Allowance.ONE_MESSAGE)
+        else:
+            self._backoff.reset()
+            self._is_stored = True
+            self._allow(Allowance.EVERYTHING if self._has_deleted else Allowance.NOTHING)
 
-    def fail(self, fault: StoreFaultError) -> None:
-        """A PUT failed, for a reason that is not its message's."""
-        self._failures_in_a_row += 1
-        self._trusted.clear()  # mutant: in-doubt
-        self._health.failed(Part.STORING, fault)
-        if self._is_open and self._now() < self._probe_at:
-            return  # it was under way when the circuit opened, and says nothing new
-        if self._is_open or fault.cause.needs_a_person or self._failures_in_a_row >= FAILURES_TO_OPEN:
-            self._probe_at = self._now() + self._backoff.next()
+    def fail(self, key: str, fault: StoreFaultError, *, is_news: bool = True, is_probe_object: bool = False) -> None:
+        """The PUT of an object failed.
+
+        It is no news of an object that has failed before, if something else was stored since then.
+        """
+        if self._allowance is not Allowance.NOTHING or self._is_stored:
+            self._doubt()  # mutant: in-doubt
+        self._is_spent = False
+        if not is_news:
+            return
+        is_confirmed = is_probe_object and bool(self._failed)
+        if not self._is_open:
+            self._failed.add(key)
+        # Of many that were sent together, those that are refused can be answered first.
+        is_outage = len(self._failed) >= max(FAILURES_TO_OPEN, self._trying)
+        if self._is_open or is_confirmed or is_outage:
+            self._health.failed(Part.STORING, fault)
+            self.openings += not self._is_open
             self._set_open(is_open=True)
 
-    def _close(self) -> None:
-        self._failures_in_a_row = 0
-        self._backoff.reset()
-        self._set_open(is_open=False)  # mutant: closed
-        self._trusted.set()
+    def _doubt(self) -> None:
+        self._is_stored = False
+        self._probe_at = self._now() + self._backoff.next()
+        self._allow(Allowance.NOTHING)
+
+    def _allow(self, allowance: Allowance) -> None:
+        self._allowance = allowance
+        self._is_spent = False
+        for least, event in self._allowed.items():
+            if least <= allowance:
+                event.set()
+            else:
+                event.clear()
+        self._tell_prober()
 
     def _set_open(self, *, is_open: bool) -> None:
         self._is_open = is_open
@@ -118,3 +195,13 @@ class Circuit:
         else:
             self._opened.clear()
             self._closed.set()
+        self._tell_prober()
+
+    def _tell_prober(self) -> None:
+        # mutant of the next line: probe-wanted
+        if self._is_open or (self._allowance is Allowance.NOTHING and not self._trying and not self._is_stored):
+            self._probe_unwanted.clear()
+            self._probe_wanted.set()
+        else:
+            self._probe_wanted.clear()
+            self._probe_unwanted.set()

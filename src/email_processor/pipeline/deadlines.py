@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from math import inf
 from typing import TypeVar, cast
 
-Answer = TypeVar("Answer")
+from email_processor.pipeline.waiting import EARLY_SECONDS
 
-EARLY_SECONDS = 0.001  # that a timer may fire before its time: uvloop counts in milliseconds, other loops in less
+Answer = TypeVar("Answer")
 
 
 class _Waiter:

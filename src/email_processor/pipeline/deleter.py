@@ -76,6 +76,7 @@ class Deleter:
             self._settling -= 1
             if not self._settling:
                 self._context.health.idle(Part.DELETING)
+                self._context.circuit.undeleted()
 
     async def _delete_once(self, batch: list[Delivery]) -> list[Delivery]:
         """One request; what is left to delete. What lost its lease is only remembered, until it comes again."""
@@ -94,6 +95,7 @@ class Deleter:
             self._context.metrics.deletes.labels("failed").inc(len(batch))
             return batch
         self._context.health.well(Part.DELETING)
+        self._context.circuit.deleted()
         return [
             delivery
             for delivery, handle, verdict in zip(batch, handles, verdicts, strict=True)

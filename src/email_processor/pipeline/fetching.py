@@ -21,6 +21,7 @@ from email_processor.domain.errors import (
 from email_processor.metrics import Operation
 from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.health import Part
+from email_processor.pipeline.jobs import Jobs
 from email_processor.pipeline.leases import LeaseKeeper
 from email_processor.pipeline.ledger import LEASE_MAX_SECONDS, Delivery, Job
 from email_processor.pipeline.payload_bucket import Offloaded, PayloadBucket
@@ -95,7 +96,7 @@ class Fetching:
         context: StageContext,
         payloads: Payloads,
         leases: LeaseKeeper,
-        jobs: asyncio.Queue[Job],
+        jobs: Jobs,
         rules: FetchRules,
     ) -> None:
         """What is fetched goes back to `jobs`; by `leases` the queue hides what is over the share."""
@@ -112,8 +113,6 @@ class Fetching:
         self._under_way = 0
         self._answered_at = 0.0
         self._is_deferring = False
-        self._empty = asyncio.Event()
-        self._empty.set()
         context.metrics.payload_circuits_open.set_function(
             lambda: sum(bucket.is_open for bucket in self._buckets.values())
         )
@@ -126,17 +125,12 @@ class Fetching:
         if pointer.bucket not in self._buckets:
             self._buckets[pointer.bucket] = PayloadBucket(new_backoff(), self._rules.most_of_bucket)
         self._buckets[pointer.bucket].add(Offloaded(job, pointer, next(self._numbers), new_backoff()))
-        self._empty.clear()
         self._changed.set()
 
     def drain(self) -> None:
         """Keep nothing any more that waits for a bucket that fails."""
         self._is_draining = True
         self._changed.set()
-
-    async def join(self) -> None:
-        """Return when no payload is left to be fetched."""
-        await self._empty.wait()
 
     async def fetch(self) -> None:
         """Fetch what may be fetched, and defer what is over the share, until cancelled."""
@@ -189,8 +183,6 @@ class Fetching:
                 del self._buckets[name]
         if not self._buckets:
             self._context.health.idle(Part.FETCHING)
-            if not self._is_deferring:
-                self._empty.set()
 
     async def _fetch_one(self, bucket: PayloadBucket, it: Offloaded) -> None:
         is_probe = bucket.is_open
@@ -219,7 +211,7 @@ class Fetching:
             self._changed.set()
 
     def _hand_on(self, it: Offloaded, *, payload: bytes | None = None, flaw: Exception | None = None) -> None:
-        self._jobs.put_nowait(replace(it.job, pointer=it.pointer, payload=payload, flaw=flaw))
+        self._jobs.put_back(replace(it.job, pointer=it.pointer, payload=payload, flaw=flaw))
 
     async def _read(self, pointer: Pointer) -> bytes | None:
         """One GET, whose body is read when there is memory for all of it; None if that took too long."""
@@ -307,6 +299,7 @@ class Fetching:
         for seconds, batch in by_seconds.items():
             await self._leases.give_back(batch, seconds)
             for delivery in batch:
+                self._jobs.task_done()
                 if delivery.is_in_flight:
                     self._context.metrics.released.labels("deferred").inc()
                     self._context.ledger.close(delivery)

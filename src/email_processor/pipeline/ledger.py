@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from email_processor.domain.email import Pointer
+from email_processor.domain.errors import UnarchivableError
 from email_processor.domain.message import Message
 from email_processor.metrics import Metrics
+from email_processor.pipeline.evidence import History
 from email_processor.pipeline.room import Room
 from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import Clock
@@ -23,6 +25,7 @@ class State(Enum):
 
     QUEUED = auto()
     STARTED = auto()
+    FAILED = auto()  # the last try to store it: it waits for another one
     ARCHIVED = auto()
 
 
@@ -73,7 +76,8 @@ class Job:
     """What an uploader works on: the delivery and its message, which nobody else keeps.
 
     `payload` is what the message points to, once it is fetched: whatever becomes of the message, it has to be kept too.
-    If it cannot be fetched, or the body is not what the queue hashed, `flaw` says so.
+    If it cannot be fetched, or the body is not what the queue hashed, `flaw` says so. `aside` is why an email is to be
+    quarantined all the same, and `history` is that of its tries that failed.
     """
 
     delivery: Delivery
@@ -81,6 +85,8 @@ class Job:
     pointer: Pointer | None = None
     payload: bytes | None = None
     flaw: Exception | None = None
+    aside: UnarchivableError | None = None
+    history: History | None = None
 
     @property
     def size(self) -> int:
@@ -179,16 +185,17 @@ class Ledger:
         return left > (0 if self._may_renew else needed)
 
     def start(self, delivery: Delivery) -> None:
-        """An uploader has begun with it."""
+        """It is tried, or its payload is fetched."""
+        if delivery.state is State.QUEUED:
+            self.room.start()
         delivery.state = State.STARTED
-        self.room.start()
 
     def archived(self, delivery: Delivery) -> None:
         """Its object is durable: remember that until it is deleted, whatever becomes of the lease. Its body is gone."""
         delivery.state = State.ARCHIVED
         self.room.let_go(delivery.size)
         delivery.size = 0
-        self._free_payload(delivery)
+        self.free_payload(delivery)
         self._remembered[delivery.message_id] = None
         while len(self._remembered) > REMEMBERED_MAX:
             self._remembered.popitem(last=False)
@@ -204,10 +211,11 @@ class Ledger:
             self._count_if_expired(delivery)
             del self._deliveries[delivery.message_id]
             delivery.is_in_flight = False
-            self._free_payload(delivery)
+            self.free_payload(delivery)
             self.room.leave(delivery.size, is_queued=delivery.state is State.QUEUED)
 
-    def _free_payload(self, delivery: Delivery) -> None:
+    def free_payload(self, delivery: Delivery) -> None:
+        """The payload that was fetched for it is held no longer."""
         if delivery.free_payload is not None:
             delivery.free_payload()
             delivery.free_payload = None

@@ -9,9 +9,11 @@ from functools import partial
 from email_processor.domain.errors import QueueFaultError
 from email_processor.domain.message import Message
 from email_processor.metrics import Operation
+from email_processor.pipeline.circuit import Allowance
 from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.corruption import Corruption
 from email_processor.pipeline.health import Part
+from email_processor.pipeline.jobs import Jobs
 from email_processor.pipeline.ledger import Job
 from email_processor.pipeline.room import Reservation
 from email_processor.pipeline.waiting import pause
@@ -37,7 +39,7 @@ class ReceiveRules:
 class Receiver:
     """Receives messages. `receive(0)` watches the queue; `receive(1)` and on sleep until there is enough for them."""
 
-    def __init__(self, context: StageContext, inbox: Inbox, jobs: asyncio.Queue[Job], rules: ReceiveRules) -> None:
+    def __init__(self, context: StageContext, inbox: Inbox, jobs: Jobs, rules: ReceiveRules) -> None:
         """What is received goes to `jobs`."""
         self._context = context
         self._inbox = inbox
@@ -48,6 +50,7 @@ class Receiver:
         self._turns = [asyncio.Event() for _ in range(rules.most)]
         self._lives: dict[asyncio.Timeout, bool] = {}  # of each task; whether it has a receive under way
         self._wanted = 0
+        self._has_failed = False
         self._want(1)
 
     def stop(self, last_poll_seconds: float) -> None:
@@ -77,16 +80,18 @@ class Receiver:
             # mutant of the next line: stopped-meanwhile
             if self._stopping.is_set():  # a request that was cut off at once could still be handed messages
                 return
+            limit = 1 if self._in_doubt else rules.batch
             started = self._context.clock.monotonic()
             self._lives[life] = True
             try:
                 with self._context.ledger.room.reserved() as reservation:
                     admit = partial(self._admit, reservation)
                     messages = await self._context.calls.bounded(
-                        Operation.RECEIVE, self._inbox.receive(rules.batch, rules.wait, admit), longer=rules.wait
+                        Operation.RECEIVE, self._inbox.receive(limit, rules.wait, admit), longer=rules.wait
                     )
             except QueueFaultError as fault:  # mutant: receive-failed
                 self._context.health.failed(Part.RECEIVING, fault)
+                self._has_failed = True
                 self._want(1)
                 await backoff.wait(self._stopping)
                 if not self._stopping.is_set():
@@ -99,6 +104,7 @@ class Receiver:
             del messages  # or a receiver would keep its last batch, outside of the budget, until the next one comes
             self._context.health.well(Part.RECEIVING)
             backoff.reset()
+            self._has_failed = False
             if count == rules.batch:
                 self._want(self._wanted + 1)
             elif not count:
@@ -107,13 +113,21 @@ class Receiver:
                     await pause(started + rules.poll_interval - self._context.clock.monotonic(), self._stopping)
 
     async def _cleared(self, index: int) -> None:
-        """Return when this task is wanted, S3 is trusted and there is room: all three at the same time."""
-        turn = self._turns[index]
+        """Return when this task is wanted, may receive and has room for it: all three at the same time."""
+        turn, least = self._turns[index], Allowance.EVERYTHING if index else Allowance.ONE_MESSAGE
         # mutant of the next line: cleared
-        while not (turn.is_set() and self._context.circuit.is_trusted and self._context.ledger.room.is_free):
+        while not (turn.is_set() and self._context.circuit.allowance >= least and self._context.ledger.room.is_free):
             await turn.wait()
-            await self._context.circuit.trusted()
+            await self._context.circuit.allowed(least)
             await self._context.ledger.room.free()
+
+    @property
+    def _in_doubt(self) -> bool:
+        """Whether to receive one message only: to see how it fares in S3, or because the last receive failed.
+
+        An answer that was lost has cost a receive of each message in it.
+        """
+        return self._has_failed or self._context.circuit.allowance is not Allowance.EVERYTHING
 
     def _want(self, receivers: int) -> None:
         """Let so many tasks receive; the first always may."""
@@ -145,4 +159,5 @@ class Receiver:
                     continue
             delivery = self._context.ledger.admit(message, asked_at, answered_at)
             if delivery is not None:
+                self._context.circuit.spend()
                 self._jobs.put_nowait(Job(delivery, message, flaw=flaw))

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,10 @@ from email_processor.pipeline.deleter import Deleter, DeleteRules
 from email_processor.pipeline.depth import DepthRules, measure
 from email_processor.pipeline.fetching import Fetching, FetchRules
 from email_processor.pipeline.health import Health
+from email_processor.pipeline.jobs import Jobs
 from email_processor.pipeline.leases import LeaseKeeper, LeaseRules
-from email_processor.pipeline.ledger import Delivery, Job, Ledger, State
+from email_processor.pipeline.ledger import Delivery, Ledger, State
+from email_processor.pipeline.prober import Prober
 from email_processor.pipeline.receiver import Receiver, ReceiveRules
 from email_processor.pipeline.room import Budget, Room
 from email_processor.pipeline.storing import StoreRules, Storing
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 
 LAST_POLL_SECONDS = 2.0
 LAST_PROBE_SECONDS = 2.0
+HELD_BACK_SECONDS = 30  # for which nobody else gets what has just failed, when it is given back
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
     Returns how many messages were still in flight at the end: their leases run out and the queue hands them out again.
     """
     context = context_of(plan, ports, metrics, health)
-    jobs: asyncio.Queue[Job] = asyncio.Queue(MESSAGES_MOST)  # bounded by the room, which may become larger
+    jobs = Jobs(MESSAGES_MOST, ports.clock, context.circuit)  # bounded by the room, which may become larger
     receipts: asyncio.Queue[Delivery] = asyncio.Queue(MESSAGES_MOST)
 
     leases = LeaseKeeper(context, ports.inbox, plan.leases)
@@ -89,6 +92,7 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
         receipts=receipts,
         rules=plan.upload,
     )
+    prober = Prober(context.circuit, storing, uploader, jobs)
     deleter = Deleter(context, ports.inbox, leases, receipts, plan.delete)
 
     async with asyncio.TaskGroup() as tasks:
@@ -97,6 +101,8 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
         uploading = [
             tasks.create_task(upload(uploader, storing), name="uploaders"),
             tasks.create_task(fetching.fetch(), name="fetcher"),
+            tasks.create_task(jobs.recall(), name="retries"),
+            tasks.create_task(prober.probe(), name="prober"),
         ]
         receiving = [tasks.create_task(receiver.receive(n), name=f"receiver-{n}") for n in range(plan.receive.most)]
         measuring = [tasks.create_task(measure(context, ports.queue, plan.depth), name="depth")]
@@ -116,11 +122,22 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
         await by(deadline - plan.grace / 5, either(uploader.join(), context.circuit.stays_open(LAST_PROBE_SECONDS)))
         await cancel(uploading)
         # mutant of the next line: given-back
-        await by(deadline, leases.give_back([it for it in context.ledger if it.state is not State.ARCHIVED]))
+        await by(deadline, give_back(leases, [it for it in context.ledger if it.state is not State.ARCHIVED]))
         await by(deadline, receipts.join())
         await cancel([deleting])
         await cancel([renewing, *measuring])
     return len(context.ledger)
+
+
+async def give_back(leases: LeaseKeeper, deliveries: Sequence[Delivery]) -> None:
+    """Give back what will not be stored here: at once, but what has failed only after a while.
+
+    It is not to be the first that the next process meets an outage with: by then it will have looked at the store.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        for after in (0, HELD_BACK_SECONDS):
+            some = [it for it in deliveries if (it.state is State.FAILED) == (after > 0)]
+            tasks.create_task(leases.give_back(some, after), name="give back")
 
 
 async def resize(read: Callable[[], Ceilings], context: StageContext, storing: Storing) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, auto
 from functools import partial
@@ -13,19 +14,22 @@ from email_processor.domain.errors import (
     ObjectRefusedError,
     PayloadTooLargeError,
     Reason,
-    StoreFaultError,
     UnarchivableError,
 )
 from email_processor.domain.key import object_key, quarantine_key
 from email_processor.domain.message import KeyTime, Message
 from email_processor.metrics import Operation
 from email_processor.pipeline.context import StageContext
+from email_processor.pipeline.evidence import Blame
 from email_processor.pipeline.fetching import Fetching
+from email_processor.pipeline.jobs import Jobs
 from email_processor.pipeline.ledger import Delivery, Job, State
 from email_processor.pipeline.storing import Storing
-from email_processor.ports import Stored
+from email_processor.ports import SLOWEST_BYTES_PER_SECOND, Stored
 
 log = logging.getLogger(__name__)
+
+LAST_RECEIVE = 3  # of a message that is refused alone, if its queue has no dead-letter queue that takes it sooner
 
 
 class Outcome(Enum):
@@ -41,7 +45,7 @@ class UploadRules:
     """What an uploader needs to know of the settings.
 
     `key_time` says which time of a message dates its key and its document. With `quarantine` off, what is not an email
-    is left to the queue's dead-letter policy.
+    is left to the queue's dead-letter policy. `blame` says when an object is held to be refused alone.
     """
 
     key_prefix: str
@@ -49,6 +53,7 @@ class UploadRules:
     quarantine: bool
     version: str
     key_time: KeyTime
+    blame: Blame = field(default_factory=Blame)
 
 
 class Uploader:
@@ -60,7 +65,7 @@ class Uploader:
         storing: Storing,
         fetching: Fetching,
         *,
-        jobs: asyncio.Queue[Job],
+        jobs: Jobs,
         receipts: asyncio.Queue[Delivery],
         rules: UploadRules,
     ) -> None:
@@ -75,106 +80,164 @@ class Uploader:
         self._put_seconds = context.calls.seconds(Operation.PUT)
 
     async def upload(self) -> None:
-        """Work through jobs until cancelled."""
+        """Work through jobs until cancelled, but take none while the circuit is open."""
+        circuit = self._context.circuit
         while True:
+            if circuit.is_open:
+                await circuit.closed()
             job = await self._jobs.get()
-            try:
-                if job.delivery.state is State.ARCHIVED:
-                    self._receipts.put_nowait(job.delivery)
-                elif job.delivery.state is State.STARTED:  # it comes back with its payload
-                    await self._settle(job)
-                elif self._context.ledger.may_start(job.delivery, self._put_seconds):
-                    self._context.ledger.start(job.delivery)
-                    self._metrics.queued_seconds.observe(self._context.clock.monotonic() - job.delivery.received_at)
-                    await self._settle(job)
-                else:
-                    self._release(job, "lease_expired")
-            finally:
-                del job  # or an idle worker would keep its last body
-                self._jobs.task_done()
+            if circuit.is_open:  # it opened while there was nothing to do
+                self._jobs.put_back(job)
+            else:
+                await self.attempt(job)
+            del job  # or an idle worker would keep its last body
+
+    async def attempt(self, job: Job, *, is_probe: bool = False) -> None:
+        """Have one try at a job that was taken; `is_probe` says that it is for the prober, whom the circuit admits."""
+        needed = self._put_seconds + job.size / SLOWEST_BYTES_PER_SECOND
+        if job.delivery.state is State.ARCHIVED:
+            self._receipts.put_nowait(job.delivery)
+            outcome = Outcome.ARCHIVED
+        elif job.delivery.state is State.QUEUED and not self._context.ledger.may_start(job.delivery, needed):
+            outcome = self._release(job, "lease_expired")
+        else:
+            outcome = await self._settle(job, is_probe=is_probe)
+        if outcome is not Outcome.PASSED_ON:
+            self._jobs.task_done()
 
     async def join(self) -> None:
-        """Return when no job is left."""
+        """Return when no job is left, those that wait for another try or for their payload included."""
         await self._jobs.join()
-        await self._fetching.join()
-        await self._jobs.join()  # what was fetched
 
-    async def _settle(self, job: Job) -> None:
-        """See a job through: stored as an email or in quarantine and on to the deleter, or left to the queue."""
+    async def _settle(self, job: Job, *, is_probe: bool) -> Outcome:
+        """Store a message as an email or in quarantine and hand it on to the deleter, or leave it to the queue."""
         try:
-            outcome = await self._archive(job)  # mutant: stored-first
+            outcome = await self._archive(job, is_probe=is_probe)  # mutant: stored-first
         except UnarchivableError as error:
-            outcome = await self._quarantine(job, error)
-        except (ObjectRefusedError, PayloadTooLargeError, StoreFaultError) as error:
-            outcome = await self._refused(job, error)
+            outcome = await self._quarantine(job, error, is_probe=is_probe)
+        except (ObjectRefusedError, PayloadTooLargeError) as error:
+            outcome = self._refused(job, error)
         except Exception as error:  # a bug that one message meets must not stop the others  # mutant: errors-only
             log.error("unexpected_error", exc_info=error, extra={"message_id": job.message.message_id})
-            outcome = await self._refused(job, error)
+            outcome = self._refused(job, error)
         if outcome is Outcome.ARCHIVED:
             self._context.ledger.archived(job.delivery)
             self._receipts.put_nowait(job.delivery)
+        return outcome
 
-    async def _archive(self, job: Job) -> Outcome:
+    async def _archive(self, job: Job, *, is_probe: bool) -> Outcome:
         if job.flaw is not None:
-            raise job.flaw
+            raise job.aside or job.flaw
         if job.payload is not None and job.pointer is not None:
-            return await self._store_email(job, read_payload(job.payload, job.pointer))
-        email = read(job.message.body)
-        if isinstance(email, Pointer):
-            self._fetching.add(job, email)
-            return Outcome.PASSED_ON
-        return await self._store_email(job, email)
+            email = read_payload(job.payload, job.pointer)
+        else:
+            found = read(job.message.body)
+            if isinstance(found, Pointer):
+                self._context.ledger.start(job.delivery)
+                self._fetching.add(job, found)
+                self._context.circuit.refund()
+                return Outcome.PASSED_ON
+            email = found
+        if job.aside is not None:
+            raise job.aside
+        return await self._store_email(job, email, is_probe=is_probe)
 
-    async def _store_email(self, job: Job, email: Email) -> Outcome:
+    async def _store_email(self, job: Job, email: Email, *, is_probe: bool) -> Outcome:
         message, moment, rules = job.message, self._moment(job.message), self._rules
         key = object_key(rules.key_prefix, moment, email.sender, message.message_id)
         make_document = partial(email_document, message, email, moment, rules.version)
-        stored = await self._storing.store(key, make_document, len(email.raw) + message.attribute_bytes)
-        if stored is Stored.ALREADY_THERE:
-            self._metrics.duplicates.labels("stored").inc()
-            return Outcome.ARCHIVED
-        self._metrics.archived.inc()
-        sent_at = message.sent_at
-        if sent_at is not None:
-            self._metrics.sent_to_stored.observe(max(0.0, self._context.clock.wall() - sent_at))
-        return Outcome.ARCHIVED
+        size = len(email.raw) + message.attribute_bytes
+        stored = await self._store(job, key, make_document, size, is_probe=is_probe)
+        if stored is Stored.CREATED:
+            self._metrics.archived.inc()
+            sent_at = message.sent_at
+            if sent_at is not None:
+                self._metrics.sent_to_stored.observe(max(0.0, self._context.clock.wall() - sent_at))
+        return Outcome.PASSED_ON if stored is None else Outcome.ARCHIVED
 
-    async def _quarantine(self, job: Job, error: UnarchivableError) -> Outcome:
+    async def _quarantine(self, job: Job, error: UnarchivableError, *, is_probe: bool) -> Outcome:
         message, moment, rules = job.message, self._moment(job.message), self._rules
         if not rules.quarantine:
+            self._context.circuit.refund()
             return self._release(job, "rejected")
         key = quarantine_key(rules.quarantine_prefix, moment, message.message_id)
         make_document = partial(quarantine_document, message, error, moment, rules.version, job.payload)
         try:
-            stored = await self._storing.store(key, make_document, job.size)
+            stored = await self._store(job, key, make_document, job.size, is_probe=is_probe)
         except ObjectRefusedError as refusal:
             log.error(
                 "quarantine_refused",
                 extra={"message_id": message.message_id, "error": refusal.detail, "fix": refusal.fix},
             )
             return self._release(job, "refused")
-        if stored is Stored.ALREADY_THERE:
-            self._metrics.duplicates.labels("stored").inc()
-            return Outcome.ARCHIVED
-        self._metrics.quarantined.labels(error.reason).inc()
-        log.warning(
-            "quarantined",
-            extra={
-                "message_id": message.message_id,
-                "reason": error.reason.value,
-                "detail": error.detail,
-                "key": key,
-                "receive_count": job.delivery.receive_count,
-            },
-        )
-        return Outcome.ARCHIVED
+        if stored is Stored.CREATED:
+            self._metrics.quarantined.labels(error.reason).inc()
+            log.warning(
+                "quarantined",
+                extra={
+                    "message_id": message.message_id,
+                    "reason": error.reason.value,
+                    "detail": error.detail,
+                    "key": key,
+                    "receive_count": job.delivery.receive_count,
+                },
+            )
+        return Outcome.PASSED_ON if stored is None else Outcome.ARCHIVED
 
-    async def _refused(self, job: Job, error: Exception) -> Outcome:
+    async def _store(
+        self, job: Job, key: str, make_document: Callable[[], bytes], expected_bytes: int, *, is_probe: bool
+    ) -> Stored | None:
+        """Try once to store the document of a job; None if it did not work out and the job waits for another try.
+
+        Raises:
+            ObjectRefusedError: S3 refuses this object, or it keeps failing while others are stored.
+        """
+        self._blame(job)
+        answer = await self._storing.store(
+            job.delivery,
+            key,
+            make_document,
+            expected_bytes=expected_bytes,
+            history=job.history,
+            is_probe=is_probe,
+        )
+        if answer is None:
+            self._jobs.put_back(job)
+            return None
+        if isinstance(answer, Stored):
+            if answer is Stored.ALREADY_THERE:
+                self._metrics.duplicates.labels("stored").inc()
+            return answer
+        self._context.ledger.free_payload(job.delivery)  # it is fetched anew: payloads in memory do not wait
+        self._jobs.retry(replace(job, payload=None, history=answer), answer.backoff.next())
+        return None
+
+    def _blame(self, job: Job) -> None:
+        """Raise ObjectRefusedError if the object of a job has failed before and is held to be refused alone."""
+        history, blame = job.history, self._rules.blame
+        if history is None or history.fault is None:
+            return
+        evidence, is_last = history.evidence, job.delivery.receive_count >= self._last_receive
+        if blame.is_sure(evidence) if is_last else blame.is_suspected(evidence):  # mutant: blamed-with-others
+            detail = f"{evidence.refusals} tries failed while others succeeded: {history.fault.detail}"
+            raise ObjectRefusedError(detail, fix=history.fault.fix) from history.fault
+
+    @property
+    def _last_receive(self) -> int:
+        """At which receive a message that is refused alone is set aside: before the dead-letter queue has it, if any.
+
+        Without one it would come again until its retention ends, and in a FIFO queue its group would wait for it.
+        """
+        known = self._context.ledger.max_receive_count
+        return LAST_RECEIVE if known is None else min(known, LAST_RECEIVE)
+
+    def _refused(self, job: Job, error: Exception) -> Outcome:
         """It fails alone: quarantine it on its last receive, before the dead-letter queue has it; else leave it."""
-        count, limit = job.delivery.receive_count, self._context.ledger.max_receive_count
-        if self._rules.quarantine and limit is not None and count >= limit:
-            reason = UnarchivableError(Reason.UNDELIVERABLE, f"on its last receive ({count} of {limit}): {error}")
-            return await self._quarantine(job, reason)
+        count, limit = job.delivery.receive_count, self._last_receive
+        if self._rules.quarantine and job.aside is None and count >= limit:
+            aside = UnarchivableError(Reason.UNDELIVERABLE, f"on its last receive ({count} of {limit}): {error}")
+            self._jobs.put_back(replace(job, aside=aside, history=None))
+            return Outcome.PASSED_ON
         log.error(
             "refused",
             extra={"message_id": job.message.message_id, "error": str(error), "fix": getattr(error, "fix", "")},

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+EARLY_SECONDS = 0.001  # that a timer may fire before its time: uvloop counts in milliseconds, other loops in less
+
 
 async def pause(seconds: float | None, until: asyncio.Event) -> bool:
     """Wait for `until` or for `seconds` (None: however long it takes); whether it was `until` that came first."""

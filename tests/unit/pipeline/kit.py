@@ -16,7 +16,7 @@ from email_processor.pipeline.health import Health
 from email_processor.pipeline.ledger import Delivery, Ledger
 from email_processor.pipeline.room import Budget, Room
 from email_processor.pipeline.waiting import Backoff
-from email_processor.ports import Clock
+from email_processor.ports import Clock, ProbeObject
 
 VISIBILITY_TIMEOUT = 300
 EMAIL = b'{"email_subject":"s","email_sender":"ann@example.com","email_timestream":1,"email_content":"c"}'
@@ -60,14 +60,19 @@ class Kit:
     context: StageContext
 
     @classmethod
-    def new(cls, *, max_messages: int = 1000, max_bytes: int = 64 * 1024 * 1024, batch: int = 10) -> "Kit":
-        """Fresh parts; must be called on a running loop."""
+    def new(
+        cls, *, max_messages: int = 1000, max_bytes: int = 64 * 1024 * 1024, batch: int = 10, trusted: bool = True
+    ) -> "Kit":
+        """Fresh parts; must be called on a running loop. `trusted` is the circuit after a good start."""
         clock, metrics = virtual_clock(), new_metrics()
         health = Health(clock, patience=60)
         room = Room(Budget(max_messages=max_messages, max_bytes=max_bytes), batch)
         ledger = Ledger(clock, metrics, room, visibility_timeout=VISIBILITY_TIMEOUT)
         calls = Calls(metrics, health, Timeouts(queue=8, store=15))
         circuit = Circuit(clock, metrics, health, new_backoff())
+        if trusted:
+            circuit.succeed()
+            circuit.deleted()
         return cls(StageContext(clock, metrics, health, calls, ledger, circuit, new_backoff))
 
     def value(self, name: str, **labels: str) -> float:
@@ -87,6 +92,9 @@ class Kit:
         delivery = self.admit(message_id, handle, body)
         assert delivery is not None
         return delivery
+
+
+PROBE = ProbeObject("quarantine/check/probe.json", b"{}")
 
 
 def store_fault(cause: Cause = Cause.SERVER) -> StoreFaultError:

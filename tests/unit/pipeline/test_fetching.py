@@ -10,7 +10,7 @@ from email_processor.pipeline.leases import LeaseRules
 from tests.simulation.connection import CHANGE_VISIBILITY, FETCH, PUT, RECEIVE, Fate, hung, refused, slow
 from tests.support.mail import pointer
 from tests.unit.pipeline.kit import EMAIL, later
-from tests.unit.pipeline.test_run import PLAN, Pipeline
+from tests.unit.pipeline.whole import PLAN, Pipeline
 
 HOUR = 3600.0
 FAILING = {"500": refused(Cause.SERVER), "silence": hung(), "403": refused(Cause.DENIED)}
@@ -51,7 +51,7 @@ async def test_emails_are_stored_beside_pointers_into_a_bucket_that_fails(fate: 
     seen: dict[str, object] = {}
     later(44, lambda: seen.update(mail.health.ready().parts, ok=mail.health.ready().ok))
     await mail.run(45)
-    assert 500 == len(mail.bucket.objects)
+    assert 500 == len(mail.stored)
     assert [] == mail.queue.dead_lettered
     assert 1 == max(mail.receives)
     assert seen["ok"]
@@ -70,7 +70,7 @@ async def test_a_bucket_that_is_denied_is_blamed_on_no_message(cause: Cause) -> 
     later(HOUR, mail.script.clear, FETCH)
     await mail.run(HOUR + 60)
     assert [1, 0] == [*down, mail.value("payload_circuits_open")]
-    assert 20 == len(mail.bucket.objects)
+    assert 20 == len(mail.stored)
     assert 1 == max(mail.receives)
     assert 0 == mail.value("messages_quarantined_total", reason="undeliverable")
 
@@ -85,7 +85,7 @@ async def test_what_is_over_the_share_uses_its_receives_up_slowly() -> None:
     later(HOUR, mail.script.clear, FETCH)
     await mail.run(2 * HOUR)
     assert [200] == held
-    assert 1000 == len(mail.bucket.objects)
+    assert 1000 == len(mail.stored)
     assert [] == mail.queue.dead_lettered
     assert 4 == max(mail.receives)
 
@@ -113,7 +113,7 @@ async def test_without_permission_to_hide_them_the_leases_of_what_is_over_the_sh
     mail.offload(1000)
     mail.send(500)
     await mail.run(45)
-    assert 500 == len(mail.bucket.objects)
+    assert 500 == len(mail.stored)
     assert 800 <= (mail.value("messages_released_total", reason="deferred") or 0)
 
 
@@ -124,7 +124,7 @@ async def test_a_bucket_that_does_not_answer_holds_up_no_other() -> None:
     mail.offload(100, "silent")
     mail.offload(100, "big")
     await mail.run(10)
-    assert 100 == len(mail.bucket.objects)
+    assert 100 == len(mail.stored)
 
 
 async def test_a_bucket_that_fails_is_asked_by_one_get_at_a_time_further_and_further_apart() -> None:
@@ -146,7 +146,7 @@ async def test_of_a_bucket_that_answers_no_more_than_a_few_are_fetched_at_once()
     mail.offload(40)
     await mail.run(20)
     assert 4 == mail.most_at_once(FETCH)
-    assert 40 == len(mail.bucket.objects)
+    assert 40 == len(mail.stored)
 
 
 async def test_one_that_fails_among_others_of_its_bucket_is_refused_alone() -> None:
@@ -158,7 +158,7 @@ async def test_one_that_fails_among_others_of_its_bucket_is_refused_alone() -> N
     for second in range(60):
         later(second, mail.offload, 1)
     await mail.run(70)
-    assert 61 == len(mail.bucket.objects)
+    assert 61 == len(mail.stored)
     assert 1 == mail.value("messages_quarantined_total", reason="undeliverable")
     assert {"status": "ok"} == mail.health.ready().parts["fetching"]
 
@@ -171,7 +171,7 @@ async def test_a_fresh_one_finds_out_that_a_bucket_answers_again() -> None:
     later(600, mail.offload, 10)
     later(660, mail.stop.set)
     await mail.run(661)
-    assert 10 == len(mail.bucket.objects)
+    assert 10 == len(mail.stored)
 
 
 async def test_what_cannot_be_read_for_as_long_as_a_lease_can_run_is_kept_on_its_last_receive() -> None:
@@ -194,20 +194,21 @@ async def test_buckets_that_never_answer_are_held_to_fail_however_many_they_are(
         mail.offload(1, f"bucket{number}")
     mail.send(500)
     await mail.run(45)
-    assert 500 == len(mail.bucket.objects)
+    assert 500 == len(mail.stored)
 
 
 async def test_payloads_in_memory_are_bounded_by_their_bytes() -> None:
     """Each of 4 MiB, each PUT takes its time: no more of them are read than may be in memory."""
     mail = OffloadedMail(most_bytes=16 * 1024 * 1024)
+    mail.start_well()
     mail.script.always(PUT, slow(5))
     padding = b" " * (4 * 1024 * 1024 - len(EMAIL))
     mail.offload(12, payload=EMAIL + padding)
     stored: list[int] = []
     for second in (4, 9, 14, 19):
-        later(second, lambda: stored.append(len(mail.bucket.objects)))
+        later(second, lambda: stored.append(len(mail.stored)))
     await mail.run(25)
-    assert [0, 4, 8, 12] == stored
+    assert [1, 5, 9, 12] == stored
 
 
 async def test_in_an_outage_of_the_archive_payloads_wait_without_a_get_that_stays_open() -> None:
@@ -217,7 +218,7 @@ async def test_in_an_outage_of_the_archive_payloads_wait_without_a_get_that_stay
     mail.offload(10)
     later(HOUR, mail.script.clear, PUT)
     await mail.run(HOUR + 120)
-    assert 10 == len(mail.bucket.objects)
+    assert 10 == len(mail.stored)
     assert 20 > len(mail.calls(FETCH))
 
 
@@ -245,4 +246,4 @@ async def test_that_payloads_cannot_be_read_is_said_once_with_the_fix(caplog: py
         await mail.run(260)
     said = [record.message for record in caplog.records if getattr(record, "part", "") == "fetching"]
     assert ["failing", "recovered"] == said
-    assert 70 == len(mail.bucket.objects)
+    assert 70 == len(mail.stored)

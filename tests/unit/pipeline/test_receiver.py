@@ -10,7 +10,7 @@ import pytest
 from email_processor.domain.errors import Cause, Reason, UnarchivableError
 from email_processor.domain.message import Message
 from email_processor.pipeline.corruption import REMEMBERED_MAX, Corruption
-from email_processor.pipeline.ledger import Job
+from email_processor.pipeline.jobs import Jobs
 from email_processor.pipeline.receiver import Receiver, ReceiveRules
 from tests.simulation.connection import RECEIVE, Entry, hung, partly, refused, slow
 from tests.unit.pipeline.kit import EMAIL, VISIBILITY_TIMEOUT, Kit, later, now, store_fault
@@ -27,7 +27,7 @@ class ReceiverStage(VirtualAws):
     ) -> None:
         super().__init__()
         self.kit = Kit.new(max_messages=max_messages, max_bytes=max_bytes)
-        self.jobs: asyncio.Queue[Job] = asyncio.Queue(1000)
+        self.jobs = Jobs(1000, self.kit.context.clock, self.kit.context.circuit)
         self.rules = ReceiveRules(most=most, batch=10, wait=20, poll_interval=poll_interval)
         self.receiver = Receiver(self.kit.context, self.inbox, self.jobs, self.rules)
 
@@ -174,10 +174,9 @@ async def test_nothing_is_received_while_s3_is_in_doubt() -> None:
     """The first failure is enough; the next success lets it go on."""
     stage = ReceiverStage(poll_interval=0)
     circuit = stage.kit.context.circuit
-    with circuit.trying():
-        later(30, circuit.fail, store_fault())
-        later(500, circuit.succeed)
-        await stage.receive(510)
+    later(30, circuit.fail, "key", store_fault())
+    later(500, circuit.succeed)
+    await stage.receive(510)
     assert [0, 20, 500] == stage.polls
 
 
@@ -185,9 +184,8 @@ async def test_what_a_long_poll_brings_after_the_doubt_began_is_taken_all_the_sa
     """It was asked for before: it waits with its lease."""
     stage = ReceiverStage()
     later(10, stage.send, 2)
-    with stage.kit.context.circuit.trying():
-        later(5, stage.kit.context.circuit.fail, store_fault())
-        await stage.receive(100)
+    later(5, stage.kit.context.circuit.fail, "key", store_fault())
+    await stage.receive(100)
     assert 2 == stage.jobs.qsize()
     assert [0] == stage.polls
 

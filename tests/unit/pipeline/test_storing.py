@@ -1,4 +1,4 @@
-"""Storing: what follows a failed PUT, and which object is given up."""
+"""Storing: one try to put an object, and who hears how it went."""
 
 import asyncio
 from unittest import mock
@@ -6,87 +6,110 @@ from unittest import mock
 import pytest
 
 from email_processor.domain.errors import Cause, ObjectRefusedError
-from email_processor.pipeline.storing import NO_EVIDENCE, Evidence, Next, RetryPolicy, StoreRules, Storing
+from email_processor.pipeline.circuit import Allowance
+from email_processor.pipeline.evidence import History
+from email_processor.pipeline.ledger import State
+from email_processor.pipeline.storing import StoreRules, Storing
 from email_processor.ports import Stored
-from tests.simulation.connection import PUT, Fate, hung, refused
-from tests.unit.pipeline.kit import Kit, later
+from tests.simulation.connection import PUT, hung, refused
+from tests.unit.pipeline.kit import PROBE, Kit, later, store_fault
 from tests.unit.pipeline.virtual_aws import VirtualAws
-
-TO_BLAME = Evidence(failures=5, others_stored=20, others_failed=2)
 
 
 class StoringStage(VirtualAws):
-    """A bucket that fails one of its objects every time."""
+    """A bucket, and one delivery."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, start: int = 8) -> None:
         super().__init__()
         self.kit = Kit.new()
-        self.script.always(PUT, lambda key: refused() if key == ("bad",) else Fate())
-        self.storing = Storing(self.kit.context, self.store, StoreRules(most=64))
+        self.circuit = self.kit.context.circuit
+        self.storing = Storing(self.kit.context, self.store, StoreRules(most=64, start=start, probe=PROBE))
+        self.delivery = self.kit.in_flight()
 
-    async def others(self) -> None:
-        """Store another object every hundredth of a second."""
-        for number in range(200):
-            await self.storing.store(f"good {number}", lambda: b"{}", 2)
-            await asyncio.sleep(0.01)
+    async def put(
+        self, key: str = "key", history: History | None = None, mib: int = 0, *, is_probe: bool = False
+    ) -> Stored | History | None:
+        """One try."""
+        document = b"x" * mib * 1024 * 1024
+        return await self.storing.store(
+            self.delivery, key, lambda: document, expected_bytes=len(document), history=history, is_probe=is_probe
+        )
 
-    def retries(self) -> float:
-        """How many calls were tried again because S3 had an error of its own."""
-        return self.kit.value("retries_total", cause="server")
+    def open(self) -> None:
+        """Let the circuit open."""
+        for number in range(5):
+            self.circuit.fail(f"other {number}", store_fault())
 
 
 @pytest.mark.parametrize(
-    ("cause", "evidence", "is_open", "expected"),
+    ("cause", "state", "trust", "has_failed"),
     [
-        *((cause, NO_EVIDENCE, False, Next.BACK_OFF) for cause in Cause),
-        *((cause, Evidence(1, 0, 0), False, Next.BACK_OFF) for cause in Cause),
-        *((cause, NO_EVIDENCE, True, Next.PROBE) for cause in Cause if cause is not Cause.THROTTLED),
-        (Cause.THROTTLED, NO_EVIDENCE, True, Next.BACK_OFF),
-        (Cause.SERVER, Evidence(1, 1000, 0), False, Next.BACK_OFF),
-        (Cause.SERVER, Evidence(1000, 0, 0), True, Next.PROBE),
-        (Cause.SERVER, Evidence(4, 20, 2), False, Next.BACK_OFF),
-        (Cause.SERVER, Evidence(5, 19, 1), False, Next.BACK_OFF),
-        (Cause.SERVER, Evidence(5, 20, 3), False, Next.BACK_OFF),
-        (Cause.SERVER, TO_BLAME, False, Next.GIVE_UP),
-        (Cause.TIMEOUT, TO_BLAME, True, Next.GIVE_UP),
-        (Cause.SERVER, Evidence(1000, 1000, 100), False, Next.GIVE_UP),
+        *((cause, State.FAILED, Allowance.NOTHING, True) for cause in Cause if cause is not Cause.THROTTLED),
+        (Cause.THROTTLED, State.STARTED, Allowance.EVERYTHING, False),
     ],
 )
-def test_a_failed_put_is_tried_again_unless_its_object_alone_is_to_blame(
-    cause: Cause, evidence: Evidence, expected: Next, *, is_open: bool
+async def test_a_failure_is_the_stores_and_a_throttle_is_none(
+    cause: Cause, state: State, trust: Allowance, *, has_failed: bool
 ) -> None:
-    """The circuit spaces the tries while it is open; only a throttled one has a pause of its own even then."""
-    assert expected == RetryPolicy().after(cause, evidence, is_open=is_open)
-
-
-async def test_the_failure_after_which_an_object_is_given_up_is_no_retry() -> None:
-    """It fails five times, and is tried again four times."""
+    """The circuit hears of it; the object gets a history, by which its next try is a retry."""
     stage = StoringStage()
+    stage.script.next(PUT, refused(cause))
+    history = await stage.put()
+    assert isinstance(history, History)
+    assert has_failed == history.has_failed
+    assert state == stage.delivery.state
+    assert trust == stage.circuit.allowance
+    assert 0 == stage.kit.value("retries_total", cause=cause)
+    assert Stored.CREATED == await stage.put(history=history)
+    assert 1 == stage.kit.value("retries_total", cause=cause)
+    assert Allowance.EVERYTHING is stage.circuit.allowance
+
+
+async def test_nothing_is_tried_once_the_circuit_is_open_but_by_the_prober() -> None:
+    """Nor by who already waits for a slot: it gives the slot back untried."""
+    stage = StoringStage(start=1)
+    stage.script.next(PUT, refused(after=1))
     async with asyncio.TaskGroup() as tasks:
-        others = tasks.create_task(stage.others())
-        with pytest.raises(ObjectRefusedError, match="5 tries failed while others succeeded: PutObject bad: simulated"):
-            await stage.storing.store("bad", lambda: b"{}", 2)
-        others.cancel()
-    assert 5 == len([call for call in stage.calls(PUT) if call.subjects == ("bad",)])
-    assert 4 == stage.retries()
+        tasks.create_task(stage.put("first"))
+        waiting = tasks.create_task(stage.put("waiting"))
+        await asyncio.sleep(0.5)
+        stage.open()
+    assert None is waiting.result()
+    assert None is await stage.put("late")
+    assert Stored.CREATED == await stage.put("probe", is_probe=True)
+    assert [("first",), ("probe",)] == [call.subjects for call in stage.calls(PUT)]
+    assert not stage.circuit.is_open
 
 
-async def test_every_failure_that_another_try_follows_is_a_retry() -> None:
-    """Two failures, and the third try succeeds."""
+@pytest.mark.parametrize("is_refused", [False, True])
+async def test_the_probe_object_says_that_the_store_is_up_and_no_more(*, is_refused: bool) -> None:
+    """Even if S3 has something against this very object: one message may be received."""
     stage = StoringStage()
-    stage.script.next(PUT, refused(), refused())
-    assert Stored.CREATED == await stage.storing.store("good", lambda: b"{}", 2)
-    assert 3 == len(stage.calls(PUT))
-    assert 2 == stage.retries()
+    if is_refused:
+        stage.bucket.refuses.add(PROBE.key)
+    stage.open()
+    await stage.storing.probe()
+    assert not stage.circuit.is_open
+    assert Allowance.ONE_MESSAGE is stage.circuit.allowance
 
 
-async def test_an_object_that_s3_refuses_is_not_tried_again() -> None:
+@pytest.mark.parametrize(("cause", "is_open"), [(Cause.SERVER, True), (Cause.THROTTLED, False)])
+async def test_a_probe_object_that_fails_confirms_a_doubt(cause: Cause, *, is_open: bool) -> None:
+    """A throttled one says nothing."""
+    stage = StoringStage()
+    stage.circuit.fail("other", store_fault())
+    stage.script.next(PUT, refused(cause))
+    await stage.storing.probe()
+    assert is_open == stage.circuit.is_open
+    assert Allowance.NOTHING is stage.circuit.allowance
+
+
+async def test_what_s3_refuses_by_name_is_raised() -> None:
     """S3 says itself that it is the object."""
     stage = StoringStage()
     stage.bucket.refuses.add("too long")
     with pytest.raises(ObjectRefusedError, match="PutObject too long: simulated"):
-        await stage.storing.store("too long", lambda: b"{}", 2)
-    assert 1 == len(stage.calls(PUT))
+        await stage.put("too long")
     assert 0 == stage.kit.context.metrics.retries.total
 
 
@@ -98,9 +121,9 @@ async def test_a_put_may_take_a_second_longer_for_each_mib(mib: int, expected: i
     later(expected - 0.5, lambda: alive.append(stage.kit.context.health.alive().ok))
     alive: list[bool] = []
     stage.kit.context.health._patience = 16
-    await stage.storing.store("large", lambda: b"x" * mib * 1024 * 1024, mib)
+    async with asyncio.timeout(expected + 0.001):
+        assert isinstance(await stage.put(mib=mib), History)
     assert [True] == alive
-    assert [0, expected + 0.1] == stage.times(PUT)
 
 
 async def test_the_time_that_a_duplicate_takes_is_no_sign_of_crowding() -> None:
@@ -108,7 +131,7 @@ async def test_the_time_that_a_duplicate_takes_is_no_sign_of_crowding() -> None:
     stage = StoringStage()
     stage.bucket.objects["there"] = b"{}"
     with mock.patch.object(stage.storing._limiter, "succeed") as succeed:
-        assert Stored.ALREADY_THERE is await stage.storing.store("there", lambda: b"{}", 2)
+        assert Stored.ALREADY_THERE is await stage.put("there")
         assert not succeed.called
-        assert Stored.CREATED is await stage.storing.store("new", lambda: b"{}", 2)
+        assert Stored.CREATED is await stage.put("new")
         assert succeed.called

@@ -8,7 +8,7 @@ from email_processor.pipeline.ledger import Delivery, Ledger
 from tests.simulation.connection import Facts, Script, What
 from tests.simulation.loop import TICKS, Loop
 from tests.simulation.world import SimBucket, SimQueue
-from tests.unit.pipeline.kit import EMAIL, VISIBILITY_TIMEOUT
+from tests.unit.pipeline.kit import EMAIL, PROBE, VISIBILITY_TIMEOUT
 
 
 class Call(NamedTuple):
@@ -46,12 +46,17 @@ class VirtualAws:
         """When a message becomes visible by itself."""
         return self.queue.messages[message_id].visible_at / TICKS
 
+    @property
+    def stored(self) -> dict[str, bytes]:
+        """The objects in the bucket, by key, without the probe object."""
+        return {key: document for key, document in self.bucket.objects.items() if key != PROBE.key}
+
     def calls(self, operation: Operation) -> list[Call]:
-        """The calls of one kind, in order."""
+        """The calls of one kind, in order, without those for the probe object."""
         return [
             Call(fact.tick / TICKS, fact.subjects)
             for fact in self.facts.log
-            if fact.what is What.CALLED and fact.operation == operation.name
+            if fact.what is What.CALLED and fact.operation == operation.name and fact.subject != PROBE.key
         ]
 
     def times(self, operation: Operation) -> list[float]:

@@ -28,7 +28,7 @@ ATTRIBUTES = {
     "VisibilityTimeout": "30",
 }
 # The key of the write probe of a service that has all settings at their defaults.
-PROBE_KEY = BucketPlan.of(Settings(sqs_queue_url=QUEUE_URL, s3_bucket_name="archive"), write=True).probe_key
+PROBE_KEY = BucketPlan.of(Settings(sqs_queue_url=QUEUE_URL, s3_bucket_name="archive"), write=True).probe.key
 SUBRESOURCES = {
     "encryption": "GetBucketEncryption",
     "lifecycle": "GetBucketLifecycleConfiguration",

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from email_processor.aws.archive import PROBE
 from email_processor.domain.errors import Cause
 from email_processor.ports import Stored
 from email_processor.tools.check.examine import AwsFacts
 from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked
-from email_processor.tools.check.inspect.bucket import PROBE, HeadAnswer, Written
+from email_processor.tools.check.inspect.bucket import HeadAnswer, Written
 from tests.unit.tools.check.known import BUCKET, DENIED, LATE, S3, TIMEOUT, bucket, facts, found, settings, told
 
 ELSEWHERE = "https://archive.s3.eu-west-1.amazonaws.com"

@@ -13,6 +13,7 @@ FOR_QUEUE = {"AWS_CLIENT", "AWS_REGION", "S3_KEY_TIME", "SQS_QUEUE_URL", "SQS_RE
 FOR_BUCKET = {
     "AWS_CLIENT",
     "AWS_REGION",
+    "QUARANTINE_ENABLED",
     "S3_BUCKET_NAME",
     "S3_CONDITIONAL_WRITES",
     "S3_KEY_PREFIX",
@@ -47,7 +48,7 @@ def test_a_setting_that_is_read_is_needed_unless_it_is_a_number() -> None:
 
 def probe_key(**changed: Any) -> str:  # noqa: ANN401 - any setting
     """Where the probe goes with these settings."""
-    return BucketPlan.of(settings(**changed), write=True).probe_key
+    return BucketPlan.of(settings(**changed), write=True).probe.key
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -61,3 +62,4 @@ def test_a_probe_with_the_same_headers_is_the_same_object() -> None:
     assert probe_key() == probe_key(s3_timeout_seconds=20, s3_key_prefix="mail", s3_bucket_name="other-archive")
     assert probe_key().startswith("quarantine/check/probe-")
     assert probe_key(s3_quarantine_prefix="rejected").startswith("rejected/check/probe-")
+    assert probe_key(quarantine_enabled=False).startswith("emails/check/probe-")

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from email_processor.aws.archive import PROBE
 from email_processor.domain.errors import Cause
 from email_processor.ports import Stored
 from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked
-from email_processor.tools.check.inspect.bucket import PROBE, Written
+from email_processor.tools.check.inspect.bucket import Written
 from email_processor.tools.check.inspect.sts_and_kms import KeyFacts
 from tests.unit.tools.check.known import (
     ATTRIBUTES,

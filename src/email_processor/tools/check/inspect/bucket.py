@@ -1,17 +1,16 @@
 """The bucket: is it there, how is it set up, what may we do with it."""
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from email_processor.aws.archive import StoreOptions, put_headers
+from email_processor.aws.archive import StoreOptions
 from email_processor.aws.endpoints import bucket_address
-from email_processor.options import store_options
-from email_processor.ports import Archive, Stored
+from email_processor.options import probe_object, store_options
+from email_processor.ports import Archive, ProbeObject, Stored
 from email_processor.settings import Settings
 from email_processor.tools.check.inspect.asking import (
     Answer,
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_s3.type_defs import CompleteMultipartUploadRequestTypeDef
 
-PROBE = b'{"check":"email-processor","note":"Written by `email-processor check --write`. It can be deleted."}'
-DIGEST_LENGTH = 12  # characters of the probe's key: enough that two ways of storing do not meet
 NO_UPLOAD = "email-processor-check"  # no bucket ever gives out such an upload id
 
 ABSENT = frozenset(
@@ -114,23 +111,19 @@ class BucketPlan:
     store: StoreOptions
     key_prefix: str
     quarantine_prefix: str
+    probe: ProbeObject
     write: bool
 
     @classmethod
     def of(cls, settings: Settings, *, write: bool) -> "BucketPlan":
         """The bucket's part of the settings."""
-        return cls(store_options(settings), settings.s3_key_prefix, settings.s3_quarantine_prefix, write=write)
-
-    @property
-    def probe_key(self) -> str:
-        """Always the same for the same headers of a PUT, so that what is written there once can stay.
-
-        With other headers it is another key: else the old object would be found there, and would seem to have been
-        stored in the new way.
-        """
-        headers = repr(sorted(put_headers(self.store).items()))
-        digest = hashlib.sha256(headers.encode()).hexdigest()[:DIGEST_LENGTH]
-        return f"{self.quarantine_prefix}/check/probe-{digest}.json"
+        return cls(
+            store_options(settings),
+            settings.s3_key_prefix,
+            settings.s3_quarantine_prefix,
+            probe_object(settings),
+            write=write,
+        )
 
 
 async def inspect_bucket(ask: Asker, opened: Opened, plan: BucketPlan, *, signed: bool) -> BucketFacts:
@@ -165,7 +158,7 @@ async def _with_credentials(
     bucket = plan.store.bucket
     async with asyncio.TaskGroup() as tasks:
         may_list = tasks.create_task(ask(_lists(client, bucket, plan.key_prefix)))
-        may_get = tasks.create_task(ask(_gets(client, bucket, plan.probe_key)))
+        may_get = tasks.create_task(ask(_gets(client, bucket, plan.probe.key)))
         may_put = tasks.create_task(ask(_may_put(client, plan.store, plan.key_prefix)))
         may_quarantine = tasks.create_task(ask(_may_put(client, plan.store, plan.quarantine_prefix)))
         encryption = tasks.create_task(ask(_unless_absent(client.get_bucket_encryption(Bucket=bucket))))
@@ -174,7 +167,7 @@ async def _with_credentials(
         lifecycle = tasks.create_task(ask(_unless_absent(client.get_bucket_lifecycle_configuration(Bucket=bucket))))
     written: Written | Unasked = Unasked("--write")
     if plan.write:
-        written = await _write(ask, opened.ports.archive, client, bucket, plan.probe_key)
+        written = await _write(ask, opened.ports.archive, client, bucket, plan.probe)
     return BucketFacts(
         endpoint=tap.origin or put_origin,
         put_endpoint=put_origin,
@@ -251,19 +244,21 @@ async def _unless_absent(configuration: Awaitable[Any]) -> Mapping[str, Any]:
     return answer
 
 
-async def _write(ask: Asker, archive: Archive, client: "S3Client", bucket: str, key: str) -> Written:
+async def _write(ask: Asker, archive: Archive, client: "S3Client", bucket: str, probe: ProbeObject) -> Written:
     """Store the probe as the service stores an email, see whether a second PUT leaves it alone, and read it back."""
-    first = await ask(archive.put(key, PROBE))
+    first = await ask(archive.put(probe.key, probe.document))
     if isinstance(first, Failure):
         no = Unasked("a PUT that succeeds")
-        return Written(key, first, no, no)
-    again = await ask(archive.put(key, PROBE))
-    back = await ask(_read(client, bucket, key))
-    return Written(key, first, again, back) if isinstance(back, Failure) else Written(key, first, again, *back)
+        return Written(probe.key, first, no, no)
+    again = await ask(archive.put(probe.key, probe.document))
+    back = await ask(_read(client, bucket, probe.key, len(probe.document) + 1))
+    if isinstance(back, Failure):
+        return Written(probe.key, first, again, back)
+    return Written(probe.key, first, again, *back)
 
 
-async def _read(client: "S3Client", bucket: str, key: str) -> tuple[bytes, str]:
+async def _read(client: "S3Client", bucket: str, key: str, most: int) -> tuple[bytes, str]:
     answer = await client.get_object(Bucket=bucket, Key=key)
     async with answer["Body"]:
-        body = await answer["Body"].read(len(PROBE) + 1)
+        body = await answer["Body"].read(most)
     return body, f"{answer.get('ServerSideEncryption', '')} {answer.get('SSEKMSKeyId', '')}".strip()

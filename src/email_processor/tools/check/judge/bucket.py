@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from email_processor.aws.archive import PROBE
 from email_processor.domain.errors import Cause
 from email_processor.ports import Stored
 from email_processor.settings import Settings
@@ -26,7 +27,7 @@ from email_processor.tools.check.findings import (
     warning,
 )
 from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked, is_aws
-from email_processor.tools.check.inspect.bucket import PROBE, BucketFacts, Written, default_encryption
+from email_processor.tools.check.inspect.bucket import BucketFacts, Written, default_encryption
 from email_processor.tools.expiry import expiring
 
 GET = Permission("EP406", Status.WARNING, "bodies that the SQS extended client put into a bucket cannot be fetched")

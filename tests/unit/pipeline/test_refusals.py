@@ -1,0 +1,85 @@
+"""Objects that S3 refuses by their key: they take nothing from the others, and they come to an end."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from email_processor.domain.errors import Cause
+from email_processor.metrics import Operation
+from email_processor.pipeline.storing import StoreRules
+from tests.simulation.connection import CHANGE_VISIBILITY, DELETE, PUT, RECEIVE, Fate, refused, slow
+from tests.unit.pipeline.kit import PROBE, later
+from tests.unit.pipeline.whole import PLAN, Pipeline
+
+BUSY = replace(PLAN, store=StoreRules(most=32, probe=PROBE))
+
+
+def refusing(is_refused: Callable[[str], bool], cause: Cause, seconds: float) -> Callable[[tuple[str, ...]], Fate]:
+    """PUTs that take so long, and some of them fail."""
+    return lambda key: refused(cause, after=seconds) if is_refused(key[0]) else slow(seconds)
+
+
+@pytest.mark.parametrize("cause", [Cause.SERVER, Cause.DENIED])
+async def test_one_refused_object_does_not_stop_a_quiet_service(cause: Cause) -> None:
+    """Fifty that come later are stored, it is in quarantine after three receives, and the service is well."""
+    pipeline = Pipeline()
+    pipeline.script.always(PUT, refusing(lambda key: key.startswith("emails/") and "/m1_" in key, cause, 0.05))
+    pipeline.send()
+    later(120, pipeline.send, 50)
+    seen: list[tuple[int, bool]] = []
+    later(140, lambda: seen.append((len(pipeline.stored), pipeline.health.ready().ok)))
+    await pipeline.run(1200)
+    assert [(50, True)] == seen
+    assert 51 == len(pipeline.stored)
+    (document,) = [json.loads(it) for key, it in pipeline.stored.items() if key.startswith("quarantine/")]
+    assert ("m1", "undeliverable", 3) == (document["message_id"], document["reason"], document["receive_count"])
+    assert 51 == len(pipeline.queue.deleted)
+    assert len(pipeline.calls(PUT)) < 100
+
+
+async def rate(share: float, cause: Cause) -> float:
+    """How many emails that are not refused are stored in a second, from the 30th second to the 60th."""
+    pipeline = Pipeline(BUSY)
+    chance = Random(0)
+    bad = {f"m{number}" for number in range(1, 50_000) if chance.random() < share}
+    pipeline.script.always(PUT, refusing(lambda key: key.rpartition("/")[2].partition("_")[0] in bad, cause, 0.1))
+    pipeline.script.always(RECEIVE, slow(0.01))
+    for quarter in range(4 * 60):
+        later(quarter / 4, lambda: pipeline.send(200 - len(pipeline.queue.visible)))
+    stored: list[int] = []
+    for second in (30, 60):
+        later(second, lambda: stored.append(len(pipeline.stored)))
+    await pipeline.run(60.5)
+    return (stored[1] - stored[0]) / 30
+
+
+@pytest.mark.parametrize(
+    ("share", "cause", "least"),
+    [(0.02, Cause.SERVER, 0.9), (0.02, Cause.DENIED, 0.9), (0.15, Cause.SERVER, 0.8), (0.15, Cause.DENIED, 0.8)],
+)
+async def test_where_a_share_is_refused_the_others_go_on(share: float, cause: Cause, least: float) -> None:
+    """With the first tries of the others the uploads at once are busy: the refused ones have what is left, in turn."""
+    alone = (1 - share) * 320  # of 32 uploads at once, of a tenth of a second each
+    assert least * alone <= await rate(share, cause)
+
+
+@pytest.mark.parametrize("operations", [(PUT,), (RECEIVE,), (DELETE, CHANGE_VISIBILITY)])
+async def test_twelve_replacements_in_an_outage_burn_next_to_no_receive(operations: tuple[Operation, ...]) -> None:
+    """Forty messages, half an hour in which the store or the queue is down, and a new pod every two minutes."""
+    pipeline = Pipeline(max_receive_count=5)
+    pipeline.send(40)
+    for operation in operations:
+        pipeline.script.always(operation, refused(after=0.05))
+    for number in range(12):
+        before = sum(message.receives for message in pipeline.queue.messages.values())
+        await pipeline.again(120 * (number + 1))
+        burnt = sum(message.receives for message in pipeline.queue.messages.values()) - before
+        assert burnt <= (1 if DELETE in operations else 0)
+    assert 40 == len(list(pipeline.queue.live()))
+    pipeline.script.clear()
+    await pipeline.again(5000)
+    assert 40 == len(pipeline.stored)
+    assert 40 == len(pipeline.queue.deleted)
