@@ -5,10 +5,13 @@ from collections import Counter, defaultdict, deque
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.ledger import State
 from tests.simulation.connection import Fact, What
-from tests.simulation.loop import TICKS
+from tests.simulation.fault_schedule import meant
+from tests.simulation.loop import TICKS, ticks
 from tests.simulation.process import Process
 from tests.simulation.rules import Rule, Scene
+from tests.simulation.story import Fault, Kind
 
+FEW = 2  # messages
 STORM = 10  # failures of one call, by one task, in a second
 NO_OUTAGE = frozenset({"ok", "ObjectRefusedError", Cause.THROTTLED.value})
 
@@ -22,8 +25,26 @@ class IntakeChecks:
         self._polling: Counter[str] = Counter()
         self._well: set[str] = set()  # processes whose last PUT succeeded
         self._failures: defaultdict[tuple[str, str, tuple[str, ...]], deque[int]] = defaultdict(deque)
+        self._taken_unproven: Counter[str] = Counter()  # by process that has stored nothing: messages handed out to it
+        self._outages: dict[str, Fault] = {}  # by process that has stored nothing: that in which it started
+        scene.facts.listeners[What.STARTED].append(self.started)
+        scene.facts.listeners[What.HANDED_OUT].append(self.handed_out)
         scene.facts.listeners[What.CALLED].append(self.called)
         scene.facts.listeners[What.HEARD].append(self.heard)
+
+    def started(self, fact: Fact) -> None:
+        """In an outage?"""
+        for fault in self._scene.story.faults:
+            if fault.kind is Kind.OUTAGE and "PUT" in meant(fault) and ticks(fault.at) <= fact.tick:
+                self._outages[fact.who] = fault
+
+    def handed_out(self, fact: Fact) -> None:
+        """It counts as a receive of the message."""
+        outage = self._outages.get(fact.who)
+        if outage is not None and fact.tick < ticks(outage.at + outage.seconds):
+            self._taken_unproven[fact.who] += 1
+            if self._taken_unproven[fact.who] == FEW + 1:
+                self._scene.violate(Rule.FEW_AT_START, f"{fact.who} was handed {fact.subject}, too")
 
     def called(self, fact: Fact) -> None:
         """A receive must be allowed, and must fit."""
@@ -37,6 +58,8 @@ class IntakeChecks:
             self._polling[fact.who] -= 1
         elif fact.operation == "PUT" and fact.detail != Cause.THROTTLED:
             (self._well.add if fact.detail in NO_OUTAGE else self._well.discard)(fact.who)
+        if fact.operation == "PUT" and fact.detail == "ok":
+            self._outages.pop(fact.who, None)
         if fact.detail != "ok" and not self._scene.processes[fact.who].health.is_draining:
             self._check_storm(fact)
 

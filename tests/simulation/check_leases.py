@@ -25,6 +25,7 @@ class LeaseChecks:
         self._troubled: dict[tuple[str, str], int] = {}  # by process and handle: when a renewal last went wrong
         self._renewed: set[tuple[str, str]] = set()  # by process and handle
         self._stored: set[tuple[str, str]] = set()  # by process and message, until it is deleted
+        self._refused: set[str] = set()  # messages whose key was refused, as few others were
         self._denied: set[str] = set()  # processes that were not allowed to renew
         self._let_lapse: set[tuple[str, str]] = set()  # by process and handle
         # How long no fault must be on, so that a lease must be renewed: time for one call that hangs, and for one more.
@@ -85,6 +86,8 @@ class LeaseChecks:
         """A fault met a call."""
         if fact.operation == "CHANGE_VISIBILITY":
             self.troubled(fact)
+        elif fact.operation == "PUT" and fact.detail == Kind.STUCK:
+            self._refused.add(message_id_of(fact.subject))
 
     def troubled(self, fact: Fact) -> None:
         """A renewal went wrong, or the queue handed the message out once more."""
@@ -114,7 +117,7 @@ class LeaseChecks:
         message_id = message_id_of(handle)
         sent = self._scene.mails[message_id]
         can_be_stored = sent.is_healthy and sent.payload is None
-        might_have_lapsed = who in self._denied or (who, handle) in self._troubled
+        might_have_lapsed = who in self._denied or (who, handle) in self._troubled or message_id in self._refused
         return (who, message_id) in self._stored or (can_be_stored and not might_have_lapsed)
 
     def _is_excused(self, fact: Fact) -> bool:

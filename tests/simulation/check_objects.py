@@ -1,11 +1,15 @@
 """Checks of what is stored and deleted: nothing lost, nothing twice, nothing good aside."""
 
 import json
+from collections import Counter
 
 from tests.simulation.connection import Fact, What, message_id_of
-from tests.simulation.mails import BROKEN, PROBE, STUBBORN, Sent
+from tests.simulation.mails import BROKEN, FAILING, PROBE, STUBBORN, Sent
 from tests.simulation.rules import Rule, Scene
+from tests.simulation.story import Kind
 from tests.simulation.world import SimMessage
+
+REFUSALS_LEAST = 5  # of one key while the others are taken, after which a message may be held to be at fault
 
 
 class ObjectChecks:
@@ -17,9 +21,11 @@ class ObjectChecks:
         self._put: set[tuple[str, str]] = set()  # by process and message: heard to be stored
         self._deleted: set[tuple[str, str]] = set()  # by process and message: heard to be deleted
         self._knows_redrive: set[str] = set()
+        self._refusals: Counter[str] = Counter()  # by message: of its key, as few others were refused
         listeners = scene.facts.listeners
         listeners[What.CALLED].append(self.called)
         listeners[What.HEARD].append(self.heard)
+        listeners[What.EXCUSED].append(self.excused)
         listeners[What.STORED].append(self.stored)
         listeners[What.OVERWRITTEN].append(self.overwritten)
         listeners[What.DEAD_LETTERED].append(self.dead_lettered)
@@ -46,6 +52,11 @@ class ObjectChecks:
         elif fact.operation == "QUEUE_STATE":
             self._knows_redrive.add(fact.who)
 
+    def excused(self, fact: Fact) -> None:
+        """A fault met a call."""
+        if fact.operation == "PUT" and fact.detail == Kind.STUCK:
+            self._refusals[message_id_of(fact.subject)] += 1
+
     def overwritten(self, fact: Fact) -> None:
         """Only where nothing forbids it, and never an email; a quarantine document counts its receives."""
         if fact.detail == "changed" and fact.subject.startswith("emails/"):
@@ -65,11 +76,11 @@ class ObjectChecks:
                 scene.violate(Rule.ONE_OBJECT, f"{fact.who} stored {key} as {document!r}")
         elif key != sent.quarantine_key(message.message_id, when):
             scene.violate(Rule.ONE_OBJECT, f"{fact.who} stored {message.message_id} as {key}")
-        elif sent.is_healthy:
+        elif sent.is_healthy and self._refusals[message.message_id] < REFUSALS_LEAST:
             scene.violate(Rule.NO_GOOD_MAIL_ASIDE, f"{fact.who} quarantined {message.message_id}")
         elif json.loads(document)["body"] != sent.body.decode():
             scene.violate(Rule.ONE_OBJECT, f"{fact.who} quarantined {message.message_id} with another body")
-        if len(scene.objects(message)) > 1:
+        if len(scene.objects(message)) > 1 and self._refusals[message.message_id] < REFUSALS_LEAST:
             scene.violate(Rule.ONE_OBJECT, f"{message.message_id} is there twice: {', '.join(scene.objects(message))}")
 
     def dead_lettered(self, fact: Fact) -> None:
@@ -83,7 +94,7 @@ class ObjectChecks:
             scene.violate(Rule.NO_GOOD_MAIL_ASIDE, f"{fact.subject} ({sent.kind}) was dead-lettered, not quarantined")
 
     def _belonged_into_quarantine(self, sent: Sent, message: SimMessage) -> bool:
-        return sent.kind in BROKEN or (sent.kind in STUBBORN and self._could_have_quarantined(message))
+        return sent.kind in BROKEN or (sent.kind in (*STUBBORN, *FAILING) and self._could_have_quarantined(message))
 
     def _could_have_quarantined(self, message: SimMessage) -> bool:
         """Whether the last receive met no fault."""

@@ -99,6 +99,8 @@ class StoryFaultSchedule:
 
     def _is_stuck(self, spell: Fault, subject: str) -> bool:
         """Whether a message is one of those that a spell keeps stuck; `subject` is a receipt handle or a key."""
+        if subject.startswith("quarantine/"):
+            return False
         return draw(self.story.seed, "stuck", spell.operation, spell.at, message_id_of(subject)) < spell.share
 
     def _stuck(self, fate: Fate, spell: Fault, operation: Operation, who: str, subjects: tuple[str, ...]) -> Fate:

@@ -6,6 +6,7 @@ from email_processor.domain.errors import Cause
 from tests.simulation.story import Fault, Kind, Mail, Story, StorySettings
 
 OUTAGE_SECONDS = 240.0
+BUSY = StorySettings(poll_interval=1.0, in_flight_messages=60)
 QUICK = StorySettings(poll_interval=1.0, max_receive_count=5)
 
 
@@ -28,6 +29,15 @@ def _day(mails: tuple[Mail, ...], *faults: Fault, settings: StorySettings = QUIC
 # Pointers into a bucket that cannot be read, plain emails beside them, and pointers into one that can.
 _OFFLOADED = (*_mails(40, "offloaded"), *_mails(40, every=1.0), *_mails(5, "offloaded elsewhere"))
 
+_REPLACEMENTS = tuple(Fault(Kind.REPLACE, at=18.0 * n) for n in range(1, 13))
+_A_LITTLE = _mails(12, every=30.0, first=20.0)
+
+
+def _busy(kind: str, one_in: int) -> tuple[Mail, ...]:
+    """Two hundred mails in twenty seconds, one in so many of another kind."""
+    return tuple(Mail(at=0.1 * n, kind="email" if n % one_in else kind) for n in range(1, 201))
+
+
 DAYS: Mapping[str, Story] = {
     "some leases cannot be renewed in an outage of S3": _day(
         _mails(20),
@@ -38,4 +48,12 @@ DAYS: Mapping[str, Story] = {
     "a payload bucket is denied": _day(_OFFLOADED, _outage("FETCH", cause=Cause.DENIED, where="payloads/")),
     "a payload bucket answers with errors": _day(_OFFLOADED, _outage("FETCH", where="payloads/")),
     "a payload bucket does not answer": _day(_OFFLOADED, _outage("FETCH", Kind.HANG, where="payloads/")),
+    "replacements while nothing can be stored": _day(_mails(40), _outage("PUT"), *_REPLACEMENTS),
+    "replacements while S3 does not answer": _day(_mails(40), _outage("s3", Kind.HANG), *_REPLACEMENTS),
+    "replacements while the queue is down": _day(_mails(40), _outage("sqs"), *_REPLACEMENTS),
+    "one refused object on a quiet queue": _day((Mail(kind="key failing"), *_A_LITTLE)),
+    "one denied object on a quiet queue without a redrive policy": _day(
+        (Mail(kind="key denied"), *_A_LITTLE), settings=StorySettings(poll_interval=1.0)
+    ),
+    "one object in fifty is refused": _day(_busy("key denied", 50), settings=BUSY),
 }

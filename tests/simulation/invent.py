@@ -12,7 +12,7 @@ from random import Random
 from typing import TypeVar
 
 from tests.simulation.fault_schedule import SPELLS
-from tests.simulation.mails import BROKEN, HEALTHY
+from tests.simulation.mails import BROKEN, FAILING, HEALTHY
 from tests.simulation.sections import SECTIONS, Section
 from tests.simulation.story import Fault, Kind, Life, Mail, Story, StorySettings, draw
 
@@ -70,8 +70,12 @@ MAIL_KINDS: Mapping[str, float] = {
     "payload denied": 0.06,
     "refused twice": 0.06,
     "offloaded elsewhere": 0.3,
+    "key denied": 0.1,
+    "key failing": 0.1,
 }
 MAIL_KIND_SHARE = 1 / 3
+TRIED_SECONDS_MOST = 240.0  # of faults, or the receives that they may burn would take days with mails of such a kind
+FEW_MAILS_SHARE = 0.1  # of the kinds that a store only refuses when it takes the others
 
 
 def invent(seed: int) -> Story:
@@ -154,10 +158,13 @@ class Inventor:
             for _ in range(self.mail_count)
         ]
         for kind, likelihood in MAIL_KINDS.items():
+            if kind in FAILING and self.faults_until > TRIED_SECONDS_MOST:
+                continue
             if self.happens(f"mails of kind {kind}", likelihood):
                 chance = self.source(f"mails of kind {kind}")
+                share = FEW_MAILS_SHARE if kind in FAILING else MAIL_KIND_SHARE
                 for index, mail in enumerate(mails):
-                    if chance.random() < MAIL_KIND_SHARE and (index or kind in HEALTHY):  # one is always healthy
+                    if chance.random() < share and (index or kind in HEALTHY):  # one is always healthy
                         mails[index] = replace(mail, kind=kind)
         return tuple(mails)
 
@@ -167,7 +174,7 @@ class Inventor:
         visibility_timeout = pick("visibility_timeout", (30, 30, 45, 60, 120))
         batch = pick("batch", (1, 3, 10, 10, 10))
         quarantine = happens("quarantine", 0.9)
-        needs_end = any(mail.kind not in (*HEALTHY, *(BROKEN if quarantine else ())) for mail in mails)
+        needs_end = any(mail.kind not in (*HEALTHY, *((*BROKEN, *FAILING) if quarantine else ())) for mail in mails)
         burns = sum(
             1 + int(fault.seconds / visibility_timeout)
             for fault in faults

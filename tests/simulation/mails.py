@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from email_processor.domain.email import Pointer
+from email_processor.domain.errors import Cause
 from email_processor.ports import ProbeObject
 from tests.simulation.loop import TICKS
 from tests.simulation.story import Mail
@@ -27,6 +28,7 @@ BROKEN = ("not json", "no object", "field missing", "wrong type", "payload missi
 STUBBORN = ("refused", "payload denied")  # quarantined on the last receive
 WAITING = ("payload denied",)  # under its lease, as long as nobody can tell whether it is its bucket that fails
 HOPELESS = ("refused twice",)  # not even in quarantine
+FAILING = {"key denied": Cause.DENIED, "key failing": Cause.SERVER}  # the key is refused as by a store that is down
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Sent:
 def write(mail: Mail, index: int) -> Sent:
     """Write message number `index`."""
     sender, slug = SENDERS[mail.sender % len(SENDERS)]
-    if mail.kind in {"refused", "refused twice"}:
+    if mail.kind in {"refused", "refused twice", *FAILING}:
         sender = slug = mail.kind.replace(" ", "-")
     raw = json.dumps(
         {

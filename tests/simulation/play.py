@@ -14,7 +14,7 @@ from tests.simulation.check_progress import ProgressChecks
 from tests.simulation.connection import Facts, What, message_id_of
 from tests.simulation.fault_schedule import StoryFaultSchedule
 from tests.simulation.loop import TICKS, Driver, Loop
-from tests.simulation.mails import HOPELESS, Sent, write
+from tests.simulation.mails import FAILING, HOPELESS, Sent, write
 from tests.simulation.process import Process, watched
 from tests.simulation.rules import Rule, Scene, Violation
 from tests.simulation.situations import Situations
@@ -24,6 +24,8 @@ from tests.simulation.world import SimBucket, SimMessage, SimQueue
 DRAIN_SECONDS = 600.0
 SETTLE_SECONDS = 60.0  # for what was deleted by one process and is still in the hands of another
 STOP_SECONDS = 120.0
+SURE_SECONDS = 600  # in which it is found out that an object is refused, and not all
+OWN_RECEIVES = 3  # after which what fails for its own reasons is done with, if the queue does not say how many
 LOOK_SECONDS = 5.0  # between two looks at the health of all processes
 STEPS_MAX = 400_000
 
@@ -78,6 +80,7 @@ class Simulation:
         )
         self.bucket = SimBucket(driver, self.facts, is_conditional=settings.conditional)
         self.bucket.refuses |= {"/refused/", "/refused-twice/"}
+        self.bucket.fails |= {f"/{kind.replace(' ', '-')}/": cause for kind, cause in FAILING.items()}
         self.bucket.denied.add("payload denied/")
         self.schedule = StoryFaultSchedule(story, driver, self.facts, self._act)
         self.processes: dict[str, Process] = {}
@@ -102,7 +105,7 @@ class Simulation:
         for life in story.lives:
             driver.later(life.start, self._start, life.stop)
         for fault in story.faults:
-            if fault.kind in {Kind.KILL, Kind.STOP, Kind.PAUSE, Kind.CLOCK}:
+            if fault.kind in {Kind.KILL, Kind.STOP, Kind.REPLACE, Kind.PAUSE, Kind.CLOCK}:
                 driver.later(fault.at, self._happen, fault)
             elif fault.kind in {Kind.DUPLICATE, Kind.COPY}:
                 driver.later(fault.at, self._duplicate, f"m{fault.nth % len(story.mails) + 1}", fault.kind is Kind.COPY)
@@ -175,9 +178,12 @@ class Simulation:
         """What fails for its own reasons is only done with at its last receive, and takes turns until then."""
         settings = self.story.settings
         own = sum(not sent.is_healthy for sent in self.mails.values())
+        receives = settings.max_receive_count or OWN_RECEIVES
         turns = own if settings.fifo else 1 + own // settings.queue_in_flight_max
         turn = settings.visibility_timeout + 10 * own
-        return float(turns * turn * (settings.max_receive_count or 0)) if own else 0.0
+        if any(sent.kind in FAILING for sent in self.mails.values()):
+            turn += SURE_SECONDS
+        return float(turns * turn * receives) if own else 0.0
 
     def _close(self) -> None:
         """Stop all processes."""
@@ -234,7 +240,7 @@ class Simulation:
             case Kind.KILL | Kind.KILL_UNSENT | Kind.KILL_SENT | Kind.KILL_AT_STEP:
                 process.kill()
                 self.driver.later(fault.seconds, self._start, None)
-            case Kind.STOP | Kind.STOP_MEANWHILE:
+            case Kind.STOP | Kind.STOP_MEANWHILE | Kind.REPLACE:
                 if process.stop_asked_at is None:
                     self._start_when_ended(process)
                 process.ask_to_stop()

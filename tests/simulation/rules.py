@@ -23,6 +23,7 @@ class Rule(Enum):
     LEASE = "no lease is lost while its owner is alive and permitted to renew it"
     NO_RACE = "no renewal is under way together with a delete"
     NO_RECEIVE_IN_OUTAGE = "nothing is received unless the last PUT succeeded"
+    FEW_AT_START = "who starts while nothing can be stored receives two messages at most"
     NO_RECEIVE_AFTER_STOP = "nothing is received by a process that stops"
     NO_NACK = "nothing is given back but by a process that stops"
     ONE_PUT = "what a process has archived it does not put again"

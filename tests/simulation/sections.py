@@ -202,6 +202,25 @@ class Section:
             return [spell]
         return [replace(spell, kind=Kind.CUT_OFF, who=self.chance.randint(0, 1))]
 
+    def refused_keys(self) -> list[Fault]:
+        """Some objects cannot be stored, and all others can."""
+        cause = self.chance.choice((Cause.DENIED, Cause.SERVER))
+        spell = self.spell("PUT", Kind.REFUSE, cause, self.chance.choice((0.02, 0.1, 0.2)))
+        return [replace(spell, kind=Kind.STUCK)]
+
+    def replacements(self) -> list[Fault]:
+        """One pod after the other is replaced, up to twelve of them, while nothing can be stored or deleted."""
+        operation = self.chance.choice(("PUT", "s3", "s3", "DELETE"))
+        mode, cause = self.chance.choice((Kind.REFUSE, Kind.HANG)), self.chance.choice((Cause.SERVER, Cause.DENIED))
+        kind = Kind.SPELL if operation in BATCHES else Kind.OUTAGE  # what is not deleted must come back
+        seconds = round(self.chance.uniform(0.5, 1.0) * self.faults_until, 2)
+        at = self.chance.choice((0.0, round(self.faults_until - seconds, 2)))
+        pace = max(seconds / 12, self.chance.choice((5.0, 10.0, 20.0)))
+        return [
+            Fault(kind, at, seconds, operation, cause=cause, mode=mode.value),
+            *(Fault(Kind.REPLACE, round(at + n * pace, 2), who=n % 2) for n in range(1, 1 + int(seconds / pace))),
+        ]
+
     def payload_bucket(self) -> list[Fault]:
         """The payloads in one bucket cannot be read, whatever becomes of all else."""
         mode, cause = self.chance.choice(
@@ -233,4 +252,6 @@ SECTIONS: Mapping[str, Callable[[Section], list[Fault]]] = {
     "expired credentials": Section.expired_credentials,
     "unresolved names": Section.unresolved_names,
     "payload bucket": Section.payload_bucket,
+    "refused keys": Section.refused_keys,
+    "replacements": Section.replacements,
 }

@@ -6,6 +6,7 @@ from enum import StrEnum
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.ledger import State
 from tests.simulation.connection import Fact, What, message_id_of
+from tests.simulation.fault_schedule import meant
 from tests.simulation.loop import ticks
 from tests.simulation.process import Process
 from tests.simulation.rules import Scene
@@ -44,6 +45,8 @@ class Seen(StrEnum):
     BUDGET_FULL = "there was no room for another receive"
     STUCK_RENEWAL = "a lease could not be renewed, and others could"
     CUT_OFF = "a process was cut off while another was not"
+    KEY_REFUSED = "a key was refused while another was not"
+    STARTED_IN_OUTAGE = "a process started and stopped while nothing could be stored"
     BUCKET_UNREADABLE = "a payload could not be read, and a plain email was stored"
     NO_CREDENTIALS = "credentials were refused by the queue and by the bucket"
 
@@ -70,6 +73,7 @@ class Situations:
         self._stored_by: dict[str, str] = {}
         self._polls: Counter[str] = Counter()
         self._unreadable_until = -1
+        self._started_at: dict[str, int] = {}
         self._refused_credentials: set[tuple[str, str]] = set()
         listeners = scene.facts.listeners
         for what, seen in (
@@ -81,6 +85,7 @@ class Situations:
             listeners[what].append(lambda _, seen=seen: self.seen.add(seen))  # type: ignore[misc]
         listeners[What.CALLED].append(self.called)
         listeners[What.HEARD].append(self.heard)
+        listeners[What.STARTED].append(self.started)
         listeners[What.EXCUSED].append(self.excused)
         listeners[What.EXTENDED].append(self.extended)
         listeners[What.STORED].append(self.stored)
@@ -89,6 +94,10 @@ class Situations:
         listeners[What.STOPPING].append(self.stopping)
         listeners[What.KILLED].append(self.killed)
         listeners[What.ENDED].append(self.ended)
+
+    def started(self, fact: Fact) -> None:
+        """A process."""
+        self._started_at[fact.who] = fact.tick
 
     def called(self, fact: Fact) -> None:
         """A receive among others?"""
@@ -123,7 +132,7 @@ class Situations:
     def excused(self, fact: Fact) -> None:
         """A fault met a call."""
         if fact.detail == Kind.STUCK:
-            self.seen.add(Seen.STUCK_RENEWAL)
+            self.seen.add(Seen.KEY_REFUSED if fact.operation == "PUT" else Seen.STUCK_RENEWAL)
         elif fact.detail == Kind.CUT_OFF and sum(it.is_running for it in self._scene.processes.values()) > 1:
             self.seen.add(Seen.CUT_OFF)
         elif fact.detail == Kind.OUTAGE and fact.operation == "FETCH":
@@ -158,6 +167,11 @@ class Situations:
 
     def stopping(self, fact: Fact) -> None:
         """A SIGTERM."""
+        born = self._started_at.get(fact.who, 0)
+        for fault in self._scene.story.faults:
+            is_of_store = fault.kind is Kind.OUTAGE and "PUT" in meant(fault)
+            if is_of_store and ticks(fault.at) <= born and fact.tick < ticks(fault.at + fault.seconds):
+                self.seen.add(Seen.STARTED_IN_OUTAGE)
         if self._scene.processes[fact.who].health.is_circuit_open:
             self.seen.add(Seen.STOPPED_IN_OUTAGE)
 

@@ -42,6 +42,7 @@ class Kind(StrEnum):
     KILL = "kill"  # at `at`
     KILL_AT_STEP = "kill at step"  # process number `who`, before its step number `nth`
     STOP = "stop"  # at `at`; a new process starts when it has ended
+    REPLACE = "replace"  # the same, and it may cost no message a receive
     PAUSE = "pause"  # at `at` for `seconds`
     CLOCK = "clock"  # its wall clock is set `seconds` forward or back
     # a message

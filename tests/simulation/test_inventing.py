@@ -87,4 +87,4 @@ def test_todays_seeds_are_the_stories_that_they_were_yesterday() -> None:
     digest = blake2b(digest_size=8)
     for seed in SEEDS:
         digest.update(f"{invent(seed)}".encode())
-    assert "436c66659f28db93" == digest.hexdigest()
+    assert "6371948f7d782f47" == digest.hexdigest()

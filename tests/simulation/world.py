@@ -394,8 +394,8 @@ class QueueClient:
 class SimBucket:
     """An S3 bucket, and the bucket of offloaded payloads.
 
-    `payloads` are by bucket and key. `refuses` are parts of keys that it will never take, `denied` parts of payloads'
-    keys that nobody may read.
+    `payloads` are by bucket and key. `refuses` are parts of keys that it will never take, `fails` those that it answers
+    with a fault, `denied` parts of payloads' keys that nobody may read.
     """
 
     driver: Driver
@@ -404,6 +404,7 @@ class SimBucket:
     objects: dict[str, bytes] = field(default_factory=dict)
     payloads: dict[tuple[str, str], bytes] = field(default_factory=dict)
     refuses: set[str] = field(default_factory=set)
+    fails: dict[str, Cause] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
     script: Script = field(default_factory=Script)
 
@@ -415,6 +416,9 @@ class SimBucket:
         """Store an object."""
         if any(part in key for part in self.refuses):
             return ObjectRefusedError(f"PutObject {key}: simulated")
+        for part, cause in self.fails.items():
+            if part in key:
+                return StoreFaultError(cause, f"PutObject {key}: simulated")
         if key not in self.objects:
             self.objects[key] = document
             self.facts.add(What.STORED, who, key)

@@ -144,7 +144,7 @@ class Circuit:
         if self._is_open:
             self._set_open(is_open=False)  # mutant: closed
         if is_probe_object:
-            self._allow(Allowance.ONE_MESSAGE)
+            self._allow(Allowance.ONE_MESSAGE)  # mutant: probe-object-stored
         else:
             self._backoff.reset()
             self._is_stored = True
