@@ -51,10 +51,15 @@ def test_without_file_descriptors_it_waits_until_there_are_some(one_site: Site) 
     """With none left for new connections it lives on, loses nothing and says what to do; raised, it goes on."""
     with (
         fault_proxy(one_site.emulator.url) as sqs,
-        one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url) as service,
+        fault_proxy(one_site.emulator.url) as s3,
+        one_site.service(AWS_ENDPOINT_URL_SQS=sqs.url, AWS_ENDPOINT_URL_S3=s3.url) as service,
         ExitStack() as clients,
     ):
+        first = sent(one_site.queue, emails(1))
+        service.wait_until("deletes_total", 1, outcome="deleted")
         service.wait_until_ready()
+        s3.refuse()  # with the connection that it has it would store them one after another
+        s3.accept()
         port = service.wait_for("started")["port"]
         enough, _ = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
         limit(service, resource.RLIMIT_NOFILE, max(service.descriptors()) + 1)
@@ -64,6 +69,7 @@ def test_without_file_descriptors_it_waits_until_there_are_some(one_site: Site) 
         messages = sent(one_site.queue, emails(5))
         failing = service.wait_for("failing", part="storing")
         assert one_site.queue.in_flight == len(messages)
+        messages |= first
         used = service.cpu_seconds()
         time.sleep(1)
         used = service.cpu_seconds() - used
