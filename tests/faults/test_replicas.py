@@ -57,7 +57,7 @@ def test_two_services_that_meet_faults_share_the_work_and_one_survives_the_other
             messages |= sent(one_site.queue, emails(40))
             assert one.stop(signal.SIGKILL) == -signal.SIGKILL
             leave_to_the_queue(one_site.queue, proxy)
-            one_site.queue.wait_until_empty()
+            one_site.queue.wait_until_empty(within=90)  # what fails twice in a row comes back when its lease ends
             assert 0 == other.stop()
             assert not any("Traceback" in line for line in (*one.lines, *other.lines))
         print(
