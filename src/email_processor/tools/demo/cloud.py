@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 QUEUE = "emails"
 DEAD_LETTER_QUEUE = "emails-dead"
 BUCKET = "email-archive"
+PROBE_FOLDER = "quarantine/check/"  # the service puts an object of its own there, to see whether S3 is up
 MAX_RECEIVE_COUNT = 5
 READERS = 8
 _COUNTS: tuple["QueueAttributeNameType", ...] = (
@@ -159,12 +160,13 @@ class DemoAccount:
         return await self._count(self.queue_url), await self._count(self._dead_letter_url)
 
     async def versions(self) -> list[Version]:
-        """Every version of every object, by key."""
+        """Every version of every object that was made from a message, by key."""
         found: list[Version] = []
         async for page in self.s3.get_paginator("list_object_versions").paginate(Bucket=BUCKET):
             found += [
                 Version(each["Key"], each["Size"], each["ETag"], each["LastModified"].isoformat())
                 for each in page.get("Versions", ())
+                if not each["Key"].startswith(PROBE_FOLDER)
             ]
         return sorted(found, key=lambda version: version.key)
 
