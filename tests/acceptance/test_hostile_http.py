@@ -13,6 +13,7 @@ from contextlib import ExitStack
 import pytest
 
 from email_processor.web import CONNECTIONS_MAX
+from tests.support.fault_proxy import fault_proxy
 from tests.support.hostile import MALFORMED, REQUEST, SMUGGLING, exchange
 from tests.support.mail import emails
 from tests.support.service import Service
@@ -203,13 +204,17 @@ def test_probes_are_answered_in_a_flood_of_connections(one_site: Site, service: 
 
 def test_without_a_descriptor_left_it_waits(one_site: Site) -> None:
     """Whoever took them: S3 cannot be reached, which is an outage like any other, and ends when there are some."""
-    with one_site.service() as service:
-        service.wait_until_ready()
+    with fault_proxy(one_site.emulator.url) as s3, one_site.service(AWS_ENDPOINT_URL_S3=s3.url) as service:
+        archives(one_site, service)
+        before = one_site.bucket.message_ids()
         number = len(service.descriptors())
-        resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (number, 1024))
+        s3.refuse()  # or a connection that is there already would still reach it
+        eventually(lambda: len(service.descriptors()) < number, "the connections to S3 to be closed")
+        s3.accept()
+        resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (0, 1024))  # those that are open stay open
         sent = one_site.queue.send_all(emails(6))
         assert "network" == service.wait_for("failing", part="storing")["cause"]
         resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (1024, 1024))
         one_site.queue.wait_until_empty()
         assert 0 == service.stop()
-    assert sorted(sent) == one_site.bucket.message_ids()
+    assert sorted(before + sent) == one_site.bucket.message_ids()

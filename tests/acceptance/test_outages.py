@@ -174,15 +174,19 @@ def test_a_missing_bucket_is_an_error_with_a_fix_that_heals(site: Site) -> None:
 
 
 def test_without_credentials_it_waits_until_there_are_some(one_site: Site, tmp_path: Path) -> None:
-    """Not ready, with a fix in the log; credentials that appear in the shared file are used without a restart."""
+    """Not ready, with a fix in the log; credentials that appear in the shared file are used without a restart.
+
+    The store is what a start looks at first: it does not receive before it has answered.
+    """
     file = tmp_path / "credentials"
     sent = one_site.queue.send(email())
     with one_site.service(
         AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_SHARED_CREDENTIALS_FILE=str(file)
     ) as service:
-        record = service.wait_for("failing", part="receiving")
+        record = service.wait_for("failing", part="storing")
         assert ("error", "credentials") == (record["level"], record["cause"])
         assert "AWS_ACCESS_KEY_ID" in record["fix"]
+        assert "credentials" == service.get("/readyz").json["storing"]["cause"]
         assert (False, True) == (service.is_ready(), service.is_alive())
         file.write_text(f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n")
         service.wait_until("messages_archived_total", 1)
@@ -217,11 +221,11 @@ def test_a_role_that_is_refused_is_told_once_and_heals(one_site: Site, tmp_path:
             AWS_WEB_IDENTITY_TOKEN_FILE=str(token),
             AWS_ENDPOINT_URL_STS=sts.url,
         ) as service:
-            record = service.wait_for("failing", part="receiving")
+            record = service.wait_for("failing", part="storing")
             assert ("error", "credentials") == (record["level"], record["cause"])
-            sts.wait_for("POST", count=3, within=30)  # credentials are looked for every five seconds
+            sts.wait_for("POST", count=3, within=60)  # each probe looks for them, soon half a minute apart
             sts.rule = pass_all
-            service.wait_until("messages_archived_total", 1, within=60)  # a receive backs off for half a minute at most
-            assert 1 == len(service.logged("failing", part="receiving"))
+            service.wait_until("messages_archived_total", 1, within=60)  # a probe waits for half a minute at most
+            assert 1 == len(service.logged("failing", part="storing"))
             assert not any("Traceback" in line for line in service.lines)
     assert one_site.bucket.message_ids() == [sent]
