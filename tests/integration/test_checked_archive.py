@@ -7,7 +7,7 @@ from base64 import b64encode
 import pytest
 
 from email_processor.aws.connect import Aws
-from email_processor.domain.errors import Cause, StoreFaultError
+from email_processor.domain.errors import Cause, ObjectRefusedError, StoreFaultError
 from email_processor.ports import Stored
 from tests.support.aws_answers import STORED, Reply, Request, s3_error
 from tests.support.scripted_server import FakeAws
@@ -62,6 +62,17 @@ async def test_an_object_that_only_has_its_name_left_is_stored_again(
     assert DOCUMENT == fake.requests[-1].body
     (record,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
     assert ("object_stored_again", KEY) == (record.message, record.__dict__["key"])
+
+
+async def test_an_object_that_may_not_be_written_over_is_refused_alone(aws: Aws, fake: FakeAws) -> None:
+    """By a bucket policy that demands the condition: all others are stored, so it is no outage."""
+    fake.rule = store = AStore(of(OF_ANOTHER_MESSAGE), Reply(200, OF_ANOTHER_MESSAGE))
+    store.answers["PUT"] = DENIED
+    with pytest.raises(ObjectRefusedError, match="not of this message"):
+        await aws.archive.put(KEY, DOCUMENT)
+    store.answers["PUT"] = s3_error("InternalError", 500)
+    with pytest.raises(StoreFaultError):
+        await aws.archive.put(KEY, DOCUMENT)
 
 
 THERE = {

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from email_processor.aws.archive import SdkArchive, SignedArchive
 from email_processor.aws.faults import explain
 from email_processor.domain.document import are_of_one_message
-from email_processor.domain.errors import Cause, StoreFaultError
+from email_processor.domain.errors import Cause, ObjectRefusedError, StoreFaultError
 from email_processor.ports import Stored
 
 if TYPE_CHECKING:
@@ -65,11 +65,18 @@ class CheckedArchive:
         return stored if flaw is None else await self._put_again(key, document, flaw)
 
     async def _put_again(self, key: str, document: bytes, flaw: str) -> Stored:
+        try:
+            stored = await self._inner.put(key, document, overwrite=True)
+        except StoreFaultError as fault:
+            if fault.cause is not Cause.DENIED:
+                raise
+            # A conditional PUT was allowed just now: what is denied is to write over an object.
+            raise ObjectRefusedError(f"{fault.detail}; an object is there, but {flaw}", fix=fault.fix) from fault
         log.warning(
             "object_stored_again",
             extra={"key": key, "error": f"The store said that the object is there already, but {flaw}."},
         )
-        return await self._inner.put(key, document, overwrite=True)
+        return stored
 
     async def _flaw(self, key: str, document: bytes) -> str | None:
         """What is wrong with the object; None if it is `document`, or what was written earlier of the same message."""
