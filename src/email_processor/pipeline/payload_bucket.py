@@ -3,24 +3,23 @@
 import heapq
 from collections import deque
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from email_processor.domain.email import Pointer
+from email_processor.pipeline.evidence import Blame, Evidence, Tally
 from email_processor.pipeline.ledger import Delivery, Job
 from email_processor.pipeline.waiting import Backoff
 
 FAILURES_TO_OPEN = 3  # in a row: GETs are few, and to hold a bucket to be down by mistake costs little
-FAILURES_TO_BLAME = 5  # of one payload, at least
-ACCIDENT = 1e-6  # up to this chance, as the others of the bucket fare, that many failures are no accident
+BLAME = Blame()
 
 
 @dataclass(slots=True, eq=False)
 class Offloaded:
     """A message whose body is to be fetched; `number` says in which order they came.
 
-    `failures` are those that may be blamed on it, and `before` is what its bucket had done when the first one came:
-    how often it had answered, and how often it had failed.
+    `failures` are those that may be blamed on it, and `before` is how its bucket had fared when the first one came.
     """
 
     job: Job
@@ -29,7 +28,7 @@ class Offloaded:
     backoff: Backoff
     tries: int = 0
     failures: int = 0
-    before: tuple[int, int] = (0, 0)
+    before: Tally = field(default_factory=Tally)
     is_retry: bool = False
 
     @property
@@ -55,8 +54,7 @@ class PayloadBucket:
     _retried_last: bool = False
     _fresh: deque[Offloaded] = field(default_factory=deque)
     _failed: list[tuple[float, int, Offloaded]] = field(default_factory=list)  # a heap: when each is due
-    _answers: int = 0
-    _failures: int = 0
+    _tally: Tally = field(default_factory=Tally)
     _failures_in_a_row: int = 0
     _probe_at: float = 0.0
 
@@ -118,7 +116,7 @@ class PayloadBucket:
 
     def answered(self) -> None:
         """It has answered, be it that there is no such object."""
-        self._answers += 1
+        self._tally.add(is_stored=True)
         self._failures_in_a_row = 0
         self.is_open = False
         self.backoff.reset()
@@ -127,9 +125,9 @@ class PayloadBucket:
         """It did not answer for this one, which is to be tried again. A probe says nothing of whom it was made with."""
         if is_evidence and not is_probe:
             if not it.failures:
-                it.before = (self._answers, self._failures)
+                it.before = replace(self._tally)
             it.failures += 1
-            self._failures += 1
+            self._tally.add(is_stored=False)
         heapq.heappush(self._failed, (now + it.backoff.next(), it.number, it))
         self._failures_in_a_row += 1
         if is_probe or (not self.is_open and self._failures_in_a_row >= FAILURES_TO_OPEN):
@@ -138,7 +136,6 @@ class PayloadBucket:
 
     def blames(self, it: Offloaded) -> bool:
         """Whether it fails by itself: as the others have fared since its first failure, that is no accident."""
-        answers, failures = it.before
-        answered, failed = self._answers - answers, self._failures - failures - it.failures
-        likely = (failed + 1) / (answered + failed + 2)
-        return it.failures >= FAILURES_TO_BLAME and likely**it.failures <= ACCIDENT
+        since = self._tally.since(it.before)
+        others = Tally(since.stored, since.tried - it.failures, since.failed - it.failures)
+        return BLAME.is_sure(Evidence(it.failures, others))

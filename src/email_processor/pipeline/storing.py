@@ -37,7 +37,10 @@ class Storing:
             context.clock, context.metrics, start=rules.start, most=rules.most, most_bytes=rules.most_bytes
         )
         self._probe = rules.probe
-        self._tally = Tally()
+        # By prefix, for which different permissions may hold.
+        self._emails = Tally()
+        self._asides = Tally()
+        self._probes = Tally()
 
     @property
     def limit(self) -> int:
@@ -59,19 +62,21 @@ class Storing:
         make_document: Callable[[], bytes],
         *,
         expected_bytes: int,
+        is_aside: bool = False,
         history: History | None = None,
         is_probe: bool = False,
     ) -> Stored | History | None:
         """Try once to store a document of a delivery under `key`.
 
         The document, of about `expected_bytes`, is made when its turn has come: only those under way are in memory.
+        `is_aside` says that it goes to quarantine.
 
         Returns its history if that failed, and None if nothing was tried because the circuit was open by then.
 
         Raises:
             ObjectRefusedError: S3 says itself that it will never take this object.
         """
-        circuit = self._context.circuit
+        circuit, tally = self._context.circuit, self._asides if is_aside else self._emails
         async with self._limiter.slot(expected_bytes):
             if circuit.is_open and not is_probe:
                 return None
@@ -84,14 +89,14 @@ class Storing:
             try:
                 stored = await self._put(key, make_document, is_probe=is_probe)
             except StoreFaultError as fault:
-                history = history or History(self._tally, circuit, self._context.new_backoff())
+                history = history or History(tally, self._probes, circuit, self._context.new_backoff())
                 if fault.cause is not Cause.THROTTLED:
-                    self._tally.add(is_first=is_first, is_stored=False)
+                    tally.add(is_first=is_first, is_stored=False)
                     circuit.fail(key, fault, is_news=not history.is_refused)
                     delivery.state = State.FAILED
                 history.fail(fault, was_open=was_open)
                 return history
-            self._tally.add(is_first=is_first, is_stored=True)
+            tally.add(is_first=is_first, is_stored=True)
             circuit.succeed()
             return stored
 
@@ -103,12 +108,12 @@ class Storing:
                 await self._put(probe.key, lambda: probe.document, is_probe=True)
             except StoreFaultError as fault:
                 if fault.cause is not Cause.THROTTLED:
-                    self._tally.add(is_first=True, is_stored=False)
+                    self._probes.add(is_stored=False)
                     circuit.fail(probe.key, fault, is_probe_object=True)
                 return
             except ObjectRefusedError:
                 pass  # the store is up, and has an opinion
-            self._tally.add(is_first=True, is_stored=True)
+            self._probes.add(is_stored=True)
             circuit.succeed(is_probe_object=True)
 
     async def _put(self, key: str, make_document: Callable[[], bytes], *, is_probe: bool) -> Stored:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -163,7 +164,7 @@ class Uploader:
         key = quarantine_key(rules.quarantine_prefix, moment, message.message_id)
         make_document = partial(quarantine_document, message, error, moment, rules.version, job.payload)
         try:
-            stored = await self._store(job, key, make_document, job.size, is_probe=is_probe)
+            stored = await self._store(job, key, make_document, job.size, is_probe=is_probe, is_aside=True)
         except ObjectRefusedError as refusal:
             log.error(
                 "quarantine_refused",
@@ -185,7 +186,14 @@ class Uploader:
         return Outcome.PASSED_ON if stored is None else Outcome.ARCHIVED
 
     async def _store(
-        self, job: Job, key: str, make_document: Callable[[], bytes], expected_bytes: int, *, is_probe: bool
+        self,
+        job: Job,
+        key: str,
+        make_document: Callable[[], bytes],
+        expected_bytes: int,
+        *,
+        is_probe: bool,
+        is_aside: bool = False,
     ) -> Stored | None:
         """Try once to store the document of a job; None if it did not work out and the job waits for another try.
 
@@ -198,6 +206,7 @@ class Uploader:
             key,
             make_document,
             expected_bytes=expected_bytes,
+            is_aside=is_aside,
             history=job.history,
             is_probe=is_probe,
         )
@@ -217,9 +226,9 @@ class Uploader:
         history, blame = job.history, self._rules.blame
         if history is None or history.fault is None:
             return
-        evidence, is_last = history.evidence, job.delivery.receive_count >= self._last_receive
-        if blame.is_sure(evidence) if is_last else blame.is_suspected(evidence):  # mutant: blamed-with-others
-            detail = f"{evidence.refusals} tries failed while others succeeded: {history.fault.detail}"
+        is_last = job.delivery.receive_count >= self._last_receive
+        if history.is_sure(blame) if is_last else history.is_suspected(blame):  # mutant: blamed-with-others
+            detail = f"{history.failures} tries failed while others succeeded: {history.fault.detail}"
             raise ObjectRefusedError(detail, fix=history.fault.fix) from history.fault
 
     @property
@@ -227,9 +236,10 @@ class Uploader:
         """At which receive a message that is refused alone is set aside: before the dead-letter queue has it, if any.
 
         Without one it would come again until its retention ends, and in a FIFO queue its group would wait for it.
+        With quarantine off it is the queue alone that ends it.
         """
-        known = self._context.ledger.max_receive_count
-        return LAST_RECEIVE if known is None else min(known, LAST_RECEIVE)
+        known = self._context.ledger.max_receive_count or sys.maxsize
+        return min(known, LAST_RECEIVE) if self._rules.quarantine else known
 
     def _refused(self, job: Job, error: Exception) -> Outcome:
         """It fails alone: quarantine it on its last receive, before the dead-letter queue has it; else leave it."""

@@ -10,6 +10,7 @@ import pytest
 from email_processor.domain.errors import Cause
 from email_processor.metrics import Operation
 from email_processor.pipeline.storing import StoreRules
+from email_processor.pipeline.uploader import LAST_RECEIVE
 from tests.simulation.connection import CHANGE_VISIBILITY, DELETE, PUT, RECEIVE, Fate, refused, slow
 from tests.unit.pipeline.kit import PROBE, later
 from tests.unit.pipeline.whole import PLAN, Pipeline
@@ -31,13 +32,46 @@ async def test_one_refused_object_does_not_stop_a_quiet_service(cause: Cause) ->
     later(120, pipeline.send, 50)
     seen: list[tuple[int, bool]] = []
     later(140, lambda: seen.append((len(pipeline.stored), pipeline.health.ready().ok)))
-    await pipeline.run(1200)
+    await pipeline.run(3 * 3600)
     assert [(50, True)] == seen
     assert 51 == len(pipeline.stored)
     (document,) = [json.loads(it) for key, it in pipeline.stored.items() if key.startswith("quarantine/")]
     assert ("m1", "undeliverable", 3) == (document["message_id"], document["reason"], document["receive_count"])
     assert 51 == len(pipeline.queue.deleted)
-    assert len(pipeline.calls(PUT)) < 100
+    assert len(pipeline.calls(PUT)) < (110 if cause is Cause.SERVER else 300)
+
+
+async def test_refused_objects_come_to_an_end_though_nothing_else_is_stored() -> None:
+    """As many as open the circuit, in a queue that has nothing else: what is stored between is the probe object."""
+    pipeline = Pipeline()
+    pipeline.script.always(PUT, refusing(lambda key: key.startswith("emails/"), Cause.SERVER, 0.05))
+    pipeline.send(28)
+    await pipeline.run(4 * 3600)
+    assert 28 == len(pipeline.queue.deleted)
+    assert all(key.startswith("quarantine/") for key in pipeline.stored)
+
+
+async def test_a_prefix_that_is_denied_to_all_sets_no_email_aside() -> None:
+    """Half an hour of a policy that has another prefix than the settings: two receives of a few, and all are stored."""
+    pipeline = Pipeline(max_receive_count=5)
+    pipeline.script.always(PUT, refusing(lambda key: key.startswith("emails/"), Cause.DENIED, 0.05))
+    pipeline.send(50)
+    later(1800, pipeline.script.clear, PUT)
+    await pipeline.run(3600)
+    assert 50 == len(pipeline.stored)
+    assert all(key.startswith("emails/") for key in pipeline.stored)
+    assert max(message.receives for message in pipeline.queue.messages.values()) <= LAST_RECEIVE
+
+
+async def test_in_a_store_that_fails_a_fifth_of_all_puts_next_to_nothing_is_let_go() -> None:
+    """At random: none of a thousand emails is set aside, and one in a hundred costs a receive."""
+    pipeline = Pipeline(BUSY)
+    chance = Random(1)
+    pipeline.script.always(PUT, refusing(lambda _: chance.random() < 0.2, Cause.SERVER, 0.1))
+    pipeline.send(1000)
+    await pipeline.run(900)
+    assert 1000 == len(pipeline.stored)
+    assert (pipeline.value("released_total", reason="refused") or 0) <= 10
 
 
 async def rate(share: float, cause: Cause) -> float:

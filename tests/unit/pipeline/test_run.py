@@ -233,6 +233,20 @@ async def test_a_depth_that_cannot_be_read_any_more_is_taken_back_and_comes_agai
     assert {20: 0, 110: 0, 150: None, 220: 0} == seen
 
 
+async def test_readiness_says_what_is_though_an_outage_ends_with_an_empty_queue() -> None:
+    """One at the start, and one that a single email meets: red meanwhile, and half a minute later not."""
+    pipeline = Pipeline()
+    seen: list[bool] = []
+    for begin in (0, 200):
+        later(begin, pipeline.script.always, PUT, refused())
+        later(begin + 90, pipeline.script.clear, PUT)
+        for second in (80, 125):
+            later(begin + second, lambda: seen.append(pipeline.health.ready().ok))
+    later(201, pipeline.send)
+    await pipeline.run(340)
+    assert [False, True, False, True] == seen
+
+
 async def test_without_permission_to_read_the_queues_figures_it_goes_on() -> None:
     """Said, and not missed."""
     pipeline = Pipeline()
