@@ -40,7 +40,8 @@ class ProgressChecks:
     def sent(self, fact: Fact) -> None:
         """From here on it waits, if nothing but the store is needed to store it."""
         sent, story = self._scene.mails[fact.subject], self._scene.story
-        has_limit = story.settings.queue_in_flight_max < len(story.mails)  # the queue then hands out no more
+        count = len(story.mails) + sum(fault.nth for fault in story.faults if fault.kind is Kind.BURST)
+        has_limit = story.settings.queue_in_flight_max < count  # the queue then hands out no more
         if sent.is_healthy and sent.payload is None and not (story.settings.fifo or has_limit):
             self._waiting.add(fact.subject)
 

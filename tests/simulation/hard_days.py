@@ -40,9 +40,9 @@ def _busy(kind: str, one_in: int) -> tuple[Mail, ...]:
 
 DAYS: Mapping[str, Story] = {
     "some leases cannot be renewed in an outage of S3": _day(
-        _mails(20),
+        (Mail(), *_mails(20, first=10.0)),  # the first is stored: else the others would not be received
         Fault(Kind.STUCK, seconds=OUTAGE_SECONDS, operation="CHANGE_VISIBILITY", share=0.3),
-        Fault(Kind.SPELL, seconds=OUTAGE_SECONDS, operation="PUT", cause=Cause.SERVER, mode=Kind.REFUSE),
+        Fault(Kind.SPELL, at=10.0, seconds=OUTAGE_SECONDS, operation="PUT", mode=Kind.HANG),
         settings=StorySettings(poll_interval=1.0),
     ),
     "a payload bucket is denied": _day(_OFFLOADED, _outage("FETCH", cause=Cause.DENIED, where="payloads/")),

@@ -135,7 +135,7 @@ MUTANTS = (
         "lease not renewed in the local queue",
         "ledger",
         "renewable",
-        reading("not self.lost", "self.state is not State.QUEUED and not self.lost"),
+        reading("not self.lost", "self.state not in (State.QUEUED, State.FAILED) and not self.lost"),
         (Rule.LEASE,),
     ),
     Mutant("lease not renewed at all", "ledger", "renewable", reading("not self.lost", "False"), (Rule.LEASE,)),
@@ -155,7 +155,7 @@ MUTANTS = (
         "renewals that wait for S3",
         "leases",
         "only-renewed",
-        before("await self._context.circuit.trusted()"),
+        before("await self._context.circuit.allowed(2)"),
         (Rule.LEASE,),
     ),
     Mutant(

@@ -1,7 +1,7 @@
 """Playing a story: its faults, then a time without any in which everything must come right, then a clean stop."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -24,7 +24,7 @@ from tests.simulation.world import SimBucket, SimMessage, SimQueue
 DRAIN_SECONDS = 600.0
 SETTLE_SECONDS = 60.0  # for what was deleted by one process and is still in the hands of another
 STOP_SECONDS = 120.0
-SURE_SECONDS = 600  # in which it is found out that an object is refused, and not all
+SURE_SECONDS = 6000  # in which it is found out that an object is refused, and not all
 OWN_RECEIVES = 3  # after which what fails for its own reasons is done with, if the queue does not say how many
 LOOK_SECONDS = 5.0  # between two looks at the health of all processes
 STEPS_MAX = 400_000
@@ -105,10 +105,7 @@ class Simulation:
         for life in story.lives:
             driver.later(life.start, self._start, life.stop)
         for fault in story.faults:
-            if fault.kind in {Kind.KILL, Kind.STOP, Kind.REPLACE, Kind.PAUSE, Kind.CLOCK}:
-                driver.later(fault.at, self._happen, fault)
-            elif fault.kind in {Kind.DUPLICATE, Kind.COPY}:
-                driver.later(fault.at, self._duplicate, f"m{fault.nth % len(story.mails) + 1}", fault.kind is Kind.COPY)
+            self._plan(fault)
         if self._steps_to_kill_at:
             driver.before_step = self._before_step
         driver.later(LOOK_SECONDS, self._look)
@@ -137,6 +134,20 @@ class Simulation:
             self.processes["p1"].loop.steps if "p1" in self.processes else 0,
             frozenset(self.situations.seen),
         )
+
+    def _plan(self, fault: Fault) -> None:
+        """Let happen at its time what is not about a call."""
+        later, count = self.driver.later, len(self.story.mails)
+        match fault.kind:
+            case Kind.KILL | Kind.STOP | Kind.REPLACE | Kind.PAUSE | Kind.CLOCK:
+                later(fault.at, self._happen, fault)
+            case Kind.BURST:
+                for index in range(count, count + fault.nth):
+                    later(fault.at, self._send, index, Mail(fault.at))
+            case Kind.DUPLICATE | Kind.COPY:
+                later(fault.at, self._duplicate, f"m{fault.nth % count + 1}", fault.kind is Kind.COPY)
+            case _:
+                pass
 
     def _clear_up(self) -> None:
         """End the faults."""
@@ -167,12 +178,15 @@ class Simulation:
             self.life.check_well(process)
 
     def _left(self) -> list[SimMessage]:
-        """What is to be done; not a payload that cannot be read, which waits, nor what waits behind it in its group."""
-        waiting = {it.message_id: it.group for it in self.queue.live() if self.mails[it.message_id].may_wait}
-        return [it for it in self.queue.live() if it.message_id not in waiting and not self._is_behind(it, waiting)]
-
-    def _is_behind(self, message: SimMessage, waiting: Mapping[str, str | None]) -> bool:
-        return message.group is not None and message.group in waiting.values()
+        """What is to be done; not a payload that cannot be read, which waits, nor what the queue keeps behind it."""
+        left, waiting, in_flight = [], set(), set(self.queue.in_flight)
+        for message in self.queue.live():  # those of a group in order
+            is_behind = message.group is not None and message.group in waiting
+            if self.mails[message.message_id].may_wait:
+                waiting.add(message.group)
+            elif message.message_id in in_flight or not is_behind:
+                left.append(message)
+        return left
 
     def _extra_seconds(self) -> float:
         """What fails for its own reasons is only done with at its last receive, and takes turns until then."""

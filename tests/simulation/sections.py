@@ -230,6 +230,19 @@ class Section:
         seconds = round(self.faults_until - at, 2)
         return [Fault(Kind.OUTAGE, at, seconds, "FETCH", cause=cause, mode=mode.value, where=where)]
 
+    def burst_in_outage(self) -> list[Fault]:
+        """Nothing can be stored any more once there is much in flight, and often no lease can be renewed either."""
+        mode, at = (
+            self.chance.choice((Kind.HANG, Kind.REFUSE)),
+            round(self.chance.uniform(2.0, self.faults_until / 2), 2),
+        )
+        burst = Fault(Kind.BURST, at, nth=self.chance.choice((10, 30)))
+        at = round(at + self.chance.choice((0.0, 0.05, 0.5)), 2)
+        seconds = round(self.chance.uniform(0.3, 1.0) * (self.faults_until - at), 2)
+        outage = Fault(Kind.SPELL, at, seconds, "PUT", cause=Cause.SERVER, mode=mode.value)
+        denied = replace(outage, operation="CHANGE_VISIBILITY", cause=Cause.DENIED, mode=Kind.REFUSE.value)
+        return [burst, outage, denied][: self.chance.randint(2, 3)]
+
 
 # In this order their faults stand in a story. A new kind of fault is a new section at the end.
 SECTIONS: Mapping[str, Callable[[Section], list[Fault]]] = {
@@ -254,4 +267,5 @@ SECTIONS: Mapping[str, Callable[[Section], list[Fault]]] = {
     "payload bucket": Section.payload_bucket,
     "refused keys": Section.refused_keys,
     "replacements": Section.replacements,
+    "burst in an outage": Section.burst_in_outage,
 }

@@ -142,7 +142,7 @@ class Situations:
         """A renewal."""
         process = self._scene.processes[fact.who]
         delivery = process.holding(message_id_of(fact.subject))
-        if delivery is not None and delivery.state is State.QUEUED:
+        if delivery is not None and delivery.state in {State.QUEUED, State.FAILED}:
             self.seen.add(Seen.RENEWED_QUEUED)
         if process.health.is_circuit_open:
             self.seen.add(Seen.RENEWED_OPEN)

@@ -46,6 +46,7 @@ class Kind(StrEnum):
     PAUSE = "pause"  # at `at` for `seconds`
     CLOCK = "clock"  # its wall clock is set `seconds` forward or back
     # a message
+    BURST = "burst"  # `nth` more plain emails are sent at `at`
     DUPLICATE = "duplicate"  # message number `nth` is handed out once more
     COPY = "copy"  # as above, by a server that knows nothing of its first receive and tells another one
 
