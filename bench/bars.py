@@ -21,9 +21,11 @@ class Place(NamedTuple):
     later_size: int = 0
 
     def found(self, rows: Sequence[Row], subject: str) -> Row | None:
-        """The result of this subject, if it was measured."""
+        """The result of this subject, if it was measured and archived anything."""
         names = ("queue_latency_ms", "store_latency_ms", "store_tail_ms", "tls", "size", "later_size")
-        ours = (row for row in rows if row["subject"] == subject and row["cell"] in {"backlog", "jump"})
+        ours = (
+            row for row in rows if row["subject"] == subject and row["messages"] and row["cell"] in {"backlog", "jump"}
+        )
         return next((row for row in ours if tuple(row[name] for name in names) == self), None)
 
 

@@ -12,7 +12,7 @@ from bench.subjects import subjects
 def row(subject: str, cpu: float, rate: float, **place: Any) -> dict[str, Any]:  # noqa: ANN401 - any field of a result
     """A result on loopback, unless `place` says where else."""
     where = {"queue_latency_ms": 0.0, "store_latency_ms": 0.0, "store_tail_ms": 0.0, "tls": False, "size": 4096}
-    figures = {"steady_cpu_us_per_message": cpu, "messages_per_second": rate, "peak_rss_mib": 100.0}
+    figures = {"messages": 1000, "steady_cpu_us_per_message": cpu, "messages_per_second": rate, "peak_rss_mib": 100.0}
     return {"cell": "backlog", "subject": subject, "later_size": 0, **where, **figures, **place}
 
 
