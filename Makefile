@@ -61,6 +61,10 @@ endif
 soak: $(STAMP) ## play simulated bad days, in virtual time, for as long as you like (SEEDS=0:100000)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
+.PHONY: servers
+servers: $(STAMP) ## how independent servers fare, where their toolchains are at hand: writes docs/servers.md (ARGS="--mails 2000")
+	@$(BIN)/python -m scripts.servers $(ARGS)
+
 .PHONY: check
 check: format lint types imports docs-check yaml security deploy-check ## all that follow down to deploy-check: everything but the tests
 
