@@ -164,16 +164,16 @@ class Simulation:
         driver = self.driver
         hidden = max((message.visible_at for message in self.queue.live()), default=0) / TICKS  # perhaps for long
         deadline = max(driver.seconds, hidden) + DRAIN_SECONDS + self._extra_seconds()
-        while (left := self._left()) and driver.seconds < deadline and driver.steps < STEPS_MAX:
-            driver.later(1.0, driver.halt)
+        is_settled = False
+        while (left := self._left()) or not is_settled:  # what is behind one that may wait can have its turn late
+            if left and (driver.seconds >= deadline or driver.steps >= STEPS_MAX):
+                handles = ", ".join(f"{it.handle} ({self.mails[it.message_id].kind})" for it in left)
+                text = f"after {driver.seconds - self.story.faults_until:g} s there is {handles}"
+                self.scene.violate(Rule.DRAINED, text)
+                return
+            is_settled = not left
+            driver.later(SETTLE_SECONDS if is_settled else 1.0, driver.halt)
             driver.run()
-        if left:
-            handles = ", ".join(f"{it.handle} ({self.mails[it.message_id].kind})" for it in left)
-            text = f"after {driver.seconds - self.story.faults_until:g} s there is {handles}"
-            self.scene.violate(Rule.DRAINED, text)
-            return
-        driver.later(SETTLE_SECONDS, driver.halt)
-        driver.run()
         for process in self.processes.values():
             self.life.check_well(process)
 
