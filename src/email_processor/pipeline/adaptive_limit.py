@@ -22,11 +22,13 @@ class AdaptiveLimit:
     the limit doubles with every round of uploads until the first sign of crowding; then it adds one a round. It grows
     only if all that is allowed was in use.
 
-    A throttle halves the limit. A latency of `CROWDED_RATIO` times the baseline lowers it too, but as a trial: if fewer
-    uploads are no faster, it was not their number that made them slow. Then that latency is the new baseline, and the
-    limit is what it was. So a store that became slower costs one trial and no collapse, and a latency of our own making
-    (the core is busy, the store queues) leaves about as many uploads as keep it busy: `DECREASE` times `CROWDED_RATIO`
-    is more than 1, so that the store never runs dry. No trial goes below the start.
+    A throttle halves the limit, and again as long as nothing is stored; from the first success after that, the limit
+    doubles with every round up to what the first of those throttles left. A latency of `CROWDED_RATIO` times the
+    baseline lowers it too, but as a trial: if fewer uploads are no faster, it was not their number that made them slow.
+    Then that latency is the new baseline, and the limit is what it was. So a store that became slower costs one trial
+    and no collapse, and a latency of our own making (the core is busy, the store queues) leaves about as many uploads
+    as keep it busy: `DECREASE` times `CROWDED_RATIO` is more than 1, so that the store never runs dry. No trial goes
+    below the start.
 
     The latency of a round is the harmonic mean of its uploads': a slow tail hardly counts.
     """
@@ -38,7 +40,8 @@ class AdaptiveLimit:
         self._most = most
         self._set(start)
         self._start = self._exact
-        self._is_starting = True
+        self._doubled_below = float("inf")  # the limit up to which it doubles with every round
+        self._is_starved = True  # nothing was stored since the last throttle, or ever
         self._is_held = True  # until the first verdict: there is nothing yet to compare a latency with
         self._lowered_at = float("-inf")
         self._baseline = float("inf")
@@ -67,8 +70,9 @@ class AdaptiveLimit:
         if is_full:
             self._was_full = True
             if not self._is_held and self._exact < self._most:
-                self._set(self._exact + (1.0 if self._is_starting else 1.0 / self._exact))
+                self._set(self._exact + (1.0 if self._is_doubling else 1.0 / self._exact))
         if started_at >= self._lowered_at:
+            self._is_starved = False
             self._count += 1
             if size <= MEASURED_BYTES_MAX:
                 self._measured += 1
@@ -86,9 +90,17 @@ class AdaptiveLimit:
             return False
         before = self.limit
         self._trial = None
+        doubled_below = self._doubled_below
         self._lower(DECREASE_BY_THROTTLE)
+        if self._is_starved:  # not even this few are stored, so how many are too many is no news
+            self._doubled_below = doubled_below
+        self._is_starved = True
         self._is_held = False
         return self.limit != before
+
+    @property
+    def _is_doubling(self) -> bool:
+        return self._exact < self._doubled_below
 
     def _judge(self) -> None:
         """A round is over: was it crowded, and did the last decrease help?"""
@@ -105,13 +117,13 @@ class AdaptiveLimit:
         if not was_full or latency <= CROWDED_RATIO * self._baseline:
             return
         if trial is not None and latency > HELPED_RATIO * trial[0]:  # in vain: it was not their number
-            self._is_starting = self._baseline > 0  # the store is another than it was
+            self._doubled_below = float("inf") if self._baseline > 0 else 0.0  # the store is another than it was
             self._set(trial[1])
             self._learn(latency)
         elif self._exact * DECREASE < self._start:  # no room for a trial
             self._learn(latency)
         else:
-            if not self._is_starting:  # a round in which the limit doubled has no one latency to compare with
+            if not self._is_doubling:  # a round in which the limit doubled has no one latency to compare with
                 self._trial = latency, self._exact
             self._lower(DECREASE)
             self._is_held = True
@@ -122,8 +134,8 @@ class AdaptiveLimit:
 
     def _lower(self, share: float) -> None:
         self._lowered_at = self._now()
-        self._is_starting = False
         self._set(self._exact * share)
+        self._doubled_below = self._exact
         self._begin()
 
     def _set(self, exact: float) -> None:

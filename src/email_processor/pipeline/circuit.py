@@ -12,6 +12,8 @@ from email_processor.pipeline.waiting import EARLY_SECONDS, Backoff, pause
 from email_processor.ports import Clock
 
 FAILURES_TO_OPEN = 5
+THROTTLED_SECONDS = 30.0  # of nothing but that: from then on it is an outage
+THROTTLED_PROBE_SECONDS = 2.0  # between probes at most: S3 is there, and this is no load
 
 
 class Allowance(IntEnum):
@@ -34,8 +36,9 @@ class Circuit:
     starts while deletes fail would take what it cannot get rid of.
 
     It opens when different objects fail and none is stored between: at least five, and as many as are still under way;
-    or the probe object after any other failure. That one object fails again and again says nothing, but in between
-    another is stored. Open, only the prober tries; the first success closes it.
+    or the probe object after any other failure; or when S3 has long said nothing but to slow down. That one object
+    fails again and again says nothing, but in between another is stored. Open, only the prober tries; the first success
+    closes it.
     """
 
     def __init__(self, clock: Clock, metrics: Metrics, health: Health, backoff: Backoff) -> None:
@@ -51,6 +54,7 @@ class Circuit:
         self._trying = 0
         self._is_spent = False  # the one message that was allowed is on its way
         self._is_stored = False  # the last PUT of a message's object succeeded
+        self._throttled_since: float | None = None  # and nothing was stored since
         self._has_deleted = False
         self._probe_at = self._now()
         self._closed = asyncio.Event()
@@ -133,11 +137,14 @@ class Circuit:
     def probed(self) -> None:
         """A probe is over: the next one is later, unless all is well now."""
         if self._allowance is not Allowance.EVERYTHING:
-            self._probe_at = self._now() + self._backoff.next()
+            seconds = self._backoff.next()
+            is_throttled = self._throttled_since is not None
+            self._probe_at = self._now() + (min(seconds, THROTTLED_PROBE_SECONDS) if is_throttled else seconds)
 
     def succeed(self, *, is_probe_object: bool = False) -> None:
         """A PUT succeeded."""
         self._health.well(Part.STORING)
+        self._throttled_since = None
         if self._allowance is Allowance.EVERYTHING:
             return
         self._failed.clear()
@@ -158,6 +165,7 @@ class Circuit:
         if self._allowance is not Allowance.NOTHING or self._is_stored:
             self._doubt()  # mutant: in-doubt
         self._is_spent = False
+        self._throttled_since = None
         if not is_news:
             return
         is_confirmed = is_probe_object and bool(self._failed)
@@ -166,9 +174,22 @@ class Circuit:
         # Of many that were sent together, those that are refused can be answered first.
         is_outage = len(self._failed) >= max(FAILURES_TO_OPEN, self._trying)
         if self._is_open or is_confirmed or is_outage:
-            self._health.failed(Part.STORING, fault)
-            self.openings += not self._is_open
-            self._set_open(is_open=True)
+            self._open(fault)
+
+    def throttle(self, fault: StoreFaultError) -> None:
+        """S3 asked to slow down, which is no failure unless it has answered nothing else for long."""
+        now = self._now()
+        if self._throttled_since is None:
+            self._throttled_since = now
+        elif now - self._throttled_since >= THROTTLED_SECONDS:
+            if not self._is_open:
+                self._doubt()
+            self._open(fault)
+
+    def _open(self, fault: StoreFaultError) -> None:
+        self._health.failed(Part.STORING, fault)
+        self.openings += not self._is_open
+        self._set_open(is_open=True)
 
     def _doubt(self) -> None:
         self._is_stored = False

@@ -9,6 +9,8 @@ from email_processor.pipeline.waiting import Backoff
 # What S3 may say of one key. A probe object that is small, or there already, says nothing of all other failures.
 OF_ONE_KEY = frozenset({Cause.SERVER, Cause.DENIED})
 
+THROTTLED_SECONDS_MAX = 2.0  # the limiter paces what is throttled; this is for one that is throttled more than others
+
 
 @dataclass(slots=True)
 class Tally:
@@ -117,13 +119,16 @@ class History:
 
     def __init__(self, others: Tally, probes: Tally, circuit: Circuit, backoff: Backoff) -> None:
         """It has not failed yet."""
-        self.backoff = backoff
+        self._backoff = backoff
         self.fault: StoreFaultError | None = None
         self.has_failed = False
         self._circuit = circuit
+        self._tally = others
         self._others = Witness(others)
         self._probes = Witness(probes)
         self._openings_at_last = -1
+        self._stored_at_failure: int | None = None
+        self.is_paced = False  # it was throttled, and not alone: the limiter says when it is tried again
 
     @property
     def is_refused(self) -> bool:
@@ -164,6 +169,11 @@ class History:
         needed = blame.failures_denied if may_be_all else blame.failures_sure
         return blame.is_sure(by_others) or (blame.is_sure(by_probes) and by_probes.failures >= needed)
 
+    def pause(self) -> float:
+        """After how many seconds it is to be tried again."""
+        seconds, fault = self._backoff.next(), self.fault
+        return min(seconds, THROTTLED_SECONDS_MAX) if fault and fault.cause is Cause.THROTTLED else seconds
+
     def fail(self, fault: StoreFaultError, *, was_open: bool) -> None:
         """It failed, and the tallies and the circuit know; `was_open` is the circuit when the PUT began."""
         if fault.cause is not Cause.THROTTLED:
@@ -172,3 +182,5 @@ class History:
             self._openings_at_last = -1 if was_open or self._circuit.is_open else self._circuit.openings
             self.has_failed = True
         self.fault = fault
+        self.is_paced = fault.cause is Cause.THROTTLED and self._stored_at_failure in (None, self._tally.stored)
+        self._stored_at_failure = self._tally.stored

@@ -1,28 +1,32 @@
-"""Slots for uploads: no more at once than the level that the store bears, and never too many bytes."""
+"""Slots for uploads: no more at once, and no faster, than the store bears, and never too many bytes."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 from email_processor.metrics import Metrics
 from email_processor.pipeline.adaptive_limit import AdaptiveLimit
+from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import Clock
+
+REST_SECONDS_MAX = 1.0  # so that a spell of throttling is noticed to be over soon after
 
 
 class _Turn(NamedTuple):
-    """An upload that waits for its slot; `number` says in which order they came."""
+    """An upload that waits for its slot: the one that is `since` the earliest is the first, then who came first."""
 
+    since: float
     number: int
     size: int
     future: asyncio.Future[None]
 
 
 class _Lane:
-    """Uploads that share a number of bytes, first come first served: a single one may always run, however large."""
+    """Uploads that share a number of bytes, oldest first: a single one may always run, however large."""
 
     def __init__(self, most_bytes: int) -> None:
-        self.waiting: deque[_Turn] = deque()
+        self.waiting: list[_Turn] = []  # a heap
         self._most_bytes = most_bytes
         self._running = 0
         self._bytes = 0
@@ -41,22 +45,32 @@ class _Lane:
     def next_turn(self) -> _Turn | None:
         """Whose turn it is, if there is room; those who have stopped waiting are passed over."""
         while self.waiting and self.waiting[0].future.done():
-            self.waiting.popleft()
+            heappop(self.waiting)
         return self.waiting[0] if self.waiting and self.fits(self.waiting[0].size) else None
 
 
 class Limiter:
-    """A semaphore whose size is an `AdaptiveLimit`, first come first served.
+    """A semaphore whose size is an `AdaptiveLimit`, oldest first.
+
+    All retries of what is throttled are paced here: such an upload waits for its next turn where it was in the line.
+    Where the store asks a single one at a time to slow down, they rest in between, longer each time.
 
     Beside that, documents under way are bounded by their bytes: the HTTP client buffers each of them once more. What is
     larger than all of these bytes goes by a lane of its own, one after another. So it does not wait until nothing else
     is under way, and nothing else waits for it: the memory that is taken is at most the bytes and one large document.
     """
 
-    def __init__(self, clock: Clock, metrics: Metrics, *, start: int, most: int, most_bytes: int) -> None:
-        """Begin at `start` uploads at once; never allow more than `most`, and `most_bytes` beside a larger one."""
+    def __init__(
+        self, clock: Clock, metrics: Metrics, backoff: Backoff, *, start: int, most: int, most_bytes: int
+    ) -> None:
+        """Begin at `start` uploads at once; never allow more than `most`, and `most_bytes` beside a larger one.
+
+        `backoff` says how long to rest.
+        """
         self._adaptive = AdaptiveLimit(clock.monotonic, start=start, least=1, most=most)
         self._gauge = metrics.upload_limit
+        self._backoff = backoff
+        self._is_resting = False
         self._most_bytes = most_bytes
         self._running = 0
         self._came = 0
@@ -80,20 +94,20 @@ class Limiter:
             self._grown.clear()
             await self._grown.wait()
 
-    def slot(self, size: int) -> "_Slot":
-        """A slot for `size` bytes, held by `async with`."""
-        return _Slot(self, size)
+    def slot(self, size: int, since: float = 0.0) -> "_Slot":
+        """A slot for `size` bytes, held by `async with`, for what is in flight `since` then (monotonic)."""
+        return _Slot(self, size, since)
 
-    async def take(self, size: int) -> None:
+    async def take(self, size: int, since: float) -> None:
         """Wait for a slot; whoever has it gives it back."""
         lane = self._lane(size)
-        if not lane.waiting and self._running < self._adaptive.limit and lane.fits(size):
+        if not lane.waiting and self._has_slot and lane.fits(size):
             self._running += 1
             lane.enter(size)
             return
         self._came += 1
-        turn = _Turn(self._came, size, asyncio.get_running_loop().create_future())
-        lane.waiting.append(turn)
+        turn = _Turn(since, self._came, size, asyncio.get_running_loop().create_future())
+        heappush(lane.waiting, turn)
         try:
             await turn.future
         except asyncio.CancelledError:
@@ -107,18 +121,22 @@ class Limiter:
         self._lane(size).leave(size)
         self._wake()
 
+    @property
+    def _has_slot(self) -> bool:
+        return self._running < self._adaptive.limit and not self._is_resting
+
     def _lane(self, size: int) -> _Lane:
         return self._usual if size <= self._most_bytes else self._large
 
     def _wake(self) -> None:
-        """Let in whoever has room; if there is one slot for two lanes, who came first."""
-        while (self._usual.waiting or self._large.waiting) and self._running < self._adaptive.limit:
+        """Let in whoever has room; if there is one slot for two lanes, the oldest."""
+        while (self._usual.waiting or self._large.waiting) and self._has_slot:
             turns = [turn for turn in (self._usual.next_turn(), self._large.next_turn()) if turn is not None]
             if not turns:
                 return
             turn = min(turns)
             lane = self._lane(turn.size)
-            lane.waiting.popleft()
+            heappop(lane.waiting)
             self._running += 1
             lane.enter(turn.size)
             turn.future.set_result(None)
@@ -133,19 +151,29 @@ class Limiter:
 
     def throttle(self, started_at: float) -> None:
         """The store told an upload that was sent at `started_at` (monotonic) to slow down."""
+        if self.limit > 1:
+            self._backoff.reset()
+        elif not self._is_resting:  # fewer at once there cannot be
+            self._is_resting = True
+            asyncio.get_running_loop().call_later(min(self._backoff.next(), REST_SECONDS_MAX), self._go_on)
         if self._adaptive.throttle(started_at):
             self._gauge.set(self.limit)
 
+    def _go_on(self) -> None:
+        self._is_resting = False
+        self._wake()
+
 
 class _Slot:
-    __slots__ = ("_limiter", "_size")
+    __slots__ = ("_limiter", "_since", "_size")
 
-    def __init__(self, limiter: Limiter, size: int) -> None:
+    def __init__(self, limiter: Limiter, size: int, since: float) -> None:
         self._limiter = limiter
         self._size = size
+        self._since = since
 
     def __aenter__(self) -> Awaitable[None]:
-        return self._limiter.take(self._size)
+        return self._limiter.take(self._size, self._since)
 
     async def __aexit__(self, *_: object) -> None:
         self._limiter.give(self._size)

@@ -34,7 +34,12 @@ class Storing:
         self._context = context
         self._archive = archive
         self._limiter = Limiter(
-            context.clock, context.metrics, start=rules.start, most=rules.most, most_bytes=rules.most_bytes
+            context.clock,
+            context.metrics,
+            context.new_backoff(),
+            start=rules.start,
+            most=rules.most,
+            most_bytes=rules.most_bytes,
         )
         self._probe = rules.probe
         # By prefix, for which different permissions may hold.
@@ -71,34 +76,53 @@ class Storing:
         The document, of about `expected_bytes`, is made when its turn has come: only those under way are in memory.
         `is_aside` says that it goes to quarantine.
 
+        If nothing is stored because all are throttled, it stays in the line and is tried again in its turn.
+
         Returns its history if that failed, and None if nothing was tried because the circuit was open by then.
 
         Raises:
             ObjectRefusedError: S3 says itself that it will never take this object.
         """
         circuit, tally = self._context.circuit, self._asides if is_aside else self._emails
-        async with self._limiter.slot(expected_bytes):
-            if circuit.is_open and not is_probe:
-                return None
-            if delivery.state is State.QUEUED:
-                self._context.metrics.queued_seconds.observe(self._context.clock.monotonic() - delivery.received_at)
-            self._context.ledger.start(delivery)
-            was_open, is_first = circuit.is_open, history is None or not history.has_failed
-            if history is not None and history.fault is not None:
-                self._context.metrics.retries.labels(history.fault.cause).inc()
-            try:
-                stored = await self._put(key, make_document, is_probe=is_probe)
-            except StoreFaultError as fault:
-                history = history or History(tally, self._probes, circuit, self._context.new_backoff())
-                if fault.cause is not Cause.THROTTLED:
-                    tally.add(is_first=is_first, is_stored=False)
-                    circuit.fail(key, fault, is_news=not history.is_refused)
-                    delivery.state = State.FAILED
-                history.fail(fault, was_open=was_open)
-                return history
-            tally.add(is_first=is_first, is_stored=True)
-            circuit.succeed()
-            return stored
+        while True:
+            async with self._limiter.slot(expected_bytes, delivery.received_at):
+                if circuit.is_open and not is_probe:
+                    return None
+                answer = await self._try(delivery, key, make_document, history, tally, is_probe=is_probe)
+            if is_probe or not isinstance(answer, History) or not answer.is_paced:
+                return answer
+            history = answer
+
+    async def _try(
+        self,
+        delivery: Delivery,
+        key: str,
+        make_document: Callable[[], bytes],
+        history: History | None,
+        tally: Tally,
+        *,
+        is_probe: bool,
+    ) -> Stored | History:
+        circuit = self._context.circuit
+        if delivery.state is State.QUEUED:
+            self._context.metrics.queued_seconds.observe(self._context.clock.monotonic() - delivery.received_at)
+        self._context.ledger.start(delivery)
+        was_open, is_first = circuit.is_open, history is None or not history.has_failed
+        if history is not None and history.fault is not None:
+            self._context.metrics.retries.labels(history.fault.cause).inc()
+        try:
+            stored = await self._put(key, make_document, is_probe=is_probe)
+        except StoreFaultError as fault:
+            history = history or History(tally, self._probes, circuit, self._context.new_backoff())
+            if fault.cause is not Cause.THROTTLED:
+                tally.add(is_first=is_first, is_stored=False)
+                circuit.fail(key, fault, is_news=not history.is_refused)
+                delivery.state = State.FAILED
+            history.fail(fault, was_open=was_open)
+            return history
+        tally.add(is_first=is_first, is_stored=True)
+        circuit.succeed()
+        return stored
 
     async def probe(self) -> None:
         """Put the probe object."""
@@ -129,6 +153,7 @@ class Storing:
             except StoreFaultError as fault:
                 if fault.cause is Cause.THROTTLED:
                     self._limiter.throttle(started_at)
+                    circuit.throttle(fault)
                 raise
             finally:
                 metrics.upload_seconds.observe(clock.monotonic() - started_at)

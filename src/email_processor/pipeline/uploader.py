@@ -218,7 +218,7 @@ class Uploader:
                 self._metrics.duplicates.labels("stored").inc()
             return answer
         self._context.ledger.free_payload(job.delivery)  # it is fetched anew: payloads in memory do not wait
-        self._jobs.retry(replace(job, payload=None, history=answer), answer.backoff.next())
+        self._jobs.retry(replace(job, payload=None, history=answer), answer.pause())
         return None
 
     def _blame(self, job: Job) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 from email_processor.pipeline.adaptive_limit import MEASURED_UPLOADS
 from email_processor.pipeline.limiter import Limiter
-from tests.unit.pipeline.kit import new_metrics, now, virtual_clock
+from tests.unit.pipeline.kit import new_backoff, new_metrics, now, virtual_clock
 
 
 class Uploads:
@@ -12,7 +12,7 @@ class Uploads:
 
     def __init__(self, start: int = 2, most: int = 8) -> None:
         self.metrics = new_metrics()
-        self.limiter = Limiter(virtual_clock(), self.metrics, start=start, most=most, most_bytes=100)
+        self.limiter = Limiter(virtual_clock(), self.metrics, new_backoff(), start=start, most=most, most_bytes=100)
         self.order: list[object] = []
         self.running: list[int] = []
         self.high = self.high_bytes = 0

@@ -79,6 +79,21 @@ async def test_receives_and_deletes_follow_the_uploads() -> None:
     assert [320] * 3 == full_again
 
 
+@pytest.mark.parametrize("seconds", [5, 25, 29, 40, 600])
+async def test_a_spell_of_throttling_ends_when_it_ends(seconds: int) -> None:
+    """All is stored within three seconds of it and of the work itself; of half a minute or more, it is an outage."""
+    pipeline = Pipeline(replace(PLAN, store=StoreRules(most=64, probe=PROBE), grace=1))
+    end = 10 + seconds
+    pipeline.script.always(PUT, lambda _: refused(Cause.THROTTLED, 0.04) if 10 < now() < end else slow(0.04))
+    ready: list[bool] = []
+    pipeline.send(3000)  # that the limit is found by
+    later(9.9, pipeline.send, 1000)
+    later(end - 0.1, lambda: ready.append(pipeline.health.ready().ok))
+    await pipeline.run(end + 3 + 1000 / 64 * 0.04)
+    assert 4000 == len(pipeline.stored)
+    assert [seconds < 30] == ready
+
+
 async def test_a_stop_archives_and_deletes_what_is_in_flight() -> None:
     """Forty messages in flight, five seconds of work, twenty-five of grace: nothing is given back."""
     pipeline = Pipeline()

@@ -11,7 +11,7 @@ from email_processor.pipeline.evidence import History
 from email_processor.pipeline.ledger import State
 from email_processor.pipeline.storing import StoreRules, Storing
 from email_processor.ports import Stored
-from tests.simulation.connection import PUT, hung, refused
+from tests.simulation.connection import PUT, Fate, hung, refused
 from tests.unit.pipeline.kit import PROBE, Kit, later, store_fault
 from tests.unit.pipeline.virtual_aws import VirtualAws
 
@@ -41,28 +41,44 @@ class StoringStage(VirtualAws):
             self.circuit.fail(f"other {number}", store_fault())
 
 
-@pytest.mark.parametrize(
-    ("cause", "state", "trust", "has_failed"),
-    [
-        *((cause, State.FAILED, Allowance.NOTHING, True) for cause in Cause if cause is not Cause.THROTTLED),
-        (Cause.THROTTLED, State.STARTED, Allowance.EVERYTHING, False),
-    ],
-)
-async def test_a_failure_is_the_stores_and_a_throttle_is_none(
-    cause: Cause, state: State, trust: Allowance, *, has_failed: bool
-) -> None:
+@pytest.mark.parametrize("cause", [cause for cause in Cause if cause is not Cause.THROTTLED])
+async def test_a_failure_is_the_stores(cause: Cause) -> None:
     """The circuit hears of it; the object gets a history, by which its next try is a retry."""
     stage = StoringStage()
     stage.script.next(PUT, refused(cause))
     history = await stage.put()
     assert isinstance(history, History)
-    assert has_failed == history.has_failed
-    assert state == stage.delivery.state
-    assert trust == stage.circuit.allowance
+    assert history.has_failed
+    assert (State.FAILED, Allowance.NOTHING) == (stage.delivery.state, stage.circuit.allowance)
     assert 0 == stage.kit.value("retries_total", cause=cause)
     assert Stored.CREATED == await stage.put(history=history)
     assert 1 == stage.kit.value("retries_total", cause=cause)
+    assert Allowance.EVERYTHING == stage.circuit.allowance
+
+
+async def test_what_is_throttled_stays_in_the_line_and_has_not_failed() -> None:
+    """Its next turn comes when the limiter says so, further and further apart where one at a time is too many."""
+    stage = StoringStage(start=1)
+    stage.script.next(PUT, *[refused(Cause.THROTTLED)] * 6)
+    assert Stored.CREATED == await stage.put()
+    assert [0, 0.1, 0.3, 0.7, 1.5, 2.5, 3.5] == stage.times(PUT)
+    assert 6 == stage.kit.value("retries_total", cause=Cause.THROTTLED)
     assert Allowance.EVERYTHING is stage.circuit.allowance
+
+
+async def test_what_is_throttled_while_others_are_stored_waits_by_itself() -> None:
+    """It comes back after the second time, so that the others are not slowed down for it; two seconds at most."""
+    stage = StoringStage()
+    stage.script.always(PUT, lambda subjects: refused(Cause.THROTTLED) if subjects == ("busy",) else Fate())
+    history: History | None = None
+    pauses: list[float] = []
+    for number in range(7):
+        answer, _ = await asyncio.gather(stage.put("busy", history), stage.put(f"other {number}"))
+        assert isinstance(answer, History)
+        assert not answer.has_failed
+        history = answer
+        pauses.append(history.pause())
+    assert [0.1, 0.2, 0.4, 0.8, 1.6, 2, 2] == pauses
 
 
 async def test_nothing_is_tried_once_the_circuit_is_open_but_by_the_prober() -> None:

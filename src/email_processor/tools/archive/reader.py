@@ -99,6 +99,7 @@ class Reader:
         self._limiter = Limiter(
             clock,
             Metrics(CollectorRegistry(), __version__),
+            Backoff(uniform),
             start=LISTS_AT_ONCE,
             most=OBJECTS_AT_ONCE,
             most_bytes=OBJECT_BYTES,
