@@ -95,16 +95,22 @@ class Uploader:
 
     async def attempt(self, job: Job, *, is_probe: bool = False) -> None:
         """Have one try at a job that was taken; `is_probe` says that it is for the prober, whom the circuit admits."""
-        needed = self._put_seconds + job.size / SLOWEST_BYTES_PER_SECOND
         if job.delivery.state is State.ARCHIVED:
             self._receipts.put_nowait(job.delivery)
             outcome = Outcome.ARCHIVED
-        elif job.delivery.state is State.QUEUED and not self._context.ledger.may_start(job.delivery, needed):
+        elif self._is_too_late(job):
             outcome = self._release(job, "lease_expired")
         else:
             outcome = await self._settle(job, is_probe=is_probe)
         if outcome is not Outcome.PASSED_ON:
             self._jobs.task_done()
+
+    def _is_too_late(self, job: Job) -> bool:
+        """Whether it is for others now: its lease would not last for the first try, or was lost before another one."""
+        if job.delivery.state is State.FAILED:
+            return job.delivery.lost
+        needed = self._put_seconds + job.size / SLOWEST_BYTES_PER_SECOND
+        return job.delivery.state is State.QUEUED and not self._context.ledger.may_start(job.delivery, needed)
 
     async def join(self) -> None:
         """Return when no job is left, those that wait for another try or for their payload included."""

@@ -403,6 +403,18 @@ async def test_a_flaky_store_is_never_blamed_on_a_message() -> None:
     assert 0 == stage.released("refused")
 
 
+async def test_what_failed_is_let_go_of_once_its_lease_is_lost() -> None:
+    """Somebody else may have it; it would be tried here for ever, since a receive that is over is never the last."""
+    stage = UploaderStage()
+    stage.script.always(PUT, refused())
+    stage.job()
+    delivery = next(iter(stage.kit.context.ledger))
+    later(10, stage.kit.context.ledger.lose, delivery, delivery.receipt_handle)
+    await stage.until_done(60)
+    assert stage.puts[-1][0] <= 10
+    assert 1 == stage.released("lease_expired")
+
+
 async def test_work_whose_lease_has_run_out_is_not_started() -> None:
     """Somebody else has the message by now."""
     stage = UploaderStage()
