@@ -165,7 +165,6 @@ class Uploader:
     async def _quarantine(self, job: Job, error: UnarchivableError, *, is_probe: bool) -> Outcome:
         message, moment, rules = job.message, self._moment(job.message), self._rules
         if not rules.quarantine:
-            self._context.circuit.refund()
             return self._release(job, "rejected")
         key = quarantine_key(rules.quarantine_prefix, moment, message.message_id)
         make_document = partial(quarantine_document, message, error, moment, rules.version, job.payload)
@@ -268,4 +267,5 @@ class Uploader:
         """Let go of it: when its lease runs out the queue hands it out again, or moves it to the dead-letter queue."""
         self._metrics.released.labels(reason).inc()
         self._context.ledger.close(job.delivery)
+        self._context.circuit.refund()
         return Outcome.RELEASED

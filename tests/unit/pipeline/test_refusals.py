@@ -41,6 +41,15 @@ async def test_one_refused_object_does_not_stop_a_quiet_service(cause: Cause) ->
     assert len(pipeline.calls(PUT)) < (110 if cause is Cause.SERVER else 300)
 
 
+async def test_what_s3_refuses_by_name_does_not_hold_up_a_start() -> None:
+    """Each of them is the one message that may be received in doubt; the next one may be at once."""
+    pipeline = Pipeline()
+    pipeline.bucket.refuses |= {f"/m{number}_" for number in range(1, 6)}
+    pipeline.send(40)
+    await pipeline.run(5)
+    assert 35 == len(pipeline.stored)
+
+
 async def test_refused_objects_come_to_an_end_though_nothing_else_is_stored() -> None:
     """As many as open the circuit, in a queue that has nothing else: what is stored between is the probe object."""
     pipeline = Pipeline()
