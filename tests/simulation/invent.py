@@ -194,7 +194,8 @@ class Inventor:
             visibility_timeout=visibility_timeout,
             queue_timeout=pick("queue_timeout", (2.0, 4.0, 8.0)),
             upload_timeout=pick("upload_timeout", (3.0, 5.0, 15.0)),
-            in_flight_messages=pick("in_flight_messages", (10, 11, 20, 25, 60)),
+            # Room for three batches and more: a container that holds the process has room for hundreds.
+            in_flight_messages=pick("in_flight_messages", (30, 31, 40, 45, 60)),
             in_flight_bytes=pick("in_flight_bytes", (batch * MIB, batch * MIB + 3000, 2 * batch * MIB + 1, 64 * MIB)),
             grace=pick("grace", (5.0, 25.0, 25.0)),
             quarantine=quarantine,
