@@ -28,7 +28,7 @@ from email_processor.tools.command import WrongUseError
 T = TypeVar("T")
 
 LISTS_AT_ONCE = 32
-OBJECTS_AT_ONCE = 64
+OBJECTS_AT_ONCE = 96
 OBJECT_BYTES = 8 * 1024 * 1024  # under way at once
 MESSAGE_BYTES = 2 * 1024 * 1024  # more than a message and its attributes have
 ESCAPED = 6  # bytes in JSON for one that has to be escaped
