@@ -90,10 +90,16 @@ class Destination(AbstractContextManager["Destination"], ABC):
         return self
 
     def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._close()
-        self._lines.close()
+        try:
+            try:
+                self._close()
+            finally:
+                self._lines.close()
+        except OSError as error:  # what is not written yet cannot be now either
+            if kind is None:
+                raise file_error(self._part, error) from error
 
     def add(self, mail: FoundMail) -> None:
         """Write one more mail.

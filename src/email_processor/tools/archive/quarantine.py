@@ -14,11 +14,12 @@ from email_processor.domain.key import read_quarantine_key
 from email_processor.domain.stored import QuarantinedMessage, read_quarantine_document, released
 from email_processor.ports import Listed
 from email_processor.settings import Settings
+from email_processor.tools.amounts import counted
 from email_processor.tools.archive.concurrently import mapped
 from email_processor.tools.archive.output import Rows, emit, progress, say
 from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, KeyRange, Reader, bucket_settings, open_reader
 from email_processor.tools.archive.search import SCHEMA
-from email_processor.tools.archive.selection import Selection
+from email_processor.tools.archive.selection import Selection, days_said
 from email_processor.tools.archive.show import NotThereError
 from email_processor.tools.archive.text import one_line, printable
 from email_processor.tools.command import run_command
@@ -52,7 +53,7 @@ class Rejected:
 
     def __str__(self) -> str:
         """Say it in one line."""
-        days = f"{self.days[0]} to {self.days[1]}" if self.days else "all days"
+        days = days_said(*self.days) if self.days else "all days"
         reason = f", reason {self.reason}" if self.reason else ""
         return f"quarantine, {days}{reason}{f', id {self.message_id}' if self.message_id else ''}"
 
@@ -159,7 +160,7 @@ def sender_in(body: bytes) -> str:
 def _line(row: Mapping[str, Any]) -> str:
     days = f"{str(row['oldest'])[:10]} to {str(row['newest'])[:10]}"
     return (
-        f"{row['reason']:<16} {row['count']:>9,}  {days:<24}  {row['senders']:>5,} senders  "
+        f"{row['reason']:<16} {row['count']:>9,}  {days:<24}  {counted(row['senders'], 'sender'):>13}  "
         f"{row['releasable']:,} would be archived today; for example {row['example']}: {row['detail']}"
     )
 

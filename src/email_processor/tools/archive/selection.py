@@ -62,7 +62,7 @@ class Selection:
 
     def __str__(self) -> str:
         """Say it in one line, always in the same words."""
-        parts = [f"{self.first} to {self.last}", *(["quarantine"] if self.quarantine else [])]
+        parts = [days_said(self.first, self.last), *(["quarantine"] if self.quarantine else [])]
         parts += [f"from {self.address or self.folder}"] if self.folder else []
         parts += [f"id {self.message_id}"] if self.message_id else []
         parts += [f"subject {self.subject.pattern}"] if self.subject else []
@@ -123,6 +123,11 @@ class RequestPlan:
                 f"This takes at least {self.lists:,} requests; --max-requests allows {most:,}.",
                 fix="Ask for fewer days, or raise --max-requests.",
             )
+
+
+def days_said(first: date, last: date) -> str:
+    """Days for people: one, or from which to which."""
+    return f"{first}" if first == last else f"{first} to {last}"
 
 
 def days_of(day: date | None, since: date | None, until: date | None) -> tuple[date, date]:

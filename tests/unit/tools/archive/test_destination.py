@@ -18,7 +18,7 @@ from email_processor.domain.key import read_object_key
 from email_processor.domain.stored import read_email_document
 from email_processor.ports import Listed
 from email_processor.tools.archive import zip_writer
-from email_processor.tools.archive.destination import Destination, destination
+from email_processor.tools.archive.destination import Destination, OneFile, destination
 from email_processor.tools.archive.files import FileError, write_whole
 from email_processor.tools.archive.search import FoundMail
 from email_processor.tools.command import WrongUseError
@@ -181,6 +181,19 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_that_looks_whole(
     assert not path.exists()
     assert not (tmp_path / "page.html").exists()
     assert 1 == opened(path, "raw", resume=True).count
+
+
+@pytest.mark.parametrize("is_caught", [True, False])
+def test_a_disk_that_is_full_when_a_file_is_closed_is_the_same_error(is_caught: bool, tmp_path: Path) -> None:
+    """What is left in the buffer fails once more, and does not hide the first error; at a good end it is the first."""
+    with pytest.raises(FileError, match="No space left on device"), opened(tmp_path / "to", "jsonl") as place:  # noqa: PT012 - the end is what fails
+        assert isinstance(place, OneFile)
+        place._file.close()
+        place._file = Path("/dev/full").open("wb")  # noqa: SIM115 - the destination closes it
+        if is_caught:
+            place.add(MAILS[0])
+        else:
+            place._file.write(b"of a mail")
 
 
 def test_mail_programs_read_an_mbox(tmp_path: Path) -> None:
