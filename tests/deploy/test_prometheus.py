@@ -3,10 +3,7 @@
 import json
 import re
 import subprocess
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,75 +14,19 @@ from email_processor.domain.errors import Cause
 from email_processor.metrics import Operation
 from tests.deploy.chart import CHART, NAME, objects, only, template, tool
 from tests.deploy.history import Pod, played
+from tests.deploy.prometheus import Prometheus, prometheus
 from tests.simulation.connection import CHANGE_VISIBILITY, DELETE, PUT, QUEUE_STATE, RECEIVE, refused, slow
-from tests.support.emulators import Emulator, free_port
-from tests.support.environment import clean_environment
+from tests.support.emulators import Emulator
 from tests.support.mail import emails
 from tests.support.site import Site
 from tests.support.waiting import eventually
 from tests.unit.pipeline.kit import later
 
+RULES = (CHART / "files" / "alerts.yaml").read_text()
 DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
 NUMBERS = yaml.safe_load(Path(__file__).with_name("dashboard.yaml").read_text())
-
-
-class Prometheus:
-    """A server that answers queries."""
-
-    def __init__(self, url: str) -> None:
-        """At `url`."""
-        self._url = url
-
-    def ask(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - JSON
-        """The data of an answer of its API."""
-        url = f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - a URL of ours
-            return json.load(answer)["data"]
-
-    def query(self, expression: str, **at: str) -> list[Any]:
-        """The samples of a query, now or at a `time`."""
-        return list(self.ask("query", query=expression, **at)["result"])
-
-    def is_ready(self) -> bool:
-        """Whether it answers."""
-        try:
-            return bool(self.ask("status/runtimeinfo"))
-        except OSError:
-            return False
-
-
-@contextmanager
-def prometheus(directory: Path, *targets: str) -> Iterator[Prometheus]:
-    """A Prometheus with the chart's rules that scrapes `targets` every second, on the data that are there."""
-    port = free_port()
-    (directory / "rules.yaml").write_text((CHART / "files" / "alerts.yaml").read_text())
-    config = directory / "prometheus.json"
-    config.write_text(
-        json.dumps(
-            {
-                "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-                "rule_files": [str(directory / "rules.yaml")],
-                "scrape_configs": [{"job_name": "email-processor", "static_configs": [{"targets": targets}]}],
-            }
-        )
-    )
-    command = [
-        tool("prometheus"),
-        f"--config.file={config}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        f"--storage.tsdb.path={directory / 'data'}",
-        "--query.lookback-delta=20s",  # data that were put there have no marks where a series ends
-        "--log.level=error",
-    ]
-    with subprocess.Popen(command, env=clean_environment(), cwd=directory) as process:
-        server = Prometheus(f"http://127.0.0.1:{port}")
-        try:
-            eventually(server.is_ready, "an answer of Prometheus", within=60)
-            yield server
-        finally:
-            process.kill()
 
 
 def asked(expression: str, *, interval: str = "5s", job: str = ".*") -> str:
@@ -112,7 +53,7 @@ def test_every_panel_has_data_and_every_rule_is_well(ministack: Emulator, tmp_pa
     site.queue.send_all([*emails(40), "not an email"])
     with site.service() as service:
         port = service.wait_for("started")["port"]
-        with prometheus(tmp_path, f"127.0.0.1:{port}") as server:
+        with prometheus(tmp_path, RULES, {"targets": [f"127.0.0.1:{port}"]}) as server:
             service.wait_until("messages_archived_total", 40)
             wait_for(server, "email_processor_messages_archived_total == 40")
             site.queue.send_all(emails(20))
@@ -192,7 +133,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Promethe
     text.write_text("\n".join([*(line for history in histories for line in history.lines()), "# EOF", ""]))
     command = [tool("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(text), str(directory / "data")]
     subprocess.run(command, check=True, capture_output=True)
-    with prometheus(directory) as server:
+    with prometheus(directory, RULES) as server:
         yield server, histories[0].end
 
 
