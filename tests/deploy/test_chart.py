@@ -206,6 +206,13 @@ def test_every_pod_is_locked_down(values: Path) -> None:
         } == container["securityContext"]
 
 
+def test_an_old_pod_goes_when_the_new_one_has_shown_what_it_can() -> None:
+    """A pod that cannot store its first emails is found out by its readiness probe before it counts as available."""
+    found = chart("defaults")
+    probe = pod_of(found)["containers"][0]["readinessProbe"]
+    assert only("Deployment", found)["spec"]["minReadySeconds"] > probe["periodSeconds"] * probe["failureThreshold"]
+
+
 def test_what_charts_have_that_are_used_everywhere() -> None:
     """A registry for all charts, sidecars, DNS of one's own, two IP families, and annotations on every pod."""
     found = chart("extras")
@@ -215,6 +222,9 @@ def test_what_charts_have_that_are_used_everywhere() -> None:
     assert (["email-processor", "proxy"], ["wait"]) == tuple(
         [container["name"] for container in pod[kind]] for kind in ("containers", "initContainers")
     )
+    for container in (*pod["containers"], *pod["initContainers"]):  # or PodSecurity `restricted` refuses the pod
+        assert not container["securityContext"]["allowPrivilegeEscalation"]
+        assert ["ALL"] == container["securityContext"]["capabilities"]["drop"]
     assert {"type": "Recreate"} == only("Deployment", found)["spec"]["strategy"]
     assert ["IPv6", "IPv4"] == only("Service", found)["spec"]["ipFamilies"]
     assert (
