@@ -11,6 +11,8 @@ SEEDS ?= 0:100000
 FRESH_SEEDS ?= fresh:200
 SIMULATED := tests/simulation tests/unit/bench/test_limiters.py  # in virtual time; four times as slow with coverage
 
+CLUSTER_CHECKS := $(addprefix tests/cluster/,rollouts.py objects.py on_call.py alerts.py)
+
 BIN := .venv/bin
 STAMP := .venv/stamp
 DEPLOY_BIN := .venv-deploy/bin
@@ -120,6 +122,10 @@ image-check: $(STAMP) ## build the image and run it as the pod does (ENGINE="pod
 .PHONY: terraform-check
 terraform-check: $(STAMP) ## validate infra/terraform, apply it in an emulator and run the service there (needs terraform)
 	@$(BIN)/pytest --timeout=600 tests/deploy/terraform.py
+
+.PHONY: cluster-check
+cluster-check: $(STAMP) $(DEPLOY_STAMP) ## install, upgrade, drain and break it in the cluster of KUBECONFIG (IMAGE, AWS_IMAGE: docs/cluster.md)
+	@IMAGE="$(IMAGE)" AWS_IMAGE="$(AWS_IMAGE)" $(BIN)/pytest $(ARGS) $(CLUSTER_CHECKS)
 
 ##@ Write what a change asks for
 

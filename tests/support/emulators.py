@@ -178,14 +178,17 @@ class Bucket:
         """Keep everything that is ever written."""
         self.emulator.s3.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Enabled"})
 
-    def versions(self, prefix: str = "") -> list[bytes]:
-        """The bytes of everything that was ever written, if versions are kept."""
+    def written(self, prefix: str = "") -> list[tuple[str, str]]:
+        """Key and version of everything that was ever written, if versions are kept."""
         pages = self.emulator.s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix)
         entries = (entry for page in pages for entry in page.get("Versions", ()))
-        written = [(entry["Key"], entry["VersionId"]) for entry in entries if PROBES not in entry["Key"]]
+        return [(entry["Key"], entry["VersionId"]) for entry in entries if PROBES not in entry["Key"]]
+
+    def versions(self, prefix: str = "") -> list[bytes]:
+        """The bytes of everything that was ever written, if versions are kept."""
         return [
             bytes(self.emulator.s3.get_object(Bucket=self.name, Key=key, VersionId=version)["Body"].read())
-            for key, version in written
+            for key, version in self.written(prefix)
         ]
 
 
