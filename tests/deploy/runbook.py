@@ -78,7 +78,9 @@ class Shell:
 MISUNDERSTOOD = (
     "command not found|syntax error|Traceback|unrecognized arguments|unknown (flag|shorthand|command)|a resource type"
 )
-A_MESSAGE = "$(aws s3 ls \"s3://$(setting S3_BUCKET_NAME)/quarantine/\" | tail -1 | awk -F/ '{print $NF}')"
+A_MESSAGE = (
+    "$(aws s3 ls \"s3://$(setting S3_BUCKET_NAME)/quarantine/$(date -u +%Y)/\" | tail -1 | awk -F/ '{print $NF}')"
+)
 
 NOTHING = r"\A\Z"
 RED = r'"receiving": {\s+"status": "failing"'

@@ -62,7 +62,7 @@ def test_every_panel_has_data_and_every_rule_is_well(ministack: Emulator, tmp_pa
             rules = eventually(lambda: evaluated(server), "an evaluation of every rule")
     assert set() == empty
     assert {"ok"} == {rule["health"] for rule in rules}
-    assert 22 == len(rules)
+    assert 23 == len(rules)
 
 
 SQS = (RECEIVE, QUEUE_STATE, DELETE, CHANGE_VISIBILITY)
