@@ -1,6 +1,8 @@
 """The results as a table that people read."""
 
+import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.bars import CPU, RATE, US, lines
@@ -8,6 +10,7 @@ from bench.machine import measured_on
 
 HEADLINE = {"cell": "backlog", "size": 4096, "queue_latency_ms": 15.0, "store_latency_ms": 40.0, "tls": True}
 
+RESULTS = Path(__file__).parent / "results"
 UNDER_WAY = ("ReceiveMessage", "PutObject", "DeleteMessageBatch", "messages")
 
 METHOD = (
@@ -24,6 +27,12 @@ Row = dict[str, Any]
 def is_headline(row: Row) -> bool:
     """Whether a result is of the scenario that the bar is about: 4 KiB, a backlog, as far as AWS is, over TLS."""
     return not row["store_tail_ms"] and all(row[name] == value for name, value in HEADLINE.items())
+
+
+def is_loopback(row: Row) -> bool:
+    """Whether a result is of the same emails without latency and without TLS."""
+    near = {**HEADLINE, "queue_latency_ms": 0.0, "store_latency_ms": 0.0, "tls": False}
+    return not row["store_tail_ms"] and all(row[name] == value for name, value in near.items())
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -79,6 +88,45 @@ def report(results: dict[str, Any]) -> str:
     parts += [f"Not run: {name} ({why})." for name, why in results["missing"].items()]
     parts += [f"Failed: {text}" for text in results["failed"]]
     return "\n\n".join(parts) + "\n"
+
+
+def kept() -> dict[str, Any]:
+    """The newest run whose results are kept, but for those of endurance."""
+    *_, newest = sorted(path for path in RESULTS.glob("*.json") if "-endurance-" not in path.name)
+    results: dict[str, Any] = json.loads(newest.read_text())
+    return results
+
+
+def excerpt(rows: Iterable[Row]) -> list[tuple[str, ...]]:
+    """What documents show of results: everyone in their order of CPU, and the ratio to email-processor."""
+    rows = sorted((row for row in rows if row["messages"]), key=lambda row: float(row[CPU]))
+    our = next(row for row in rows if row["subject"] == US)
+    return [
+        (
+            row["subject"],
+            f"{row[CPU]:,.0f}",
+            f"{row[CPU] / our[CPU]:.2f}",
+            f"{row[RATE]:,.0f}",
+            f"{row[RATE] / our[RATE]:.2f}",
+            f"{row['peak_rss_mib']:,.0f} MiB",
+        )
+        for row in rows
+    ]
+
+
+def distances(rows: Iterable[Row]) -> list[tuple[str, ...]]:
+    """What email-processor does at every distance and with every size, and how much was under way."""
+    return [
+        (
+            scenario(row),
+            f"{row[RATE]:,.0f}",
+            f"{row[CPU]:,.0f}",
+            *(f"{row['under_way'].get(name, 0):,.0f}" for name in UNDER_WAY),
+            f"{row['peak_rss_mib']:,.0f} MiB",
+        )
+        for row in rows
+        if row["subject"] == US and row["messages"]
+    ]
 
 
 def _line(row: Row) -> Sequence[str]:

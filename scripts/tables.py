@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
+from bench import bars, report
 from email_processor.domain.errors import Cause, Reason
 from email_processor.metrics import Metrics, Operation
 from email_processor.settings import Settings
@@ -111,6 +112,13 @@ def scaling_table(head: tuple[str, ...], rows: Callable[[], list[tuple[str, ...]
     return lambda: _table(head, rows())
 
 
+def measured(head: tuple[str, ...], rows: Callable[[list[report.Row]], Sequence[Sequence[str]]]) -> Callable[[], str]:
+    """A table out of the newest results of the benchmark that are kept."""
+    return lambda: _table(head, rows(report.kept()["results"]))
+
+
+SUBJECTS = ("subject", "CPU µs a message", "ratio", "messages a second on a core", "ratio", "peak RSS")
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "metrics": metrics,
@@ -119,6 +127,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "rules": rules,
     "rooms": rooms,
     "contracts": contracts,
+    "bench-headline": measured(SUBJECTS, lambda rows: report.excerpt(filter(report.is_headline, rows))),
+    "bench-loopback": measured(SUBJECTS, lambda rows: report.excerpt(filter(report.is_loopback, rows))),
+    "bench-bars": measured(("what", "bar", "found", ""), lambda rows: list(bars.lines(rows))),
+    "bench-distances": measured(
+        ("scenario", "messages a second", "CPU µs", "receives", "PUTs", "deletes", "in flight", "peak RSS"),
+        report.distances,
+    ),
     "scaling-figures": scaling_table(("", "figure", "value", "from"), scaling.figures),
     "scaling-measured": scaling_table(
         ("emails of", "emails a second", "CPU a message", "memory, anonymous", "sent to stored, p99"), scaling.measured
