@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from math import inf
 
 from email_processor.domain.errors import StoreFaultError
 from email_processor.metrics import Metrics
@@ -137,9 +138,8 @@ class Circuit:
     def probed(self) -> None:
         """A probe is over: the next one is later, unless all is well now."""
         if self._allowance is not Allowance.EVERYTHING:
-            seconds = self._backoff.next()
-            is_throttled = self._throttled_since is not None
-            self._probe_at = self._now() + (min(seconds, THROTTLED_PROBE_SECONDS) if is_throttled else seconds)
+            most = inf if self._throttled_since is None else THROTTLED_PROBE_SECONDS
+            self._probe_at = self._now() + self._backoff.next(most)
 
     def succeed(self, *, is_probe_object: bool = False) -> None:
         """A PUT succeeded."""

@@ -1,6 +1,7 @@
 """Evidence: whether an object that keeps failing is refused alone, or fails as others do."""
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from email_processor.domain.errors import Cause, StoreFaultError
 from email_processor.pipeline.circuit import Circuit
@@ -171,8 +172,8 @@ class History:
 
     def pause(self) -> float:
         """After how many seconds it is to be tried again."""
-        seconds, fault = self._backoff.next(), self.fault
-        return min(seconds, THROTTLED_SECONDS_MAX) if fault and fault.cause is Cause.THROTTLED else seconds
+        is_throttled = self.fault is not None and self.fault.cause is Cause.THROTTLED
+        return self._backoff.next(THROTTLED_SECONDS_MAX if is_throttled else inf)
 
     def fail(self, fault: StoreFaultError, *, was_open: bool) -> None:
         """It failed, and the tallies and the circuit know; `was_open` is the circuit when the PUT began."""

@@ -73,7 +73,7 @@ class LeaseKeeper:
 
     def _pause(self, backoff: Backoff) -> float:
         """The pause after a failure: there are several tries before a lease that was due runs out."""
-        return min(backoff.next(), self._half_life / 5)
+        return backoff.next(self._half_life / 5)
 
     async def renew_due(self, deliveries: Iterable[Delivery]) -> None:
         """Renew those of them that are due, once, if it is permitted and not all slots are busy with just that."""

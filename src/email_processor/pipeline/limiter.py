@@ -155,7 +155,7 @@ class Limiter:
             self._backoff.reset()
         elif not self._is_resting:  # fewer at once there cannot be
             self._is_resting = True
-            asyncio.get_running_loop().call_later(min(self._backoff.next(), REST_SECONDS_MAX), self._go_on)
+            asyncio.get_running_loop().call_later(self._backoff.next(REST_SECONDS_MAX), self._go_on)
         if self._adaptive.throttle(started_at):
             self._gauge.set(self.limit)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 
 EARLY_SECONDS = 0.001  # that a timer may fire before its time: uvloop counts in milliseconds, other loops in less
 
@@ -33,11 +34,11 @@ class Backoff:
         else:
             await pause(self.next(), until)
 
-    def next(self) -> float:
-        """How many seconds to wait now; at least a tenth of the ceiling, so that it is never a busy loop."""
+    def next(self, most: float = inf) -> float:
+        """How many seconds to wait now, `most` of them; at least a tenth of the ceiling, so it is never a busy loop."""
         ceiling = self._ceiling
         self._ceiling = min(self._cap, ceiling * 2)
-        return self._uniform(ceiling / 10, ceiling)  # mutant: pause-drawn
+        return min(most, self._uniform(ceiling / 10, ceiling))  # mutant: pause-drawn
 
     def reset(self) -> None:
         """Begin anew: the last try succeeded."""
