@@ -1,7 +1,7 @@
 """The bucket for who reads it: LIST, GET, PUT and DELETE, signed and sent here, or made by the SDK."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 from html import unescape
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 PAGE = 1000  # most objects in an answer to LIST
 NOTHING = sha256(b"").hexdigest()
 
-_OBJECT = re.compile(rb"<Contents>(.*?)</Contents>", re.DOTALL)
 _KEY = re.compile(rb"<Key>([^<]*)</Key>")
 _SIZE = re.compile(rb"<Size>(\d+)</Size>")
 
@@ -54,12 +53,12 @@ class SignedShelf:
         answer = await self._send(what, "GET", f"{self._archive.path.rstrip('/') or '/'}?{query}")
         if answer.status != HTTPStatus.OK or b"<ListBucketResult" not in answer.body:
             raise fault_of(what, answer)
-        is_encoded = b"<EncodingType>url<" in answer.body
-        objects = [_listed(part, is_encoded=is_encoded) for part in _OBJECT.findall(answer.body)]
+        keys, sizes = _KEY.findall(answer.body), _SIZE.findall(answer.body)
         is_last = b"<IsTruncated>true<" not in answer.body
-        if None in objects or not (objects or is_last):
+        if not len(keys) == len(sizes) == answer.body.count(b"<Contents>") or not (keys or is_last):
             raise StoreFaultError(Cause.SERVER, f"{what}: an answer that is not S3's")
-        return ListedPage([each for each in objects if each is not None], is_last)
+        names = _decoded(keys, is_encoded=b"<EncodingType>url<" in answer.body)
+        return ListedPage(list(map(Listed, names, map(int, sizes))), is_last)
 
     async def get(self, key: str) -> bytes | None:
         """An object's bytes."""
@@ -137,13 +136,14 @@ def _quoted(text: str) -> str:
     return quote(text, safe="~")
 
 
-def _listed(part: bytes, *, is_encoded: bool) -> Listed | None:
-    """An object of a listing; None if it is not how S3 lists one."""
-    key, size = _KEY.search(part), _SIZE.search(part)
-    if key is None or size is None:
-        return None
-    text = key[1].decode(errors="replace")
-    return Listed(unquote_plus(text) if is_encoded else unescape(text), int(size[1]))
+def _decoded(keys: Iterable[bytes], *, is_encoded: bool) -> Iterator[str]:
+    """Keys as they are, from how a listing writes them. Most of ours are written as they are."""
+    for key in keys:
+        text = key.decode(errors="replace")
+        if not is_encoded:
+            yield unescape(text)
+        else:
+            yield unquote_plus(text) if "%" in text or "+" in text else text
 
 
 class Configured:

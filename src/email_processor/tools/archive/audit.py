@@ -1,7 +1,7 @@
 """`audit`: is a day as it should be? By its keys, and by the content of what is suspicious."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -21,11 +21,12 @@ from email_processor.tools.archive.concurrently import mapped
 from email_processor.tools.archive.counts import ProducerList, read_counts
 from email_processor.tools.archive.day_keys import DayKeys
 from email_processor.tools.archive.findings import AuditFindings, Flaw
-from email_processor.tools.archive.output import emit, progress, say
-from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, KeyRange, Reader, bucket_settings, open_reader
+from email_processor.tools.archive.output import emit, progress
+from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, Reader, bucket_settings, open_reader
 from email_processor.tools.archive.search import SCHEMA
 from email_processor.tools.archive.selection import DAY
-from email_processor.tools.archive.text import one_line
+from email_processor.tools.archive.sharing import KeyRange
+from email_processor.tools.archive.text import one_line, say
 from email_processor.tools.command import run_command
 from email_processor.tools.expiry import expiring
 
@@ -107,7 +108,12 @@ async def examine(reader: Reader, configured: Configured | None, task: AuditTask
     findings = AuditFindings()
     report = DayReport(task, DayKeys(task.prefix, task.day, findings), findings)
     with progress(f"Listing {task.day}") as advance:
-        await _list(reader, report.keys, day_prefix(task.prefix, task.day), advance)
+
+        def take(page: Sequence[Listed]) -> None:
+            report.keys.add(page)
+            advance(len(page))
+
+        await reader.each_page([KeyRange(day_prefix(task.prefix, task.day))], take)
     for message_id, objects in report.keys.doubles().items():
         findings.add(Flaw.TWO_KEYS, message_id, " and ".join(each.key for each in objects))
         report.keys.suspicious += objects
@@ -120,19 +126,6 @@ async def examine(reader: Reader, configured: Configured | None, task: AuditTask
     if configured is not None:
         await _lifecycles(configured, report)
     return report
-
-
-async def _list(reader: Reader, keys: DayKeys, prefix: str, advance: Callable[[int], None]) -> None:
-    """All keys of the day; a large one in parts, side by side."""
-
-    def take(page: Sequence[Listed]) -> None:
-        keys.add(page)
-        advance(len(page))
-
-    first = await reader.page(prefix)
-    take(first.objects)
-    if not first.is_last:
-        await reader.each_page(keys.ranges(first.objects[-1].key), take)
 
 
 async def _documents(reader: Reader, objects: Iterable[Listed]) -> AsyncGenerator[tuple[str, bytes | None], None]:

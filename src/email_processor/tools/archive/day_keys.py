@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import pairwise
+from typing import NamedTuple
 
 from email_processor.domain.document import email_document
 from email_processor.domain.email import Email
@@ -15,19 +16,20 @@ from email_processor.domain.message import Message
 from email_processor.domain.sender import sender_folder
 from email_processor.ports import Listed
 from email_processor.tools.archive.findings import AuditFindings, Flaw
-from email_processor.tools.archive.reader import KeyRange, order
 
 SUFFIX = ".json"
-# Where a day is cut into parts that are listed at once: the first characters of folders.
-CUTS = "0123456789abcdefghijklmnopqrstuvwxyz~"
 _NOTHING_SAID = b'{"email_subject":"","email_sender":"","email_timestream":0,"email_content":""}'
 SMALLEST = len(email_document(Message("", "", b""), Email(_NOTHING_SAID, ""), datetime.min.replace(tzinfo=UTC), "0"))
-_ORDINARY_FOLDER = re.compile(r"[a-z0-9-](?:[a-z0-9._-]{0,62}[a-z0-9-])?")
+# What stands behind the day in nearly every key: a folder that a sender can have, and a time that a clock can show.
+_ORDINARY = r"[a-z0-9-](?:[a-z0-9._-]{0,62}[a-z0-9-])?/(?P<id>[\w.~-]+)_(?P<hour>[01]\d|2[0-3])(?:[0-5]\d){2}\.json"
 
 
-def _is_folder(folder: str) -> bool:
-    """Whether a sender can have this folder."""
-    return _ORDINARY_FOLDER.fullmatch(folder) is not None or sender_folder(folder) == folder
+class KeySays(NamedTuple):
+    """What an audit looks at of a key of ours; `is_odd` if its folder is one that no sender can have."""
+
+    message_id: str
+    hour: int
+    is_odd: bool
 
 
 class DayKeys:
@@ -39,7 +41,7 @@ class DayKeys:
     def __init__(self, prefix: str, day: date, findings: AuditFindings) -> None:
         """`prefix` is that of emails."""
         self._prefix = prefix
-        self._day = day_prefix(prefix, day)
+        self._ordinary = re.compile(re.escape(day_prefix(prefix, day)) + _ORDINARY, re.ASCII)
         self._findings = findings
         self._pages: list[bytes] = []
         self._ids = array("q")
@@ -57,21 +59,31 @@ class DayKeys:
         """A page of the day's listing."""
         keys = []
         for listed in page:
-            place = read_object_key(self._prefix, listed.key)
-            if place is None:
+            says = self.read(listed.key)
+            if says is None:
                 self._stranger(listed.key)
                 continue
             keys.append(listed.key)
-            self._ids.append(hash(place.message_id))
+            self._ids.append(hash(says.message_id))
             self._sizes.append(listed.size)
-            self.hours[place.moment.hour] += 1
+            self.hours[says.hour] += 1
             self.bytes += listed.size
             if not listed.size:
                 self._findings.add(Flaw.EMPTY, listed.key, "an object without a byte in it")
-            elif listed.size < SMALLEST + len(place.message_id) or not _is_folder(place.folder):
+            elif says.is_odd or listed.size < SMALLEST + len(says.message_id):
                 self.suspicious.append(listed)
         if keys:
             self._pages.append(zlib.compress("\n".join(keys).encode(), 1))
+
+    def read(self, key: str) -> KeySays | None:
+        """What a key says; None if it is not one that the service makes."""
+        ordinary = self._ordinary.fullmatch(key)
+        if ordinary is not None:
+            return KeySays(ordinary["id"], int(ordinary["hour"]), is_odd=False)
+        place = read_object_key(self._prefix, key)
+        if place is None:
+            return None
+        return KeySays(place.message_id, place.moment.hour, is_odd=sender_folder(place.folder) != place.folder)
 
     def _stranger(self, key: str) -> None:
         stem = key.rpartition("/")[2].partition(".")[0]
@@ -86,9 +98,9 @@ class DayKeys:
         for page in self._pages:
             for key in zlib.decompress(page).decode().split("\n"):
                 listed = Listed(key, next(sizes))
-                place = read_object_key(self._prefix, key)
-                if place is not None:
-                    yield listed, place.message_id
+                says = self.read(key)
+                if says is not None:
+                    yield listed, says.message_id
 
     def keys_of(self, message_ids: Collection[str]) -> Mapping[str, list[str]]:
         """The keys of those of these ids that are there."""
@@ -117,8 +129,3 @@ class DayKeys:
         """Those of these ids that are not there."""
         there = set(self._ids)
         return (message_id for message_id in message_ids if hash(message_id) not in there)
-
-    def ranges(self, after: str) -> list[KeyRange]:
-        """The rest of the day behind a key, in parts."""
-        cuts = [cut for cut in (f"{self._day}{character}" for character in CUTS) if order(cut) > order(after)]
-        return [KeyRange(self._day, start, last) for start, last in zip([after, *cuts], [*cuts, ""], strict=True)]

@@ -30,8 +30,8 @@ from email_processor.ports import BATCH, Clock, QueueGauge
 from email_processor.service import aws_of, ceilings_of, plan_of, ports_of
 from email_processor.settings import Settings, queue_region, region_of
 from email_processor.signals import stop_on_signal
-from email_processor.tools.archive.output import emit, say
-from email_processor.tools.archive.text import one_line
+from email_processor.tools.archive.output import emit
+from email_processor.tools.archive.text import one_line, say
 from email_processor.tools.command import WrongUseError, open_queue_client, queue_settings, run_command
 
 if TYPE_CHECKING:

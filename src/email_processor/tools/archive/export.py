@@ -7,11 +7,12 @@ from email_processor.settings import Settings
 from email_processor.tools.amounts import counted
 from email_processor.tools.archive.destination import Destination, destination
 from email_processor.tools.archive.find import prefix_of
-from email_processor.tools.archive.output import progress, say
+from email_processor.tools.archive.output import progress
 from email_processor.tools.archive.reader import bucket_settings, open_reader
 from email_processor.tools.archive.record import AccessRecord, Because, note
 from email_processor.tools.archive.search import Search
 from email_processor.tools.archive.selection import RequestPlan, Selection
+from email_processor.tools.archive.text import say
 from email_processor.tools.command import run_command
 
 

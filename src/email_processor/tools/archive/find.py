@@ -1,10 +1,11 @@
 """`find`: which mails are there, of whom and when."""
 
 from email_processor.settings import Settings
-from email_processor.tools.archive.output import Rows, mail_line, say
+from email_processor.tools.archive.output import Rows, mail_line
 from email_processor.tools.archive.reader import bucket_settings, open_reader
 from email_processor.tools.archive.search import Search
 from email_processor.tools.archive.selection import RequestPlan, Selection
+from email_processor.tools.archive.text import say
 from email_processor.tools.command import run_command
 
 

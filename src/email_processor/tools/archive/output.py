@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import click
 import orjson
 
 from email_processor.tools.amounts import size_of
 from email_processor.tools.archive.search import SCHEMA
-from email_processor.tools.archive.text import one_line, printable
+from email_processor.tools.archive.text import one_line
 from email_processor.tools.loading import loading
 
 
@@ -18,11 +17,6 @@ def emit(data: bytes) -> None:
     """Write results, which are exact bytes, and let them be read at once."""
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
-
-
-def say(text: str) -> None:
-    """Tell a person, who may look at a terminal, what is not a result."""
-    click.echo(printable(text), err=True)
 
 
 class Rows:

@@ -16,12 +16,13 @@ from email_processor.ports import Listed
 from email_processor.settings import Settings
 from email_processor.tools.amounts import counted
 from email_processor.tools.archive.concurrently import mapped
-from email_processor.tools.archive.output import Rows, emit, progress, say
-from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, KeyRange, Reader, bucket_settings, open_reader
+from email_processor.tools.archive.output import Rows, emit, progress
+from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, Reader, bucket_settings, open_reader
 from email_processor.tools.archive.search import SCHEMA
 from email_processor.tools.archive.selection import Selection, days_said
+from email_processor.tools.archive.sharing import KeyRange
 from email_processor.tools.archive.show import NotThereError
-from email_processor.tools.archive.text import one_line, printable
+from email_processor.tools.archive.text import one_line, printable, say
 from email_processor.tools.command import run_command
 
 SENDERS = 1000  # of a group: so many different ones are told apart

@@ -4,11 +4,11 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
 
@@ -18,11 +18,13 @@ from email_processor.domain.errors import Cause, StoreFaultError
 from email_processor.metrics import Metrics
 from email_processor.options import store_options
 from email_processor.pipeline.limiter import Limiter
-from email_processor.pipeline.waiting import Backoff
+from email_processor.pipeline.waiting import EARLY_SECONDS, Backoff
 from email_processor.ports import Clock, Listed, ListedPage, Shelf, Stored
 from email_processor.settings import Settings
 from email_processor.tools.amounts import counted
 from email_processor.tools.archive.concurrently import mapped, task_group
+from email_processor.tools.archive.sharing import KeyRange, SharedRanges, order
+from email_processor.tools.archive.text import say
 from email_processor.tools.command import WrongUseError
 
 T = TypeVar("T")
@@ -32,6 +34,8 @@ OBJECTS_AT_ONCE = 96
 OBJECT_BYTES = 8 * 1024 * 1024  # under way at once
 MESSAGE_BYTES = 2 * 1024 * 1024  # more than a message and its attributes have
 ESCAPED = 6  # bytes in JSON for one that has to be escaped
+SILENCE_SECONDS = 4.0  # without any answer, after which somebody who watches is told
+LATE_SECONDS = 1.0  # of a look after it: nobody read our answers, as when a pager holds up what we write
 TRIES = 10  # of one request; the pauses between them add up to a minute or so
 
 
@@ -77,21 +81,75 @@ class RequestTally:
         return ", ".join([*parts, f"${self.dollars:.4f}"])
 
 
-class KeyRange(NamedTuple):
-    """Keys that begin with `prefix`, come behind `after` and, if there is a `last`, not behind that."""
+class Silence:
+    """Whether S3 answers at all: whoever waits in front of a terminal hears, once, what is waited for."""
 
-    prefix: str
-    after: str = ""
-    last: str = ""
+    def __init__(self, clock: Clock, tell: Callable[[str], None]) -> None:
+        """`tell` is called after `SILENCE_SECONDS` without an answer."""
+        self._clock = clock
+        self._tell = tell
+        self._fault = ""
+        self._asking = 0
+        self._last = 0.0  # when something was answered, or the first request was begun
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_told = False
+
+    @contextmanager
+    def listened_to(self) -> Iterator[None]:
+        """A request is made in here, and made again."""
+        if not self._asking:
+            self._last = self._clock.monotonic()
+        self._asking += 1
+        if self._timer is None and not self._is_told:
+            self._look_in(SILENCE_SECONDS)
+        try:
+            yield
+        finally:
+            self._asking -= 1
+
+    def end(self) -> None:
+        """Something was answered."""
+        self._last = self._clock.monotonic()
+
+    def failed(self, fault: StoreFaultError) -> None:
+        """A request failed, and may be made again."""
+        self._fault = fault.detail
+
+    def _look_in(self, seconds: float) -> None:
+        due = self._clock.monotonic() + seconds
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look, due)
+
+    def _look(self, due: float) -> None:
+        self._timer = None
+        now = self._clock.monotonic()
+        if not self._asking:
+            return
+        if now > due + LATE_SECONDS:
+            self._last = now
+        silent = now - self._last
+        if silent + EARLY_SECONDS < SILENCE_SECONDS:
+            self._look_in(SILENCE_SECONDS - silent)
+            return
+        self._is_told = True
+        why = f" ({self._fault})" if self._fault else ""
+        self._tell(f"Waiting for S3, which has answered nothing for {silent:.0f} s{why}. Ctrl-C ends it.")
 
 
 class Reader:
     """Requests to a bucket: each is tried again, unless that is in vain, and no more are under way than S3 bears."""
 
     def __init__(
-        self, shelf: Shelf, clock: Clock, uniform: Callable[[float, float], float], most_requests: int | None = None
+        self,
+        shelf: Shelf,
+        clock: Clock,
+        uniform: Callable[[float, float], float],
+        most_requests: int | None = None,
+        tell: Callable[[str], None] = say,
     ) -> None:
-        """After `most_requests` it raises `WrongUseError`: whoever asks would wait and pay more than they know."""
+        """After `most_requests` it raises `WrongUseError`: whoever asks would wait and pay more than they know.
+
+        `tell` hears once if S3 is silent.
+        """
         self._shelf = shelf
         self._clock = clock
         self._uniform = uniform
@@ -104,6 +162,7 @@ class Reader:
             most=OBJECTS_AT_ONCE,
             most_bytes=OBJECT_BYTES,
         )
+        self._silence = Silence(clock, tell)
         self.tally = RequestTally()
 
     async def page(self, prefix: str, after: str = "") -> ListedPage:
@@ -123,6 +182,10 @@ class Reader:
         await self._ask(Kind.DELETE, lambda: self._shelf.delete(key))
 
     async def _ask(self, kind: Kind, request: Callable[[], Awaitable[T]], size: int = 0) -> T:
+        with self._silence.listened_to():
+            return await self._tried(kind, request, size)
+
+    async def _tried(self, kind: Kind, request: Callable[[], Awaitable[T]], size: int) -> T:
         backoff = Backoff(self._uniform)
         failures = 0
         while True:
@@ -133,11 +196,13 @@ class Reader:
                     answer = await request()
                 except StoreFaultError as fault:
                     failures += 1
+                    self._silence.failed(fault)
                     if fault.cause is Cause.THROTTLED:
                         self._limiter.throttle(began)
                     if fault.cause.needs_a_person or failures >= TRIES:
                         raise
                 else:
+                    self._silence.end()
                     self._limiter.succeed(began, size)
                     return answer
             await backoff.wait()
@@ -174,18 +239,28 @@ class Reader:
                 return
             page = await self.page(each.prefix, page.objects[-1].key)
 
-    async def each_page(self, ranges: Sequence[KeyRange], handle: Callable[[Sequence[Listed]], None]) -> None:
+    async def each_page(self, ranges: Iterable[KeyRange], handle: Callable[[Sequence[Listed]], None]) -> None:
         """Hand the objects of all ranges to `handle`, a page at a time and in no order: as fast as S3 answers."""
-        rest = iter(ranges)
-
-        async def work() -> None:
-            for each in rest:
-                async for objects in self._pages(each, await self.page(each.prefix, each.after)):
-                    handle(objects)
-
+        shared = SharedRanges(ranges, LISTS_AT_ONCE)
         async with task_group() as tasks:
-            for _ in range(min(LISTS_AT_ONCE, len(ranges))):
-                tasks.create_task(work())
+
+            def begin() -> None:
+                while (each := shared.begin()) is not None:
+                    tasks.create_task(work(each))
+
+            async def work(each: KeyRange) -> None:
+                while True:
+                    page = await self.page(each.prefix, each.after)
+                    inside = within(each, page.objects)
+                    handle(inside)
+                    if page.is_last or len(inside) < len(page.objects):
+                        break
+                    each = shared.go_on(each._replace(after=page.objects[-1].key))
+                    begin()
+                shared.end()
+                begin()
+
+            begin()
 
 
 def within(each: KeyRange, objects: Sequence[Listed]) -> Sequence[Listed]:
@@ -193,11 +268,6 @@ def within(each: KeyRange, objects: Sequence[Listed]) -> Sequence[Listed]:
     if not each.last or not objects or order(objects[-1].key) <= order(each.last):
         return objects
     return [it for it in objects if order(it.key) <= order(each.last)]
-
-
-def order(key: str) -> bytes:
-    """What S3 sorts keys by."""
-    return key.encode(errors="surrogatepass")
 
 
 def bucket_settings(settings: Settings) -> object:

@@ -19,11 +19,11 @@ from email_processor.exit_codes import EXIT_FAILED
 from email_processor.ports import Stored
 from email_processor.settings import Settings
 from email_processor.tools.archive.concurrently import mapped, task_group
-from email_processor.tools.archive.output import progress, say
+from email_processor.tools.archive.output import progress
 from email_processor.tools.archive.quarantine import HeldMessage, Rejected, held
 from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, Reader, bucket_settings, open_reader
 from email_processor.tools.archive.record import AccessRecord, Because, note
-from email_processor.tools.archive.text import one_line
+from email_processor.tools.archive.text import one_line, say
 from email_processor.tools.command import run_command
 
 RECORDED = 500  # objects in one record of what is discarded

@@ -10,8 +10,9 @@ from email_processor.domain.key import EmailKey, QuarantineKey, read_object_key,
 from email_processor.domain.stored import StoredEmail, read_email_document
 from email_processor.ports import Listed
 from email_processor.tools.archive.concurrently import mapped
-from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, KeyRange, Reader, order
+from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, Reader
 from email_processor.tools.archive.selection import Selection
+from email_processor.tools.archive.sharing import KeyRange, order
 
 SCHEMA = 1  # of what is printed for machines
 

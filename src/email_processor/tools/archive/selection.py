@@ -10,7 +10,8 @@ import click
 from email_processor.domain.key import day_prefix, id_prefix
 from email_processor.domain.sender import UNKNOWN, sender_folder
 from email_processor.tools.amounts import counted
-from email_processor.tools.archive.reader import LISTS_AT_ONCE, KeyRange, Kind
+from email_processor.tools.archive.reader import LISTS_AT_ONCE, Kind
+from email_processor.tools.archive.sharing import KeyRange
 from email_processor.tools.command import WrongUseError
 
 LIST_SECONDS = 0.15  # about what S3 takes

@@ -9,12 +9,12 @@ from email_processor.settings import Settings
 from email_processor.tools.amounts import counted
 from email_processor.tools.archive.files import refuse_existing, write_whole
 from email_processor.tools.archive.mime import eml, sent_at
-from email_processor.tools.archive.output import emit, say
+from email_processor.tools.archive.output import emit
 from email_processor.tools.archive.page import page_of
 from email_processor.tools.archive.reader import Reader, bucket_settings, open_reader
 from email_processor.tools.archive.search import Search
 from email_processor.tools.archive.selection import Selection
-from email_processor.tools.archive.text import one_line, printable
+from email_processor.tools.archive.text import one_line, printable, say
 from email_processor.tools.command import WrongUseError, run_command
 
 

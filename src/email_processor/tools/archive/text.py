@@ -2,6 +2,8 @@
 
 import re
 
+import click
+
 # Controls but newline and tab (ESC, with which sequences begin, DEL and C1 among them), what turns the direction of
 # writing (CVE-2021-25743), line separators that a terminal may take for one, and halves of surrogate pairs.
 _UNSAFE = re.compile(
@@ -18,6 +20,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """The same, in one line."""
     return _BREAKS.sub(" ", printable(text))
+
+
+def say(text: str) -> None:
+    """Tell a person, who may look at a terminal, what is not a result."""
+    click.echo(printable(text), err=True)
 
 
 def _escape(character: re.Match[str]) -> str:

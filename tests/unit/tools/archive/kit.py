@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import cast
 
@@ -13,6 +14,7 @@ from email_processor.domain.message import Message
 from email_processor.domain.stored import StoredEmail, read_email_document
 from email_processor.tools.archive.reader import Kind, Reader
 from email_processor.tools.archive.selection import Selection
+from email_processor.tools.archive.text import say
 from tests.simulation.connection import Facts, Script
 from tests.simulation.loop import Loop
 from tests.simulation.shelf import SimShelf
@@ -34,10 +36,10 @@ class Archived:
         self.faults = Script()
         self._page_size = page_size
 
-    def reader(self, most_requests: int | None = None) -> Reader:
+    def reader(self, most_requests: int | None = None, tell: Callable[[str], None] = say) -> Reader:
         """A reader of its own count."""
         shelf = SimShelf.of(self.bucket, faults=self.faults, page_size=self._page_size)
-        return Reader(shelf, virtual_clock(), highest, most_requests)
+        return Reader(shelf, virtual_clock(), highest, most_requests, tell)
 
     def add(self, message_id: str, sender: str = "ann@example.com", moment: datetime = NOON, **fields: str) -> str:
         """Archive an email as the service does; its key."""

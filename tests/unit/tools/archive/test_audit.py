@@ -6,7 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from email_processor.domain.key import read_object_key
+from email_processor.domain.sender import sender_folder
 from email_processor.tools.archive.audit import AuditTask, DayReport, examine
 from email_processor.tools.archive.counts import read_counts
 from email_processor.tools.archive.day_keys import DayKeys
@@ -222,8 +226,15 @@ def test_ten_thousand_findings_are_counted_and_a_thousand_named() -> None:
     assert (10_000, MOST_NAMED) == (findings.counts[Flaw.STRANGER], len(findings.named))
 
 
-def test_an_object_at_the_edge_of_two_parts_is_in_one_of_them() -> None:
-    """The parts of a day meet, and do not overlap."""
-    ranges = DayKeys("emails", DAY, AuditFindings()).ranges("")
-    assert [each.last for each in ranges[:-1]] == [each.after for each in ranges[1:]]
-    assert "" == ranges[-1].last
+FOLDERS = st.from_regex(r"[a-z0-9._A-Zж \n-]{1,66}", fullmatch=True)
+IDS_AND_TIMES = st.from_regex(r"[a-zA-Z0-9._~%/-]{1,9}_[0-9]{6}\.json\n?", fullmatch=True)
+
+
+@given(folder=FOLDERS, rest=IDS_AND_TIMES)
+def test_a_key_is_read_the_quick_way_as_the_way_back_reads_it(folder: str, rest: str) -> None:
+    """Of every key: whether it is ours, its id and hour, and whether the folder is one that a sender can have."""
+    key = f"{FOLDER}/{folder}/{rest}"
+    place = read_object_key("emails", key)
+    says = DayKeys("emails", DAY, AuditFindings()).read(key)
+    expected = place and (place.message_id, place.moment.hour, sender_folder(place.folder) != place.folder)
+    assert expected == says

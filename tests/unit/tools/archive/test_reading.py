@@ -9,16 +9,21 @@ from datetime import date, timedelta
 
 import click
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from email_processor.domain.errors import Cause, StoreFaultError
+from email_processor.ports import Clock
 from email_processor.tools.archive.concurrently import mapped
-from email_processor.tools.archive.reader import KeyRange, Kind, Reader, RequestTally
+from email_processor.tools.archive.reader import SILENCE_SECONDS, Kind, Reader, RequestTally, Silence
 from email_processor.tools.archive.search import Search
 from email_processor.tools.archive.selection import RequestPlan, Selection, days_of, pattern_of, sender_of
+from email_processor.tools.archive.sharing import PLACES, SIGNS, SPLITS, KeyRange, halfway, order
 from email_processor.tools.command import WrongUseError
 from tests.simulation.connection import FETCH, Fate, refused, slow
 from tests.unit.tools.archive.kit import ALL_DAY, DAY, NOON, Archived, counts
 
+KEYS = st.text(st.characters(codec="utf-8") | st.sampled_from(SIGNS), max_size=9)
 MONTH = Selection(date(2024, 12, 1), date(2024, 12, 31), folder="ann")
 
 
@@ -163,6 +168,73 @@ async def test_ranges_that_are_split_have_every_object_once() -> None:
     seen: list[str] = []
     await archived.reader().each_page(ranges, lambda page: seen.extend(each.key for each in page))
     assert sorted(keys) == sorted(seen)
+
+
+@pytest.mark.parametrize("folder", ["s{0:03}", "ann", "{1}.{0:03}", "ж{0:03}", "{1}~{0:03}"])
+async def test_a_day_is_listed_by_many_wherever_its_mails_are(folder: str) -> None:
+    """Each object once, many pages at a time, and with few requests more than there are pages."""
+    archived = Archived(page_size=3)
+    archived.faults.always(FETCH, lambda _: slow(1))
+    keys = [
+        archived.add(f"{number * 7 % 300:03}-4000", sender=f"{folder.format(number, 'abcz0_'[number % 6])}@example.com")
+        for number in range(300)
+    ]
+    reader, seen = archived.reader(), list[str]()
+    began = asyncio.get_running_loop().time()
+    await reader.each_page([KeyRange("emails/2024/12/10/")], lambda page: seen.extend(each.key for each in page))
+    assert sorted(keys) == sorted(seen)
+    assert counts(reader)[Kind.LIST] <= 100 + 1 + SPLITS + 100 // 32
+    assert asyncio.get_running_loop().time() - began <= 60
+
+
+@given(low=KEYS, high=KEYS)
+def test_halfway_is_between(low: str, high: str) -> None:
+    """In the order of S3; if there is nothing between, it says so."""
+    low, high = sorted((low, high), key=order)
+    middle = halfway(low, high)
+    assert not middle or order(low) < order(middle) < order(high)
+
+
+def test_a_halfway_that_is_empty_halves_what_is_left() -> None:
+    """So a handful of requests finds where in a day its mails are."""
+    low, high = "emails/2024/12/10/s0000/x", f"emails/2024/12/10/{SIGNS[-1] * PLACES}"
+    steps = 0
+    while high > "emails/2024/12/10/s5" and steps < 99:
+        high = halfway(low, high)
+        steps += 1
+    assert steps <= 12
+
+
+@pytest.mark.parametrize("fate", [slow(1000), refused(Cause.NETWORK)])
+async def test_who_waits_for_s3_hears_so_once(fate: Fate) -> None:
+    """Within five seconds, whether it is silent or cannot be reached; not if it is only slow."""
+    archived = Archived()
+    archived.faults.always(FETCH, lambda _: slow(3))
+    reader = archived.reader(tell=(told := list[str]()).append)
+    await reader.page("emails/")
+    await reader.page("emails/")
+    assert [] == told
+    archived.faults.always(FETCH, lambda _: fate)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(5):
+            await reader.page("emails/")
+    assert 1 == len(told)
+    assert "Waiting for S3, which has answered nothing for 4 s" in told[0]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(25):
+            await reader.page("emails/")
+    assert 1 == len(told)
+
+
+async def test_who_reads_slowly_is_not_told_that_s3_does_not_answer() -> None:
+    """A pager holds up the whole command, and the answers have come meanwhile."""
+    now = 0.0
+    told: list[str] = []
+    silence = Silence(Clock(lambda: now, lambda: now), told.append)
+    with silence.listened_to():
+        now = 100.0
+        await asyncio.sleep(SILENCE_SECONDS + 1)
+    assert [] == told
 
 
 def test_requests_are_priced() -> None:
