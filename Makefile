@@ -171,6 +171,10 @@ release: $(STAMP) ## build all that a release is made of into dist/, the same by
 bench: .venv-bench/stamp bench-peers ## measure it against its peers in a few minutes (ARGS=--full: everything, half an hour)
 	@.venv-bench/bin/python -m bench $(ARGS)
 
+.PHONY: bench-archive
+bench-archive: $(STAMP) ## measure the commands on the archive by their bars, in five minutes (ARGS="find-month": only that)
+	@$(BIN)/python -m bench.archive $(ARGS)
+
 .PHONY: bench-peers
 bench-peers: ## build the peers in Go and Rust that it is measured against, minutes the first time
 	@! command -v go >/dev/null || go build -C bench/peers/go -o $(CURDIR)/.bench-peers/go . || \

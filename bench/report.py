@@ -1,6 +1,7 @@
 """The results as a table that people read."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def table(rows: Iterable[Row]) -> str:
         "under way",
         "sent to stored p50 / p99 ms",
     )
-    return _markdown(head, [_line(row) for row in rows])
+    return markdown(head, [_line(row) for row in rows])
 
 
 def ratios(rows: Sequence[Row]) -> str:
@@ -60,7 +61,7 @@ def ratios(rows: Sequence[Row]) -> str:
         for row in rows
         if row["messages"] and row["subject"] != US and scenario(row) == scenario(our)
     ]
-    return _markdown(("scenario", "subject", "CPU after the start, ours = 1", "messages a second, ours = 1"), found)
+    return markdown(("scenario", "subject", "CPU after the start, ours = 1", "messages a second, ours = 1"), found)
 
 
 def report(results: dict[str, Any]) -> str:
@@ -72,7 +73,7 @@ def report(results: dict[str, Any]) -> str:
         measured_on(results["machine"], results["versions"]),
         METHOD,
         "What it is measured by:",
-        _markdown(("what", "bar", "found", ""), list(lines(rows))),
+        markdown(("what", "bar", "found", ""), list(lines(rows))),
         "Everyone beside it:",
         ratios(rows),
         "At AWS's distance:",
@@ -91,8 +92,9 @@ def report(results: dict[str, Any]) -> str:
 
 
 def kept() -> dict[str, Any]:
-    """The newest run whose results are kept, but for those of endurance."""
-    *_, newest = sorted(path for path in RESULTS.glob("*.json") if "-endurance-" not in path.name)
+    """The newest run whose results are kept, but for those of endurance and of the commands on the archive."""
+    others = re.compile(r"-endurance-|-archive\.json$")
+    *_, newest = sorted(path for path in RESULTS.glob("*.json") if not others.search(path.name))
     results: dict[str, Any] = json.loads(newest.read_text())
     return results
 
@@ -168,6 +170,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
-def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, with numbers to the right of the first two columns."""
     rule = ["---", "---", *["---:"] * (len(head) - 2)]
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *lines))

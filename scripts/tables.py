@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
 from bench import bars, report
+from bench.archive import bars as archive
 from email_processor.domain.errors import Cause, Reason
 from email_processor.metrics import Metrics, Operation
 from email_processor.settings import Settings
@@ -134,6 +135,7 @@ TABLES: dict[str, Callable[[], str]] = {
         ("scenario", "messages a second", "CPU µs", "receives", "PUTs", "deletes", "in flight", "peak RSS"),
         report.distances,
     ),
+    "bench-archive": lambda: _table(("what", "bar", "found", ""), list(archive.lines(archive.kept()))),
     "scaling-figures": scaling_table(("", "figure", "value", "from"), scaling.figures),
     "scaling-measured": scaling_table(
         ("emails of", "emails a second", "CPU a message", "memory, anonymous", "sent to stored, p99"), scaling.measured

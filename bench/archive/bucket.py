@@ -75,16 +75,18 @@ class ComputedBucket:
         self._ranges.append(QuarantineOfDay(FIRST_DAY, quarantined))
         self.written: dict[str, bytes] = {}
         self.deleted: set[str] = set()
-        self.written_twice = 0
+        self._gone = [0] * len(self._ranges)  # of each range, how many of its first keys are deleted: more or less
 
     def page(self, prefix: str, after: str) -> tuple[list[str], bool]:
         """The first keys behind `after` that begin with `prefix`, and whether these are all."""
         found: list[str] = []
-        for keys in self._ranges:
+        for number, keys in enumerate(self._ranges):
             if not keys or not (keys[0].startswith(prefix) or prefix.startswith(keys[0][: len("emails/2026/10/01")])):
                 continue
+            while self._gone[number] < len(keys) and keys[self._gone[number]] in self.deleted:
+                self._gone[number] += 1
             start = bisect_right(keys, after) if after else bisect_right(keys, prefix)
-            for index in range(start, len(keys)):
+            for index in range(max(start, self._gone[number]), len(keys)):
                 key = keys[index]
                 if not key.startswith(prefix):
                     break
@@ -114,10 +116,23 @@ class ComputedBucket:
     def put(self, key: str, document: bytes) -> bool:
         """Store an object; False if it is there."""
         if key in self.written:
-            self.written_twice += 1
             return False
         self.written[key] = document
         return True
+
+    def report(self) -> dict[str, int]:
+        """What became of all that was there: `written_to` are ids, `lost` those that are in neither place now."""
+        ids = {_id(key) for key in self.written}
+        return {
+            "written": len(self.written),
+            "written_to": len(ids),
+            "deleted": len(self.deleted),
+            "lost": sum(_id(key) not in ids for key in self.deleted),
+        }
+
+
+def _id(key: str) -> str:
+    return key.rpartition("/")[2][:36]
 
 
 def _body(sender: str, content: str) -> bytes:

@@ -13,6 +13,7 @@ import uvloop
 from bench.archive.bucket import ComputedBucket
 from bench.http_requests import RawRequest, ServerConnection
 
+NEWS = 100  # requests between two lines that say how many there were
 REASONS = {200: b"OK", 204: b"No Content", 404: b"Not Found", 412: b"Precondition Failed"}
 
 
@@ -34,6 +35,8 @@ class Asked(ServerConnection):
 
     def _answer(self, request: RawRequest) -> None:
         status, headers, body = self._carry_out(request)
+        if not self._requests.total() % NEWS:
+            _tell("asked", self._requests)
         if self._transport is not None:
             head = b"HTTP/1.1 %d %b\r\n%bcontent-length: %d\r\n\r\n" % (status, REASONS[status], headers, len(body))
             self._transport.write(head + body)
@@ -80,21 +83,19 @@ async def _serve(arguments: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = await loop.create_server(lambda: Asked(bucket, requests, arguments.latency), "127.0.0.1", 0, backlog=1024)
-    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+
+    def report() -> None:
+        _tell("report", {**requests, **bucket.report()})
+
+    # When what was under way has been carried out as well.
+    loop.add_signal_handler(signal.SIGUSR1, loop.call_later, 5 * arguments.latency, report)
+    _tell("port", server.sockets[0].getsockname()[1])
     await stop.wait()
-    print(
-        json.dumps(
-            {
-                "report": {
-                    **requests,
-                    "written": len(bucket.written),
-                    "written_to": len({key.rpartition("/")[2][:36] for key in bucket.written}),
-                    "deleted": len(bucket.deleted),
-                }
-            }
-        ),
-        flush=True,
-    )
+    report()
+
+
+def _tell(name: str, value: object) -> None:
+    print(json.dumps({name: value}), flush=True)
 
 
 def main() -> int:
