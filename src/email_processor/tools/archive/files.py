@@ -13,7 +13,7 @@ class FileError(EmailProcessorError):
     """A file cannot be written."""
 
 
-def file_error(path: Path, error: OSError) -> FileError:
+def file_error(path: Path | str, error: OSError) -> FileError:
     """What is said of a full disk and its like."""
     return FileError(f"{path} cannot be written: {error.strerror or error}.", fix="Make room, or write elsewhere.")
 

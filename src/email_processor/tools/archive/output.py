@@ -1,22 +1,37 @@
 """What commands print: results on stdout for people or machines, and all else on stderr."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from email_processor.tools.amounts import size_of
+from email_processor.tools.archive.files import file_error
 from email_processor.tools.archive.search import SCHEMA
 from email_processor.tools.archive.text import one_line
 from email_processor.tools.loading import loading
 
 
 def emit(data: bytes) -> None:
-    """Write results, which are exact bytes, and let them be read at once."""
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    """Write results, which are exact bytes, and let them be read at once.
+
+    Raises:
+        BrokenPipeError: nobody reads them.
+        FileError: they go to a file that cannot be written.
+    """
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # the rest would be tried, and would fail, again at the end
+        raise file_error("What is printed", error) from error
 
 
 class Rows:

@@ -20,6 +20,7 @@ from email_processor.ports import Listed
 from email_processor.tools.archive import zip_writer
 from email_processor.tools.archive.destination import Destination, OneFile, destination
 from email_processor.tools.archive.files import FileError, write_whole
+from email_processor.tools.archive.output import emit
 from email_processor.tools.archive.search import FoundMail
 from email_processor.tools.command import WrongUseError
 from tests.support.mail import email
@@ -226,3 +227,11 @@ def read_back(file: BinaryIO, files: dict[str, bytes]) -> dict[str, bytes]:
     with zipfile.ZipFile(file) as archive:
         assert archive.testzip() is None
         return {it.filename: archive.read(it) for it in archive.infolist()}
+
+
+def test_results_that_do_not_fit_on_the_disk_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not tried again when the process ends."""
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        with pytest.raises(FileError, match="What is printed cannot be written: No space left on device"):
+            emit(b"a row")
