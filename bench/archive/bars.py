@@ -46,7 +46,7 @@ def lines(results: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
 
 
 def kept() -> dict[str, Any]:
-    """The newest run whose results are kept."""
-    newest = max(RESULTS.glob(f"*-{KIND}.json"))
-    results: dict[str, Any] = json.loads(newest.read_text())
+    """The newest run whose results are kept; one without results if none is."""
+    newest = max(RESULTS.glob(f"*-{KIND}.json"), default=None)
+    results: dict[str, Any] = {"results": []} if newest is None else json.loads(newest.read_text())
     return results
