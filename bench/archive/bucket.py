@@ -26,6 +26,11 @@ def positions(count: int) -> Sequence[int]:
     return [0, *(round(count * part / sum(shares)) for part in accumulate(shares))]
 
 
+def mails_of_sender(sender: int, count: int) -> int:
+    """How many of `count` mails of a day are of this sender."""
+    return positions(count)[sender + 1] - positions(count)[sender]
+
+
 class DayOfMails(Sequence[str]):
     """The keys of a day, in order."""
 
