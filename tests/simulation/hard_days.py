@@ -1,11 +1,15 @@
 """Days that were written by hand, because chance would take long to come upon them: one bad thing stops no other."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from email_processor.domain.errors import Cause
+from tests.simulation.rescue import Command, CommandRun, Leftover, Rescue
 from tests.simulation.story import Fault, Kind, Mail, Story, StorySettings
 
 OUTAGE_SECONDS = 240.0
+DEAD = Leftover(quarantine=False, dead=True)
+KILLED_HOLDING = 50  # a step of an archiving of dead letters at which it has some in flight
 BUSY = StorySettings(poll_interval=1.0, in_flight_messages=60)
 QUICK = StorySettings(poll_interval=1.0, max_receive_count=5)
 
@@ -56,4 +60,17 @@ DAYS: Mapping[str, Story] = {
         (Mail(kind="key denied"), *_A_LITTLE), settings=StorySettings(poll_interval=1.0)
     ),
     "one object in fifty is refused": _day(_busy("key denied", 50), settings=BUSY),
+    "operators archive what was left": Story(
+        shuffled=False,
+        faults_until=60.0,
+        settings=replace(QUICK, delete_linger=0.0),
+        rescue=Rescue(
+            leftovers=(*(Leftover(at=9.0, is_stored=n < 2) for n in range(4)), Leftover(is_taken=True), *(DEAD,) * 6),
+            runs=(
+                CommandRun(Command.RELEASE, at=1.0),
+                CommandRun(Command.DEAD_ARCHIVE, at=1.0, kills=(KILLED_HOLDING,), again=60.0),
+                CommandRun(Command.DEAD_ARCHIVE, at=1.2),
+            ),
+        ),
+    ),
 }

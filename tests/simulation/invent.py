@@ -12,7 +12,9 @@ from random import Random
 from typing import TypeVar
 
 from tests.simulation.fault_schedule import SPELLS
+from tests.simulation.inventing_rescues import invent_rescue
 from tests.simulation.mails import BROKEN, FAILING, HEALTHY
+from tests.simulation.rescue import Rescue
 from tests.simulation.sections import SECTIONS, Section
 from tests.simulation.story import Fault, Kind, Life, Mail, Story, StorySettings, draw
 
@@ -75,6 +77,7 @@ MAIL_KINDS: Mapping[str, float] = {
 }
 MAIL_KIND_SHARE = 1 / 3
 TRIED_SECONDS_MOST = 240.0  # of faults, or the receives that they may burn would take days with mails of such a kind
+OPERATORS_SHARE = 0.15  # of the days on which operators are at work
 FEW_MAILS_SHARE = 0.1  # of the kinds that a store only refuses when it takes the others
 
 
@@ -119,7 +122,14 @@ class Inventor:
             lives=self.lives(self.source("lives")),
             mails=mails,
             faults=faults,
+            rescue=self.rescue(),
         )
+
+    def rescue(self) -> Rescue | None:
+        """What operators find and do, on some days."""
+        if not self.happens("operators", OPERATORS_SHARE):
+            return None
+        return invent_rescue(self.source("operators"), self.faults_until, is_fifo=self.is_fifo)
 
     def faults(self) -> tuple[Fault, ...]:
         """What goes wrong: a theme's sections, and others by chance."""

@@ -1,4 +1,4 @@
-"""Deliberate bugs, to see that the simulation has teeth: the pipeline with one line of its source done wrong.
+"""Deliberate bugs, to see that the simulation has teeth: pipeline and tools with one line of their source done wrong.
 
 The line has a marker in the source: `# mutant: NAME` at its end, or `# mutant of the next line: NAME` above it.
 """
@@ -16,11 +16,15 @@ from types import CodeType, ModuleType
 from unittest import mock
 
 from email_processor import pipeline
-from tests.simulation.rules import Rule
+from email_processor.tools import archive
+from tests.simulation.rules import RESCUE_RULES, Rule
+from tests.simulation.story import Story
 
-ROOMS = ("email_processor.pipeline", "tests.simulation", "tests.unit.pipeline")
-PIPELINE = Path(pipeline.__file__).parent
+ROOMS = ("email_processor.pipeline", "email_processor.tools.archive", "tests.simulation", "tests.unit.pipeline")
+MARKED = (pipeline, archive)  # the rooms with markers
 MARKER = re.compile(r"# mutant(?: of the next line)?: ([a-z-]+)$", re.MULTILINE)
+
+RESCUE_DAY = "operators archive what was left"
 
 Change = Callable[[str], str]  # the marked line without its indentation, to the lines that stand in its place
 
@@ -57,7 +61,7 @@ def reading(old: str, new: str) -> Change:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A bug: in `module` of the pipeline, the line with the `marker` is changed. Each of `rules` must notice.
+    """A bug: in `module` of a `room`, the line with the `marker` is changed. Each of `rules` must notice.
 
     It is looked for in seeds, or on the `day` of `hard_days` that was written for it.
     """
@@ -68,9 +72,19 @@ class Mutant:
     change: Change
     rules: tuple[Rule, ...]
     day: str | None = None
+    room: ModuleType = pipeline
+
+    @property
+    def path(self) -> Path:
+        """Where the module is."""
+        return Path(self.room.__file__ or "").with_name(f"{self.module}.py")
 
     def __str__(self) -> str:
         return self.name
+
+    def can_show(self, story: Story) -> bool:
+        """Whether it can be noticed in a story: bugs of operators' commands only if there are operators."""
+        return story.rescue is not None or RESCUE_RULES.isdisjoint(self.rules)
 
     def apply(self, source: str) -> str:
         """The module's source with the bug in it."""
@@ -87,8 +101,8 @@ class Mutant:
 
     @contextmanager
     def alive(self) -> Iterator[None]:
-        """Run the pipeline with this bug."""
-        module = importlib.import_module(f"{pipeline.__name__}.{self.module}")
+        """Run it with this bug."""
+        module = importlib.import_module(f"{self.room.__name__}.{self.module}")
         original = dict(vars(module))
         own = {name: it for name, it in original.items() if getattr(it, "__module__", None) == module.__name__}
         users = [(user, name) for name, it in own.items() for user in _users(name, it) if user is not module]
@@ -340,5 +354,91 @@ MUTANTS = (
         "errors-only",
         reading("Exception", "BaseException"),
         (Rule.STOP_IN_TIME, Rule.LEASE),
+    ),
+    Mutant(
+        "released under a new key",
+        "release",
+        "under-its-key",
+        reading("rules.prefix", 'f"{rules.prefix}/new"'),
+        (Rule.ONE_OBJECT, Rule.RESCUED),
+        room=archive,
+    ),
+    Mutant(
+        "quarantine object deleted before its email is stored",
+        "release",
+        "stored-first",
+        before("await reader.delete(held_message.key)"),
+        (Rule.HELD_UNTIL_READ_BACK,),
+        room=archive,
+    ),
+    Mutant(
+        "quarantine object deleted before the read-back",
+        "release",
+        "read-back",
+        before("await reader.delete(held_message.key)"),
+        (Rule.HELD_UNTIL_READ_BACK,),
+        room=archive,
+    ),
+    Mutant(
+        "quarantine object deleted though something else was read back",
+        "release",
+        "conflict-kept",
+        instead("pass"),
+        (Rule.HELD_UNTIL_READ_BACK, Rule.RESCUED),
+        day=RESCUE_DAY,
+        room=archive,
+    ),
+    Mutant(
+        "quarantine object kept if its email was there already",
+        "release",
+        "taken-out",
+        reading("not rules.keep", "not rules.keep and stored is Stored.CREATED"),
+        (Rule.RESCUED, Rule.COMMAND_TELLS),
+        day=RESCUE_DAY,
+        room=archive,
+    ),
+    Mutant(
+        "release that counts what was there already",
+        "release",
+        "told-apart",
+        instead("return ReleaseOutcome.RELEASED"),
+        (Rule.COMMAND_TELLS,),
+        day=RESCUE_DAY,
+        room=archive,
+    ),
+    Mutant(
+        "release that ends at the first listing",
+        "reader",
+        "next-page",
+        reading("page.is_last", "page"),
+        (Rule.RESCUED,),
+        day=RESCUE_DAY,
+        room=archive,
+    ),
+    Mutant(
+        "dead letter deleted before it is stored",
+        "uploader",
+        "stored-first",
+        before("self._receipts.put_nowait(job.delivery)"),
+        (Rule.DEAD_UNTIL_STORED,),
+        day=RESCUE_DAY,
+    ),
+    Mutant(
+        "dead letters of others not waited for",
+        "dead",
+        "hidden-awaited",
+        instead("if True:\n    return DrainEnd()"),
+        (Rule.COMMAND_TELLS,),
+        day=RESCUE_DAY,
+        room=archive,
+    ),
+    Mutant(
+        "dead letters waited for without end",
+        "dead",
+        "done-at-last",
+        reading("quiet >= QUIET_SECONDS", "quiet < 0"),
+        (Rule.COMMAND_TELLS,),
+        day=RESCUE_DAY,
+        room=archive,
     ),
 )

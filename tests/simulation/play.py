@@ -11,10 +11,12 @@ from tests.simulation.check_leases import LeaseChecks
 from tests.simulation.check_lives import LifeChecks
 from tests.simulation.check_objects import ObjectChecks
 from tests.simulation.check_progress import ProgressChecks
+from tests.simulation.check_rescue import RescueChecks
 from tests.simulation.connection import Facts, What, message_id_of
 from tests.simulation.fault_schedule import StoryFaultSchedule
 from tests.simulation.loop import TICKS, Driver, Loop
 from tests.simulation.mails import FAILING, HOPELESS, Sent, write
+from tests.simulation.operators import Operators
 from tests.simulation.process import Process, watched
 from tests.simulation.rules import Rule, Scene, Violation
 from tests.simulation.situations import Situations
@@ -92,6 +94,8 @@ class Simulation:
         self.progress = ProgressChecks(self.scene)
         self.life = LifeChecks(self.scene)
         self.situations = Situations(self.scene)
+        self.operators = Operators(self.scene, self.mails)
+        self.rescue = RescueChecks(self.scene, self.operators)
         self._is_closing = False
         self._steps_to_kill_at = {
             (fault.process, fault.nth): fault for fault in story.faults if fault.kind is Kind.KILL_AT_STEP
@@ -106,13 +110,17 @@ class Simulation:
             driver.later(life.start, self._start, life.stop)
         for fault in story.faults:
             self._plan(fault)
-        if self._steps_to_kill_at:
+        if story.rescue is not None:
+            self.operators.plan()
+        if self._steps_to_kill_at or story.rescue is not None:
             driver.before_step = self._before_step
         driver.later(LOOK_SECONDS, self._look)
         driver.later(story.faults_until, driver.halt)
         driver.run(story.faults_until)
         self._clear_up()
-        self._drain()
+        if self._drain() and story.rescue is not None:
+            self.operators.finish()
+            self.rescue.at_the_end()
         self._close()
         self.objects.at_the_end()
         self.life.at_the_end()
@@ -124,6 +132,8 @@ class Simulation:
                 self.scene.violate(Rule.CLEAN, f"{process.name} has tasks that cannot be cancelled")
         digest = blake2b(digest_size=8)
         digest.update(repr((steps, self.facts.log)).encode())
+        if story.rescue is not None:
+            digest.update(repr(self.operators.facts.log).encode())
         return Played(
             story,
             tuple(self.scene.violations),
@@ -132,7 +142,7 @@ class Simulation:
             seconds,
             dict(self.schedule.calls),
             self.processes["p1"].loop.steps if "p1" in self.processes else 0,
-            frozenset(self.situations.seen),
+            frozenset(self.situations.seen | self.rescue.seen),
         )
 
     def _plan(self, fault: Fault) -> None:
@@ -152,6 +162,7 @@ class Simulation:
     def _clear_up(self) -> None:
         """End the faults."""
         self.schedule.over = True
+        self.operators.clear_up()
         self.driver.before_step = None
         self.facts.add(What.FAULTS_OVER)
         for process in self.processes.values():
@@ -159,8 +170,8 @@ class Simulation:
         if all(process.has_ended or process.stop_asked_at is not None for process in self.processes.values()):
             self._start(None)
 
-    def _drain(self) -> None:
-        """Demand that nothing is left to be done, and then that every process is well."""
+    def _drain(self) -> bool:
+        """Demand that nothing is left to be done, and then that every process is well; whether nothing is left."""
         driver = self.driver
         hidden = max((message.visible_at for message in self.queue.live()), default=0) / TICKS  # perhaps for long
         deadline = max(driver.seconds, hidden) + DRAIN_SECONDS + self._extra_seconds()
@@ -170,12 +181,13 @@ class Simulation:
                 handles = ", ".join(f"{it.handle} ({self.mails[it.message_id].kind})" for it in left)
                 text = f"after {driver.seconds - self.story.faults_until:g} s there is {handles}"
                 self.scene.violate(Rule.DRAINED, text)
-                return
+                return False
             is_settled = not left
             driver.later(SETTLE_SECONDS if is_settled else 1.0, driver.halt)
             driver.run()
         for process in self.processes.values():
             self.life.check_well(process)
+        return True
 
     def _left(self) -> list[SimMessage]:
         """What is to be done; not a payload that cannot be read, which waits, nor what the queue keeps behind it."""
@@ -213,11 +225,11 @@ class Simulation:
     def _send(self, index: int, mail: Mail) -> None:
         sent = write(mail, index)
         group = f"g{index % 3}" if self.story.settings.fifo else None
-        message_id = f"m{len(self.queue.messages) + 1}"
+        message_id = self.queue.next_id
         self.mails[message_id] = sent
         if sent.payload is not None and sent.is_healthy:
             self.bucket.payloads[sent.payload.bucket, sent.payload.key] = sent.raw.encode()
-        if mail.kind in HOPELESS:
+        if mail.kind in HOPELESS and not self.operators.is_mended:
             self.bucket.refuses.add(f"/{message_id}.json")
         self.queue.send(sent.body, group=group)
 
@@ -267,6 +279,7 @@ class Simulation:
                 pass
 
     def _before_step(self, loop: Loop) -> None:
+        self.operators.before_step(loop)
         fault = self._steps_to_kill_at.pop((loop.name, loop.steps), None)
         if fault is not None:
             self._do(fault, self.processes[loop.name])

@@ -8,6 +8,7 @@ from tests.simulation.connection import Facts, message_id_of
 from tests.simulation.loop import TICKS, Driver
 from tests.simulation.mails import Sent
 from tests.simulation.process import Process
+from tests.simulation.rescue import LEFT
 from tests.simulation.story import Story
 from tests.simulation.world import SimBucket, SimMessage, SimQueue
 
@@ -35,6 +36,14 @@ class Rule(Enum):
     DRAINED = "once the faults are over, the queue drains"
     NOBODY_HELD_UP = "what fails for its own reasons does not hold up the others"
     CLEAN = "no task is left, no error is unheard, no process dies"
+    HELD_UNTIL_READ_BACK = "what is in quarantine is only deleted when its email was read back from the archive"
+    DEAD_UNTIL_STORED = "a dead letter is only deleted when its object is durable"
+    RESCUED = "once an operator was not disturbed, each email is in the archive, and nowhere else"
+    COMMAND_TELLS = "an operator's command ends, and what it says it did is what it did"
+
+
+# Those that only a day on which operators are at work can break.
+RESCUE_RULES = frozenset({Rule.HELD_UNTIL_READ_BACK, Rule.DEAD_UNTIL_STORED, Rule.RESCUED, Rule.COMMAND_TELLS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,11 @@ class Scene:
     def message_of(self, handle: str) -> SimMessage:
         """The message of a receipt handle."""
         return self.queue.messages[message_id_of(handle)]
+
+    def is_to_be_rescued(self, message: SimMessage) -> bool:
+        """Whether it may be in quarantine as well as in the archive, until an operator has been at work."""
+        is_left = message.message_id.startswith(LEFT)
+        return self.story.rescue is not None and (is_left or not self.mails[message.message_id].is_healthy)
 
     def dated_at(self, message: SimMessage) -> int:
         """The time of a message that dates its key, in ticks."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from email_processor.domain.message import MESSAGE_MAX_BYTES
 from tests.simulation.mails import BROKEN, FAILING, HOPELESS, STUBBORN
+from tests.simulation.rescue import CommandRun
 from tests.simulation.story import Kind, Life, Mail, Story, StorySettings
 
 OTHER_SEEDS = 3  # that are tried when there are fewer mails: every latency hangs on the seed
@@ -20,6 +21,7 @@ def shrink(story: Story, fails: Fails) -> Story:
         _fewer_mails,
         _plainer_mails,
         _fewer_lives,
+        _less_to_rescue,
         _plainer_order,
         _plainer_settings,
         _plainer_faults,
@@ -78,6 +80,24 @@ def _fewer_lives(story: Story) -> Iterator[Story]:
     for index in range(len(story.lives)):
         if len(story.lives) > 1:
             yield replace(story, lives=(*story.lives[:index], *story.lives[index + 1 :]))
+
+
+def _less_to_rescue(story: Story) -> Iterator[Story]:
+    rescue = story.rescue
+    if rescue is None:
+        return
+    yield replace(story, rescue=None)
+    for index in range(len(rescue.leftovers)):
+        leftovers = (*rescue.leftovers[:index], *rescue.leftovers[index + 1 :])
+        yield replace(story, rescue=replace(rescue, leftovers=leftovers))
+    for index in range(len(rescue.runs)):
+        runs = (*rescue.runs[:index], *rescue.runs[index + 1 :])
+        yield replace(story, rescue=replace(rescue, runs=runs))
+    for index, run in enumerate(rescue.runs):
+        for plainer in (CommandRun(run.command), replace(run, faults=()), replace(run, kills=())):
+            if plainer != run:
+                runs = (*rescue.runs[:index], plainer, *rescue.runs[index + 1 :])
+                yield replace(story, rescue=replace(rescue, runs=runs))
 
 
 def _plainer_order(story: Story) -> Iterator[Story]:

@@ -49,6 +49,12 @@ class Seen(StrEnum):
     STARTED_IN_OUTAGE = "a process started and stopped while nothing could be stored"
     BUCKET_UNREADABLE = "a payload could not be read, and a plain email was stored"
     NO_CREDENTIALS = "credentials were refused by the queue and by the bucket"
+    RELEASE_KILLED = "a release was killed between PUT and delete"
+    RELEASE_MET_ANOTHER = "two operators released one message"
+    RELEASE_FAILED = "a release gave up at a fault, and was begun again"
+    DRAIN_KILLED = "an archiving of dead letters was killed between PUT and delete"
+    DRAIN_HELD_UP = "an archiving of dead letters left what others had received"
+    REFUSED_RELEASED = "what S3 had refused was released when S3 was mended"
 
 
 _COUNTERS = {
@@ -152,7 +158,8 @@ class Situations:
         self._stored_by[message_id_of(fact.subject)] = fact.who
         if fact.tick <= self._unreadable_until:
             self.seen.add(Seen.BUCKET_UNREADABLE)
-        if self._scene.processes[fact.who].loop.is_killed:
+        process = self._scene.processes.get(fact.who)
+        if process is not None and process.loop.is_killed:  # an operator is no such process
             self.seen.add(Seen.LANDED_LATE)
 
     def deleted(self, fact: Fact) -> None:

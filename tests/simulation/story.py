@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 from email_processor.domain.message import KeyTime
+from tests.simulation.rescue import Comeback, Command, CommandRun, Leftover, RequestFault, Rescue
 from tests.support.aws_answers import CallFault
 
 
@@ -140,6 +141,7 @@ class Story:
     lives: tuple[Life, ...] = (Life(),)
     mails: tuple[Mail, ...] = (Mail(),) * 3
     faults: tuple[Fault, ...] = ()
+    rescue: Rescue | None = None
 
     def __str__(self) -> str:
         defaults = asdict(StorySettings())
@@ -153,6 +155,7 @@ class Story:
             f"processes: {', '.join(lives)}",
             f"mails: {', '.join(f'{kinds.count(kind)} {kind}' for kind in sorted(set(kinds)))}",
             *(f"  {fault}" for fault in self.faults),
+            *([] if self.rescue is None else [f"{self.rescue}"]),
         ]
         return "\n".join(lines)
 
@@ -183,4 +186,23 @@ def load(text: str) -> Story:
         lives=tuple(Life(**life) for life in value["lives"]),
         mails=tuple(Mail(**mail) for mail in value["mails"]),
         faults=tuple(Fault(**{**fault, "kind": Kind(fault["kind"])}) for fault in value["faults"]),
+        rescue=_rescue(value["rescue"]) if value.get("rescue") else None,
+    )
+
+
+def _rescue(value: Mapping[str, Any]) -> Rescue:
+    return Rescue(
+        leftovers=tuple(Leftover(**{**it, "comeback": Comeback(it["comeback"])}) for it in value["leftovers"]),
+        runs=tuple(
+            CommandRun(
+                **{
+                    **run,
+                    "command": Command(run["command"]),
+                    "kills": tuple(run["kills"]),
+                    "faults": tuple(RequestFault(**fault) for fault in run["faults"]),
+                }
+            )
+            for run in value["runs"]
+        ),
+        mended_at=value["mended_at"],
     )

@@ -25,7 +25,7 @@ def test_a_deliberate_bug_is_caught(mutant: Mutant) -> None:
     silent = set(mutant.rules)
     stories = map(invent, range(4 * GAPS[mutant.name])) if mutant.day is None else [DAYS[mutant.day]]
     with mutant.alive():
-        for story in stories:
+        for story in filter(mutant.can_show, stories):
             silent -= {violation.rule for violation in play(story).violations}
             if not silent:
                 return

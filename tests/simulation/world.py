@@ -7,7 +7,7 @@ given as its ports. What becomes of a client's calls is decided by its `Fates`: 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import (
@@ -116,6 +116,7 @@ class SimQueue:
         self.facts = facts or Facts(driver)
         self.script = Script()
         self.messages: dict[str, SimMessage] = {}
+        self._sent = 0
         self._live: dict[str, SimMessage] = {}
         self._polls: list[_Poll] = []
         self._visibility_timeout = visibility_timeout
@@ -139,7 +140,8 @@ class SimQueue:
         delay: float = 0.0,
     ) -> str:
         """Put a message on the queue, to be seen `delay` seconds from now; its id."""
-        message_id = f"m{len(self.messages) + 1}"
+        message_id = self.next_id
+        self._sent += 1
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
         message = SimMessage(message_id, body, digest, self.driver.now, group, attributes or {})
         message.visible_at = self.driver.now + ticks(delay) if delay else 0
@@ -147,6 +149,17 @@ class SimQueue:
         self.facts.add(What.SENT, NOBODY, message_id)
         self.driver.later(delay, self._serve)
         return message_id
+
+    @property
+    def next_id(self) -> str:
+        """The id of the message that is sent next."""
+        return f"m{self._sent + 1}"
+
+    def take_over(self, message: SimMessage) -> None:
+        """Be given what another queue has dead-lettered, with its id and all that it tells."""
+        moved = replace(message, is_dead=False, visible_at=0, holder=NOBODY)
+        self.messages[message.message_id] = self._live[message.message_id] = moved
+        self._serve()
 
     @property
     def visible(self) -> list[str]:
@@ -179,6 +192,10 @@ class SimQueue:
     def is_empty(self) -> bool:
         """Whether nothing is left, visible or in flight."""
         return not self._live
+
+    def holds(self, message_id: str) -> bool:
+        """Whether a message is left, visible or in flight."""
+        return message_id in self._live
 
     def live(self) -> Iterator[SimMessage]:
         """What is left, visible or in flight."""

@@ -24,7 +24,7 @@ from email_processor.domain.errors import QueueFaultError, ServiceFaultError, Un
 from email_processor.exit_codes import EXIT_FAILED
 from email_processor.metrics import Metrics
 from email_processor.pipeline.health import Health, Part
-from email_processor.pipeline.run import Plan, run
+from email_processor.pipeline.run import Plan, Ports, run
 from email_processor.pipeline.waiting import pause
 from email_processor.ports import BATCH, Clock, QueueGauge
 from email_processor.service import aws_of, ceilings_of, plan_of, ports_of
@@ -164,15 +164,21 @@ async def drain(settings: Settings) -> int:
     clock = Clock(monotonic=asyncio.get_running_loop().time, wall=time.time)
     metrics = Metrics(CollectorRegistry(), __version__)
     plan = hurried(plan_of(settings, ceilings_of(settings)))
-    health = Health(clock, plan.patience)
     with stop_on_signal(stop):
-        async with (
-            aws_of(settings) as aws,
-            asyncio.TaskGroup() as tasks,
-        ):
-            watching = tasks.create_task(stop_when_done(aws.inbox, metrics, health, stop), name="watch")
-            left = await run(plan, ports_of(settings, aws, clock), metrics, health, stop)
-    return report(settings.sqs_queue_url, metrics.totals(), left, watching.result())
+        async with aws_of(settings) as aws:
+            ports = ports_of(settings, aws, clock)
+            left, end = await drained(plan, ports, metrics, Health(clock, plan.patience), stop)
+    return report(settings.sqs_queue_url, metrics.totals(), left, end)
+
+
+async def drained(
+    plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: asyncio.Event
+) -> tuple[int, DrainEnd]:
+    """Run the pipeline until nothing is left to come; how many messages are still in flight, and how it ended."""
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(stop_when_done(ports.queue, metrics, health, stop), name="watch")
+        left = await run(plan, ports, metrics, health, stop)
+    return left, watching.result()
 
 
 def report(url: str, totals: Mapping[str, int], left: int, end: DrainEnd) -> int:
@@ -186,7 +192,12 @@ def report(url: str, totals: Mapping[str, int], left: int, end: DrainEnd) -> int
     say(f"{url}: {said or ('nothing was received' if end.fault else 'nothing was there')}.")
     if end.fault is not None:
         raise end.fault
-    return EXIT_FAILED if left or end.remaining or totals["released"] else 0
+    return 0 if is_emptied(totals, left, end) else EXIT_FAILED
+
+
+def is_emptied(totals: Mapping[str, int], left: int, end: DrainEnd) -> bool:
+    """Whether nothing was left to the queue, as far as it tells."""
+    return not (left or end.remaining or totals["released"])
 
 
 def hurried(plan: Plan) -> Plan:
@@ -208,7 +219,7 @@ async def stop_when_done(queue: QueueGauge, metrics: Metrics, health: Health, st
         received = now
         if still >= QUIET_SECONDS and (fault := _lasting_fault(health)) is not None:
             end = DrainEnd(fault=fault)
-        elif quiet >= QUIET_SECONDS:
+        elif quiet >= QUIET_SECONDS:  # mutant: done-at-last
             released = metrics.totals()["released"] + metrics.totals()["corrupt"] > 0
             end = await _emptied(queue, health, released=released, settled=quiet >= SETTLED_SECONDS)
     stop.set()
@@ -235,6 +246,7 @@ async def _emptied(queue: QueueGauge, health: Health, *, released: bool, settled
         state = await queue.state()
     except QueueFaultError as fault:
         return DrainEnd() if fault.cause.needs_a_person else None  # we may not ask: that nothing came has to do
+    # mutant of the next line: hidden-awaited
     if settled or not (state.visible or (state.in_flight and not released)):
         return DrainEnd(state.visible + state.in_flight)
     return None

@@ -235,7 +235,7 @@ class Reader:
         while True:
             inside = within(each, page.objects)
             yield inside
-            if page.is_last or len(inside) < len(page.objects):
+            if page.is_last or len(inside) < len(page.objects):  # mutant: next-page
                 return
             page = await self.page(each.prefix, page.objects[-1].key)
 

@@ -85,8 +85,9 @@ async def _moved(reader: Reader, rules: ReleaseRules, held_message: HeldMessage,
     there = await reader.get(made.key, len(made.document))  # mutant: read-back
     if there is None or not (there == made.document or are_of_one_message(there, made.document)):
         return ReleaseOutcome.CONFLICT  # mutant: conflict-kept
-    if not rules.keep:
+    if not rules.keep:  # mutant: taken-out
         await reader.delete(held_message.key)
+    # mutant of the next line: told-apart
     return ReleaseOutcome.RELEASED if stored is Stored.CREATED else ReleaseOutcome.THERE
 
 
