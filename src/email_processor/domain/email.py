@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 import orjson
 
 from email_processor.domain.errors import Reason, UnarchivableError
 from email_processor.domain.large_bodies import STAND_IN, is_utf8, without_long_strings
+from email_processor.domain.message import NO_ATTRIBUTES
 from email_processor.domain.other_bodies import INPUT_PATH, RAW_DELIVERY, encoding_of, is_event, notification_in
 
 FIELDS = ("email_subject", "email_sender", "email_timestream", "email_content")
@@ -29,8 +30,7 @@ POINTER_CLASSES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Email:
+class Email(NamedTuple):
     """An email that can be archived: `raw` is its JSON object as it was sent, token for token, in one line.
 
     `attributes` are those that an SNS envelope carried for it (binary as base64, as SNS writes it).
@@ -38,7 +38,7 @@ class Email:
 
     raw: bytes
     sender: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = NO_ATTRIBUTES
 
 
 @dataclass(frozen=True, slots=True)

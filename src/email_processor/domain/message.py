@@ -2,16 +2,17 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 KeyTime = Literal["first_receive", "sent"]  # which time of a message dates its key
 FIRST_RECEIVED, SENT = "ApproximateFirstReceiveTimestamp", "SentTimestamp"  # system attributes, as SQS names them
 
 MESSAGE_MAX_BYTES = 1024 * 1024  # SQS's limit on a message since August 2025
 DIGITS_MAX = 15  # of an attribute that is a number; Python refuses to parse thousands of them
+NO_ATTRIBUTES: Mapping[str, Any] = {}
 LAST_MOMENT = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z in epoch milliseconds: what datetime can hold
 
 
@@ -23,8 +24,7 @@ class Attribute:
     value: str | bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One receive of one message.
 
     `body` is the UTF-8 of the body that arrived and `md5_of_body` the hex digest the queue computed over it.
@@ -35,8 +35,8 @@ class Message:
     receipt_handle: str
     body: bytes
     md5_of_body: str | None = None
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    message_attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    attributes: Mapping[str, str] = NO_ATTRIBUTES
+    message_attributes: Mapping[str, Attribute] = NO_ATTRIBUTES
 
     @property
     def size(self) -> int:

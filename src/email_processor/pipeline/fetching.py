@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from math import inf
@@ -211,7 +211,7 @@ class Fetching:
             self._changed.set()
 
     def _hand_on(self, it: Offloaded, *, payload: bytes | None = None, flaw: Exception | None = None) -> None:
-        self._jobs.put_back(replace(it.job, pointer=it.pointer, payload=payload, flaw=flaw))
+        self._jobs.put_back(it.job._replace(pointer=it.pointer, payload=payload, flaw=flaw))
 
     async def _read(self, pointer: Pointer) -> bytes | None:
         """One GET, whose body is read when there is memory for all of it; None if that took too long."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import UnarchivableError
@@ -71,8 +72,7 @@ class Delivery:
         return is_ours and not self.is_closing and self.renewal is None
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """What an uploader works on: the delivery and its message, which nobody else keeps.
 
     `payload` is what the message points to, once it is fetched: whatever becomes of the message, it has to be kept too.
@@ -91,7 +91,7 @@ class Job:
     @property
     def size(self) -> int:
         """About how many bytes its document has in quarantine, where everything is kept."""
-        return self.message.size + len(self.payload or b"")
+        return self.delivery.size + len(self.payload or b"")
 
 
 class Ledger:

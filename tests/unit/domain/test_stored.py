@@ -41,6 +41,7 @@ MESSAGES = st.builds(
     body=st.binary(max_size=30) | emails().map(str.encode),
     attributes=st.dictionaries(TEXTS, TEXTS, max_size=3),
     message_attributes=ATTRIBUTES,
+    md5_of_body=st.none(),
 )
 REFUSED = UnarchivableError(Reason.NOT_JSON, "no")
 BODY = b'{"email_subject":"s","email_sender":"Ann@example.com","email_timestream":1,"email_content":"c"}'
