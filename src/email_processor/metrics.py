@@ -5,7 +5,7 @@ not yet or not any more, is absent.
 """
 
 from collections.abc import Iterable
-from enum import Enum
+from enum import StrEnum
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -19,15 +19,20 @@ _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SLOW = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 14400, 86400)
 
 
-class Operation(Enum):
-    """A request to AWS: service and operation, as AWS names them."""
+class Operation(StrEnum):
+    """A request to AWS, as AWS names it."""
 
-    RECEIVE = ("sqs", "ReceiveMessage")
-    DELETE = ("sqs", "DeleteMessageBatch")
-    CHANGE_VISIBILITY = ("sqs", "ChangeMessageVisibilityBatch")
-    QUEUE_STATE = ("sqs", "GetQueueAttributes")
-    PUT = ("s3", "PutObject")
-    FETCH = ("s3", "GetObject")
+    RECEIVE = "ReceiveMessage"
+    DELETE = "DeleteMessageBatch"
+    CHANGE_VISIBILITY = "ChangeMessageVisibilityBatch"
+    QUEUE_STATE = "GetQueueAttributes"
+    PUT = "PutObject"
+    FETCH = "GetObject"
+
+    @property
+    def service(self) -> str:
+        """The service that it is made to, as AWS names it."""
+        return "s3" if self in {Operation.PUT, Operation.FETCH} else "sqs"
 
 
 class Metrics:
@@ -123,7 +128,11 @@ class Metrics:
             "Requests to AWS by service, operation and "
             "outcome: ok, refused (for reasons of this one message), or the cause of the fault.",
             ("aws_service", "operation", "outcome"),  # a ServiceMonitor gives every series a `service` of its own
-            ((*operation.value, outcome) for operation in Operation for outcome in ("ok", "refused", *Cause)),
+            (
+                (operation.service, operation, outcome)
+                for operation in Operation
+                for outcome in ("ok", "refused", *Cause)
+            ),
             registry,
         )
         build = gauge("build_info", "Always 1; the version is the label.", ("version",))

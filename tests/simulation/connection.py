@@ -281,6 +281,5 @@ _NOTHING = RuntimeError("a call without effect needs a fault, or no answer")
 
 
 def _fault(operation: Operation, cause: Cause, subject: str) -> ServiceFaultError:
-    service, name = operation.value
-    fault = StoreFaultError if service == "s3" else QueueFaultError
-    return fault(cause, f"{name} {subject}: simulated.", fix="Wait.")
+    fault = StoreFaultError if operation.service == "s3" else QueueFaultError
+    return fault(cause, f"{operation} {subject}: simulated.", fix="Wait.")

@@ -123,7 +123,7 @@ def test_no_label_is_one_that_prometheus_gives_a_target(metrics: Metrics) -> Non
 def test_the_enumerations_are_the_labels() -> None:
     """What the code can count is what the dashboards know."""
     assert (REASONS, CAUSES) == (set(Reason), set(Cause))
-    assert OPERATIONS == {operation.value for operation in Operation}
+    assert OPERATIONS == {(operation.service, operation.value) for operation in Operation}
 
 
 def test_the_queues_depth_is_absent_until_it_is_known(metrics: Metrics) -> None:

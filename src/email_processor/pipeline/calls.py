@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+from email_processor.counting import Count
 from email_processor.domain.errors import (
     Cause,
     EmailProcessorError,
@@ -29,6 +30,15 @@ PARTS: Mapping[Operation, Part] = {
 }
 
 
+class _Kind(NamedTuple):
+    """What is the same for all calls of an operation: looked up once for each of them."""
+
+    service: str
+    part: Part
+    seconds: float
+    answered: Count
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """How many seconds one call may take: to SQS, on top of a long poll, and to S3."""
@@ -46,12 +56,15 @@ class Calls:
         self._health = health
         self._deadlines = Deadlines()
         self._work: dict[asyncio.Task[object] | None, int] = {}  # of each task that makes a call, as health knows it
-        self._seconds = {"sqs": timeouts.queue, "s3": timeouts.store}
+        seconds = {"sqs": timeouts.queue, "s3": timeouts.store}
+        self._kinds = {
+            it: _Kind(it.service, part, seconds[it.service], metrics.aws_requests.labels(it.service, it, "ok"))
+            for it, part in PARTS.items()
+        }
 
     def seconds(self, operation: Operation) -> float:
         """How many seconds one call of this operation may take."""
-        service, _ = operation.value
-        return self._seconds[service]
+        return self._kinds[operation].seconds
 
     @contextmanager
     def suspended(self, operation: Operation) -> Iterator[None]:
@@ -69,31 +82,29 @@ class Calls:
         Raises:
             QueueFaultError, StoreFaultError: it took too long; what the call itself raises passes through.
         """
-        service, name = operation.value
-        seconds = self._seconds[service] + longer
-        part = PARTS[operation]
+        service, part, seconds, answered = self._kinds[operation]
         task = asyncio.current_task()
         # What every call of its kind may take is in the health's patience; what one large object takes is not.
         work = self._work[task] = self._health.begin(part, longer if service == "s3" else 0.0)
         try:
-            answer = await self._deadlines.within(seconds, request)  # mutant: call-bounded
+            answer = await self._deadlines.within(seconds + longer, request)  # mutant: call-bounded
         except TimeoutError as error:
-            self._requests.labels(service, name, Cause.TIMEOUT).inc()
+            self._requests.labels(service, operation, Cause.TIMEOUT).inc()
             fault = StoreFaultError if service == "s3" else QueueFaultError
             raise fault(
                 Cause.TIMEOUT,
-                f"{name}: no answer within {seconds:g} s.",
+                f"{operation}: no answer within {seconds + longer:g} s.",
                 fix="Check the network path to the service: route, security group, VPC endpoint, proxy.",
             ) from error
         except ServiceFaultError as fault:  # mutant: call-refused
-            self._requests.labels(service, name, fault.cause).inc()
+            self._requests.labels(service, operation, fault.cause).inc()
             raise
         except EmailProcessorError:
-            self._requests.labels(service, name, "refused").inc()
+            self._requests.labels(service, operation, "refused").inc()
             raise
         finally:
             del self._work[task]
             self._health.end(part, work)
         if is_whole:
-            self._requests.labels(service, name, "ok").inc()
+            answered.inc()
         return answer
