@@ -176,7 +176,10 @@ MUTANTS = (
         "credentials refused once are refused for ever",
         "calls",
         "call-refused",
-        after("    if fault.cause is Cause.CREDENTIALS:\n        self._seconds = dict.fromkeys(self._seconds, 0.0)"),
+        after(
+            "    if fault.cause is Cause.CREDENTIALS:\n"
+            "        self._kinds = {it: kind._replace(seconds=0.0) for it, kind in self._kinds.items()}"
+        ),
         (Rule.READY, Rule.DRAINED),
     ),
     Mutant(
@@ -209,11 +212,11 @@ MUTANTS = (
     Mutant("receives not reserved", "room", "receive-reserved", reading("1", "0"), (Rule.BUDGET,)),
     Mutant(
         "task_done before the delete",
-        "deleter",
+        "receipts",
         "collected",
         before(
-            "self._done = getattr(self, '_done', self._receipts.task_done)\n"
-            "self._receipts.task_done = lambda: None\n"
+            "self._done = getattr(self, '_done', self.task_done)\n"
+            "self.task_done = lambda: None\n"
             "[self._done() for _ in batch]"
         ),
         (Rule.GIVEN_BACK,),

@@ -9,7 +9,8 @@ from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.health import Part
 from email_processor.pipeline.leases import LeaseKeeper
 from email_processor.pipeline.ledger import Delivery
-from email_processor.ports import BATCH, Inbox, Verdict
+from email_processor.pipeline.receipts import Receipts
+from email_processor.ports import Inbox, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Deleter:
         context: StageContext,
         inbox: Inbox,
         leases: LeaseKeeper,
-        receipts: asyncio.Queue[Delivery],
+        receipts: Receipts,
         rules: DeleteRules,
     ) -> None:
         """What is archived comes from `receipts`."""
@@ -47,18 +48,8 @@ class Deleter:
         """Delete until cancelled. A receipt is done only when its message is deleted or its lease is lost."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                batch = await self._collect()
+                batch = await self._receipts.batch(self._linger)
                 tasks.create_task(self._settle(batch), name="delete batch")
-
-    async def _collect(self) -> list[Delivery]:
-        batch = [await self._receipts.get()]
-        try:
-            async with asyncio.timeout(self._linger):
-                while len(batch) < BATCH:
-                    batch.append(await self._receipts.get())
-        except TimeoutError:
-            pass
-        return batch  # mutant: collected
 
     async def _settle(self, batch: list[Delivery]) -> None:
         """Delete every delivery of the batch, trying again for as long as it takes."""

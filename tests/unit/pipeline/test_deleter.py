@@ -8,6 +8,7 @@ from email_processor.domain.errors import Cause
 from email_processor.pipeline.deleter import Deleter, DeleteRules
 from email_processor.pipeline.leases import LeaseKeeper, LeaseRules
 from email_processor.pipeline.ledger import Delivery, State
+from email_processor.pipeline.receipts import Receipts
 from tests.simulation.connection import CHANGE_VISIBILITY, DELETE, Entry, Fate, hung, partly, refused, slow
 from tests.unit.pipeline.kit import VISIBILITY_TIMEOUT, Kit, later, now
 from tests.unit.pipeline.virtual_aws import VirtualAws
@@ -20,7 +21,7 @@ class DeleterStage(VirtualAws):
         super().__init__()
         self.kit = Kit.new()
         self.ledger = self.kit.context.ledger
-        self.receipts: asyncio.Queue[Delivery] = asyncio.Queue(1000)
+        self.receipts = Receipts(1000)
         self.deleter = Deleter(
             self.kit.context,
             self.inbox,
