@@ -1,8 +1,6 @@
 """The circuit: whether S3 is held to be up, and how much more may be received. It has one owner, and that is here."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import IntEnum
 from math import inf
 
@@ -100,18 +98,17 @@ class Circuit:
                 return
             await pause(seconds, self._probe_unwanted)
 
-    @contextmanager
-    def trying(self) -> Iterator[None]:
-        """Try a PUT: while one is under way it will tell, and nobody has to probe."""
+    def begin(self) -> None:
+        """A PUT is tried: while one is under way it will tell, and nobody has to probe. Call `end` when it is over."""
         self._trying += 1
         if self._allowance is Allowance.NOTHING:
             self._tell_prober()
-        try:
-            yield
-        finally:
-            self._trying -= 1
-            if self._allowance is Allowance.NOTHING:
-                self._tell_prober()
+
+    def end(self) -> None:
+        """A PUT that was begun is over, however it went."""
+        self._trying -= 1
+        if self._allowance is Allowance.NOTHING:
+            self._tell_prober()
 
     def spend(self) -> None:
         """A message was received: if it was the one that was allowed, no other is."""

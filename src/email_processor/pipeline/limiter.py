@@ -1,7 +1,8 @@
 """Slots for uploads: no more at once, and no faster, than the store bears, and never too many bytes."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -74,6 +75,7 @@ class Limiter:
         self._most_bytes = most_bytes
         self._running = 0
         self._came = 0
+        self._workers: Callable[[], int] = lambda: most
         self._usual, self._large = _Lane(most_bytes), _Lane(0)
         self._grown = asyncio.Event()
         self._gauge.set(self.limit)
@@ -88,26 +90,37 @@ class Limiter:
         self._adaptive.resize(most)
         self._gauge.set(self.limit)
 
-    async def above(self, limit: int) -> None:
-        """Return when more than `limit` uploads are allowed at once."""
-        while self.limit <= limit:
+    async def above(self, workers: Callable[[], int]) -> None:
+        """Return when more uploads are allowed at once than there are `workers`: with all of those busy, it is full."""
+        self._workers = workers
+        while self.limit <= workers():
             self._grown.clear()
             await self._grown.wait()
 
-    def slot(self, size: int, since: float = 0.0) -> "_Slot":
-        """A slot for `size` bytes, held by `async with`, for what is in flight `since` then (monotonic)."""
-        return _Slot(self, size, since)
+    @asynccontextmanager
+    async def slot(self, size: int, since: float = 0.0) -> AsyncIterator[None]:
+        """Hold a slot for `size` bytes, for what is in flight `since` then (monotonic)."""
+        if not self.take(size):
+            await self.turn(size, since)
+        try:
+            yield
+        finally:
+            self.give(size)
 
-    async def take(self, size: int, since: float) -> None:
-        """Wait for a slot; whoever has it gives it back."""
+    def take(self, size: int) -> bool:
+        """Take a slot if there is one, and nobody waits for it; whoever has it gives it back."""
         lane = self._lane(size)
-        if not lane.waiting and self._has_slot and lane.fits(size):
-            self._running += 1
-            lane.enter(size)
-            return
+        if lane.waiting or not (self._has_slot and lane.fits(size)):
+            return False
+        self._running += 1
+        lane.enter(size)
+        return True
+
+    async def turn(self, size: int, since: float) -> None:
+        """Wait for a slot, and take it."""
         self._came += 1
         turn = _Turn(since, self._came, size, asyncio.get_running_loop().create_future())
-        heappush(lane.waiting, turn)
+        heappush(self._lane(size).waiting, turn)
         try:
             await turn.future
         except asyncio.CancelledError:
@@ -144,7 +157,7 @@ class Limiter:
     def succeed(self, started_at: float, size: int) -> None:
         """An upload of `size` bytes that holds a slot, and was sent at `started_at` (monotonic), succeeded."""
         adaptive = self._adaptive
-        if adaptive.succeed(started_at, size, is_full=self._running >= adaptive.limit):
+        if adaptive.succeed(started_at, size, is_full=self._running >= min(adaptive.limit, self._workers())):
             self._gauge.set(adaptive.limit)
             self._grown.set()
             self._wake()
@@ -162,18 +175,3 @@ class Limiter:
     def _go_on(self) -> None:
         self._is_resting = False
         self._wake()
-
-
-class _Slot:
-    __slots__ = ("_limiter", "_since", "_size")
-
-    def __init__(self, limiter: Limiter, size: int, since: float) -> None:
-        self._limiter = limiter
-        self._size = size
-        self._since = since
-
-    def __aenter__(self) -> Awaitable[None]:
-        return self._limiter.take(self._size, self._since)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._limiter.give(self._size)

@@ -86,10 +86,11 @@ class Room:
     def is_free(self) -> bool:
         """Whether one more receive may be made."""
         messages = (self._receives + 1) * self._batch  # mutant: room-for-one-more
+        queued = self._queued + messages
         return (
             not self._holding
             and self._messages + messages <= self._budget.max_messages
-            and self._queued + messages <= max(BATCHES_AHEAD * self._batch, self._uploads())
+            and (queued <= BATCHES_AHEAD * self._batch or queued <= self._uploads())
             and self.reserved_bytes + self._learnt_bytes <= self._budget.max_bytes
         )
 

@@ -19,6 +19,7 @@ from email_processor.pipeline.jobs import Jobs
 from email_processor.pipeline.leases import LeaseKeeper, LeaseRules
 from email_processor.pipeline.ledger import Delivery, Ledger, State
 from email_processor.pipeline.prober import Prober
+from email_processor.pipeline.receipts import Receipts
 from email_processor.pipeline.receiver import Receiver, ReceiveRules
 from email_processor.pipeline.room import Budget, Room
 from email_processor.pipeline.storing import StoreRules, Storing
@@ -77,7 +78,7 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
     """
     context = context_of(plan, ports, metrics, health)
     jobs = Jobs(MESSAGES_MOST, ports.clock, context.circuit)  # bounded by the room, which may become larger
-    receipts: asyncio.Queue[Delivery] = asyncio.Queue(MESSAGES_MOST)
+    receipts = Receipts(MESSAGES_MOST)
 
     leases = LeaseKeeper(context, ports.inbox, plan.leases)
     receiver = Receiver(context, ports.inbox, jobs, plan.receive)
@@ -154,17 +155,28 @@ async def resize(read: Callable[[], Ceilings], context: StageContext, storing: S
 
 
 async def upload(uploader: Uploader, storing: Storing) -> None:
-    """Upload until cancelled, by twice as many workers as there were ever allowed to be uploads at once.
+    """Upload until cancelled, by as many workers as uploads are allowed at once.
 
-    The limit only grows while all that it allows is in use: so for each upload another one waits for its slot.
+    With more of them, each would take its job and then wait for its slot: two task switches an email, not one.
     """
-    async with asyncio.TaskGroup() as workers:
-        limit = 0
+    workers = 0
+
+    def alive() -> int:
+        return workers
+
+    async def work() -> None:
+        nonlocal workers
+        try:
+            await uploader.upload(lambda: workers <= storing.limit)
+        finally:
+            workers -= 1
+
+    async with asyncio.TaskGroup() as tasks:
         while True:
-            for each in range(2 * limit, 2 * storing.limit):
-                workers.create_task(uploader.upload(), name=f"uploader-{each}")
-            limit = max(limit, storing.limit)
-            await storing.above(limit)
+            while workers < storing.limit:
+                tasks.create_task(work(), name=f"uploader-{workers}")
+                workers += 1
+            await storing.above(alive)
 
 
 def context_of(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> StageContext:

@@ -56,9 +56,9 @@ class Storing:
         """Let the limit find its level up to `most` from now on."""
         self._limiter.resize(most)
 
-    async def above(self, limit: int) -> None:
-        """Return when more than `limit` objects may be put at once."""
-        await self._limiter.above(limit)
+    async def above(self, workers: Callable[[], int]) -> None:
+        """Return when more objects may be put at once than there are `workers`."""
+        await self._limiter.above(workers)
 
     async def store(
         self,
@@ -85,10 +85,14 @@ class Storing:
         """
         circuit, tally = self._context.circuit, self._asides if is_aside else self._emails
         while True:
-            async with self._limiter.slot(expected_bytes, delivery.received_at):
+            if not self._limiter.take(expected_bytes):
+                await self._limiter.turn(expected_bytes, delivery.received_at)
+            try:  # not `slot`: of every email, that is two more coroutines and a generator
                 if circuit.is_open and not is_probe:
                     return None
                 answer = await self._try(delivery, key, make_document, history, tally, is_probe=is_probe)
+            finally:
+                self._limiter.give(expected_bytes)
             if is_probe or not isinstance(answer, History) or not answer.is_paced:
                 return answer
             history = answer
@@ -143,22 +147,23 @@ class Storing:
     async def _put(self, key: str, make_document: Callable[[], bytes], *, is_probe: bool) -> Stored:
         """One PUT, and a look at an object that is there already."""
         clock, metrics, circuit = self._context.clock, self._context.metrics, self._context.circuit
-        with circuit.trying():
-            started_at = clock.monotonic()
-            try:
-                document = make_document()
-                longer = len(document) / SLOWEST_BYTES_PER_SECOND
-                # mutant of the next line: found-is-stored
-                stored = await self._context.calls.bounded(Operation.PUT, self._archive.put(key, document), longer)
-            except StoreFaultError as fault:
-                if fault.cause is Cause.THROTTLED:
-                    self._limiter.throttle(started_at)
-                    circuit.throttle(fault)
-                raise
-            finally:
-                metrics.upload_seconds.observe(clock.monotonic() - started_at)
-                if is_probe:
-                    circuit.probed()
+        circuit.begin()
+        started_at = clock.monotonic()
+        try:
+            document = make_document()
+            longer = len(document) / SLOWEST_BYTES_PER_SECOND
+            # mutant of the next line: found-is-stored
+            stored = await self._context.calls.bounded(Operation.PUT, self._archive.put(key, document), longer)
+        except StoreFaultError as fault:
+            if fault.cause is Cause.THROTTLED:
+                self._limiter.throttle(started_at)
+                circuit.throttle(fault)
+            raise
+        finally:
+            metrics.upload_seconds.observe(clock.monotonic() - started_at)
+            if is_probe:
+                circuit.probed()
+            circuit.end()
         if stored is Stored.CREATED:  # that an object is there takes more requests than one: its time says nothing
             self._limiter.succeed(started_at, len(document))
         return stored

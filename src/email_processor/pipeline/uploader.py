@@ -1,10 +1,9 @@
 """Uploaders: jobs in, objects stored, receipts out."""
 
-import asyncio
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 from functools import partial
@@ -24,7 +23,8 @@ from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.evidence import Blame
 from email_processor.pipeline.fetching import Fetching
 from email_processor.pipeline.jobs import Jobs
-from email_processor.pipeline.ledger import Delivery, Job, State
+from email_processor.pipeline.ledger import Job, State
+from email_processor.pipeline.receipts import Receipts
 from email_processor.pipeline.storing import Storing
 from email_processor.ports import SLOWEST_BYTES_PER_SECOND, Stored
 
@@ -67,7 +67,7 @@ class Uploader:
         fetching: Fetching,
         *,
         jobs: Jobs,
-        receipts: asyncio.Queue[Delivery],
+        receipts: Receipts,
         rules: UploadRules,
     ) -> None:
         """What is durable goes from `jobs` to `receipts`; what only points to its body comes back by `fetching`."""
@@ -80,10 +80,10 @@ class Uploader:
         self._rules = rules
         self._put_seconds = context.calls.seconds(Operation.PUT)
 
-    async def upload(self) -> None:
-        """Work through jobs until cancelled, but take none while the circuit is open."""
+    async def upload(self, is_wanted: Callable[[], bool]) -> None:
+        """Work through jobs while one more worker `is_wanted`, but take none while the circuit is open."""
         circuit = self._context.circuit
-        while True:
+        while is_wanted():
             if circuit.is_open:
                 await circuit.closed()
             job = await self._jobs.get()
@@ -223,7 +223,7 @@ class Uploader:
                 self._metrics.duplicates.labels("stored").inc()
             return answer
         self._context.ledger.free_payload(job.delivery)  # it is fetched anew: payloads in memory do not wait
-        self._jobs.retry(replace(job, payload=None, history=answer), answer.pause())
+        self._jobs.retry(job._replace(payload=None, history=answer), answer.pause())
         return None
 
     def _blame(self, job: Job) -> None:
@@ -251,7 +251,7 @@ class Uploader:
         count, limit = job.delivery.receive_count, self._last_receive
         if self._rules.quarantine and job.aside is None and count >= limit:
             aside = UnarchivableError(Reason.UNDELIVERABLE, f"on its last receive ({count} of {limit}): {error}")
-            self._jobs.put_back(replace(job, aside=aside, history=None))
+            self._jobs.put_back(job._replace(aside=aside, history=None))
             return Outcome.PASSED_ON
         log.error(
             "refused",

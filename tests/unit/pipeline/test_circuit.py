@@ -147,16 +147,17 @@ async def test_no_probe_is_due_while_something_is_tried_or_may_be_received() -> 
     fail(circuit, "one")
     async with asyncio.TaskGroup() as tasks:
         due = tasks.create_task(circuit.probe_due())
-        with circuit.trying():
-            await asyncio.sleep(10)
-            assert not due.done()
-            circuit.succeed(is_probe_object=True)
+        circuit.begin()
         await asyncio.sleep(10)
         assert not due.done()
-        with circuit.trying():
-            fail(circuit, *DIFFERENT)
-            await asyncio.sleep(1)
-            assert due.done()
+        circuit.succeed(is_probe_object=True)
+        circuit.end()
+        await asyncio.sleep(10)
+        assert not due.done()
+        circuit.begin()
+        fail(circuit, *DIFFERENT)
+        await asyncio.sleep(1)
+        assert due.done()
 
 
 async def test_uploads_that_were_under_way_do_not_put_off_the_probe() -> None:

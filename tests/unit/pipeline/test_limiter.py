@@ -60,7 +60,7 @@ async def test_a_limit_that_grows_lets_those_in_who_wait_and_is_told() -> None:
     async with asyncio.TaskGroup() as tasks, uploads.limiter.slot(1):
         for number in range(3):
             tasks.create_task(uploads.upload(number))
-        higher = tasks.create_task(uploads.limiter.above(2))
+        higher = tasks.create_task(uploads.limiter.above(lambda: 2))
         await asyncio.sleep(1)
         for _ in range(MEASURED_UPLOADS + 2):
             uploads.limiter.succeed(0.0, 1)

@@ -306,13 +306,17 @@ async def test_a_stage_that_breaks_takes_the_pipeline_down() -> None:
 
 
 async def test_a_container_that_is_resized_has_other_ceilings_within_half_a_minute() -> None:
-    """Sixteen uploads at once become two."""
+    """Sixteen uploads at once become two, and so do the workers: with more of them, jobs would wait for a slot."""
     pipeline = Pipeline(replace(PLAN, store=StoreRules(start=16, most=16, probe=PROBE)))
     pipeline.script.always(PUT, slow(1))
     ceilings = Ceilings(4, 4, 16, PLAN.budget)
     pipeline.ceilings = lambda: ceilings if now() < 20 else replace(ceilings, uploads=2)
     pipeline.send(2000)
+    workers: list[int] = []
+    for second in (10, 40):
+        later(second, lambda: workers.append(sum(it.get_name().startswith("uploader-") for it in asyncio.all_tasks())))
     await pipeline.run(50)
+    assert [16, 2] == workers
     started = Counter(int(second) for second in pipeline.times(PUT))
     assert 16 == started[10]
     assert 2 == started[40]

@@ -19,6 +19,7 @@ from email_processor.pipeline.jobs import Jobs
 from email_processor.pipeline.leases import LeaseKeeper, LeaseRules
 from email_processor.pipeline.ledger import Delivery, Job
 from email_processor.pipeline.prober import Prober
+from email_processor.pipeline.receipts import Receipts
 from email_processor.pipeline.storing import StoreRules, Storing
 from email_processor.pipeline.uploader import Uploader, UploadRules
 from tests.simulation.connection import FETCH, PUT, Fate, hung, lost, refused, slow
@@ -45,7 +46,7 @@ class UploaderStage(VirtualAws):
         super().__init__()
         self.kit = Kit.new()
         self.jobs = Jobs(1000, self.kit.context.clock, self.kit.context.circuit)
-        self.receipts: asyncio.Queue[Delivery] = asyncio.Queue(1000)
+        self.receipts = Receipts(1000)
         self.storing = Storing(self.kit.context, self.store, StoreRules(most=64, start=16, probe=PROBE))
         self.kit.context.ledger.expect_redrive(max_receive_count)
         self.workers = workers
@@ -80,7 +81,7 @@ class UploaderStage(VirtualAws):
     async def working(self) -> AsyncIterator[None]:
         """Work during the block."""
         async with asyncio.TaskGroup() as tasks:
-            working = [tasks.create_task(self.uploader.upload()) for _ in range(self.workers)]
+            working = [tasks.create_task(self.uploader.upload(lambda: True)) for _ in range(self.workers)]
             others = self.fetching.fetch(), self.jobs.recall(), self.prober.probe()
             working += [tasks.create_task(other) for other in others]
             yield

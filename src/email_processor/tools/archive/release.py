@@ -139,9 +139,7 @@ def release(which: Rejected, *, keep: bool, dry: bool, most_requests: int | None
             say(f"{so_far() or 'Nothing to release'}; {reader.tally}")
         return EXIT_FAILED if any(endings[ending] for ending in NOT_RELEASED) else 0
 
-    # What was under way is counted when it has ended, which it may have done at S3 all the same.
-    go_on = "what was under way may be, too. Run it again to go on."
-    return run_command(work, reads=bucket_settings, so_far=lambda: f"{done}; {go_on}" if (done := so_far()) else "")
+    return run_command(work, reads=bucket_settings, so_far=so_far)
 
 
 def _tell(message: HeldMessage, ending: ReleaseOutcome, endings: Counter[ReleaseOutcome]) -> None:
@@ -177,10 +175,7 @@ def discard(which: Rejected, *, most_requests: int | None, because: str) -> int:
                     await away()
             say(f"{gone:,} discarded; {reader.tally}")
 
-    def so_far() -> str:
-        return f"{gone:,} discarded; what the last record names may be, too. Run it again to go on." if gone else ""
-
-    return run_command(work, reads=bucket_settings, so_far=so_far)
+    return run_command(work, reads=bucket_settings, so_far=lambda: f"{gone:,} discarded." if gone else "")
 
 
 async def discard_batch(reader: Reader, which: Rejected, batch: Sequence[Mapping[str, str]], because: str) -> None:
