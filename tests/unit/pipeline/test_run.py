@@ -1,5 +1,6 @@
 """The pipeline as a whole: from the queue to the bucket, and the order in which it stops."""
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
 
