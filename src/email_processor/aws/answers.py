@@ -88,8 +88,8 @@ def batch_of(answer: object, count: int) -> BatchAnswer:
     return BatchAnswer([verdicts.get(str(index), Verdict.FAILED) for index in range(count)], refusals)
 
 
-def state_of(answer: object) -> QueueState:
-    """The queue's figures.
+def attributes_of(answer: object) -> Mapping[str, Any]:
+    """The queue's attributes, as they are answered to who asks for the number of messages among others.
 
     Raises:
         OddAnswerError: it does not say how many messages there are.
@@ -97,6 +97,12 @@ def state_of(answer: object) -> QueueState:
     attributes = _object(answer).get("Attributes")
     if not isinstance(attributes, Mapping) or _count(attributes, "ApproximateNumberOfMessages") is None:
         raise OddAnswerError("an answer without ApproximateNumberOfMessages")
+    return attributes
+
+
+def state_of(answer: object) -> QueueState:
+    """The queue's figures, from its attributes."""
+    attributes = attributes_of(answer)
     return QueueState(
         visible=_count(attributes, "ApproximateNumberOfMessages") or 0,
         in_flight=_count(attributes, "ApproximateNumberOfMessagesNotVisible") or 0,

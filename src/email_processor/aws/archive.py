@@ -15,7 +15,7 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 from botocore.handlers import add_expect_header
 
-from email_processor.aws.faults import OBJECT_REFUSED, OURS, Refusal, explain_refusal, store_fault
+from email_processor.aws.faults import OBJECT_REFUSED, Refusal, explain_refusal, store_fault
 from email_processor.aws.http_client import Answer
 from email_processor.aws.signed import REFUSALS, Endpoint
 from email_processor.domain.email import Pointer
@@ -221,7 +221,7 @@ class S3Payloads:
         except Exception as error:
             if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") == "NoSuchKey":
                 raise PayloadMissingError(where) from error
-            raise _unread(where, error) from error
+            raise store_fault(f"GetObject {where}", error) from error
         body = answer["Body"]
         async with body:
             facts: Mapping[str, Any] = answer
@@ -254,14 +254,8 @@ class OpenedPayload:
         try:
             chunk: bytes = await self._body.read(CHUNK_BYTES)
         except Exception as error:
-            raise _unread(self._where, error) from error
+            raise store_fault(f"GetObject {self._where}", error) from error
         return chunk
-
-
-def _unread(where: str, error: Exception) -> StoreFaultError:
-    if isinstance(error, OURS):
-        raise error
-    return store_fault(f"GetObject {where}", error)
 
 
 def _too_large(where: str, size: str) -> PayloadTooLargeError:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from email_processor.aws.archive import SdkArchive, SignedArchive
-from email_processor.aws.faults import explain
+from email_processor.aws.faults import store_fault
 from email_processor.domain.document import are_of_one_message
 from email_processor.domain.errors import Cause, ObjectRefusedError, StoreFaultError
 from email_processor.ports import Stored
@@ -58,10 +58,10 @@ class CheckedArchive:
                 return await self._put_again(key, document, "it is not there")
             if facts.get("ResponseMetadata", {}).get("HTTPStatusCode") in BELIEVED:
                 return stored
-            cause, detail, fix = explain(error)
+            fault = store_fault(f"HeadObject s3://{self._bucket}/{key}", error)
             if code == SLOW_DOWN:
-                cause = Cause.THROTTLED
-            raise StoreFaultError(cause, f"HeadObject s3://{self._bucket}/{key}: {detail}", fix=fix) from error
+                fault.cause = Cause.THROTTLED
+            raise fault from error
         return stored if flaw is None else await self._put_again(key, document, flaw)
 
     async def _put_again(self, key: str, document: bytes, flaw: str) -> Stored:

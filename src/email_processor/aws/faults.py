@@ -6,6 +6,7 @@ import re
 import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientError as HttpError
@@ -137,8 +138,10 @@ _CAUSE_OF = {code: cause for cause, codes in _CODES.items() for code in codes}
 # What S3 says of one object only: another try, or another bucket policy, will not change it.
 OBJECT_REFUSED = frozenset({"EntityTooLarge", "KeyTooLongError", "InvalidURI", "MetadataTooLarge"})
 
-# What no service says: a bug of ours, or of the SDK's.
-OURS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
+# What no service says, and no connection: a bug, unless a library of these has raised it over an odd answer.
+BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
+LIBRARIES = frozenset({"aiobotocore", "aiohttp", "botocore"})
+OWN_PACKAGE = __name__.partition(".")[0]
 
 # What SQS says of a receipt handle that is no longer good.
 HANDLE_GONE = frozenset(
@@ -226,14 +229,27 @@ def explain(error: Exception) -> tuple[Cause, str, str]:
     return cause, f"{type(error).__name__}: {str(error)[:DETAIL_MAX]}", fix
 
 
+def is_bug_of_ours(error: Exception) -> bool:
+    """Whether what was raised at a call is our own mistake, and so no fault of whom we called."""
+    if not isinstance(error, BUGS):
+        return False
+    packages = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in walk_tb(error.__traceback__)]
+    raised_in = [package for package in packages if package in LIBRARIES or package == OWN_PACKAGE]
+    return not (raised_in and raised_in[-1] in LIBRARIES)
+
+
 def queue_fault(what: str, error: Exception) -> QueueFaultError:
-    """What a client of SQS raised when it was asked for `what`."""
+    """What a client of SQS raised when it was asked for `what`; a bug of ours is raised as it is."""
+    if is_bug_of_ours(error):
+        raise error
     cause, detail, fix = explain(error)
     return QueueFaultError(cause, f"{what}: {detail}", fix=fix)
 
 
 def store_fault(what: str, error: Exception) -> StoreFaultError:
-    """What a client of S3 raised when it was asked for `what`."""
+    """What a client of S3 raised when it was asked for `what`; a bug of ours is raised as it is."""
+    if is_bug_of_ours(error):
+        raise error
     cause, detail, fix = explain(error)
     return StoreFaultError(cause, f"{what}: {detail}", fix=fix)
 

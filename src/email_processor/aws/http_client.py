@@ -20,8 +20,9 @@ from botocore.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from email_processor.aws.faults import is_bug_of_ours
 from email_processor.aws.resolver import Resolver
 from email_processor.aws.tls import Trust
 from email_processor.ports import SLOWEST_BYTES_PER_SECOND, Admission
@@ -296,7 +297,7 @@ class _Connection(asyncio.Protocol):
             self.on_message_complete()
             self._deliver()
         else:
-            self._fail(ConnectionClosedError(endpoint_url=self._http.url, error=error))
+            self._fail_over(error)
         del self._parser  # the two hold on to each other: they would wait for the garbage collector
 
     def data_received(self, data: bytes) -> None:
@@ -314,7 +315,7 @@ class _Connection(asyncio.Protocol):
 
     def _refuse(self, error: Exception) -> None:
         """Take no more of what the server sends: it is no answer that can be understood."""
-        self._fail(ConnectionClosedError(endpoint_url=self._http.url, error=error))
+        self._fail_over(error.__context__ if isinstance(error, HttpParserCallbackError) else error)
         self.abort()
 
     def on_message_begin(self) -> None:
@@ -376,6 +377,13 @@ class _Connection(asyncio.Protocol):
             self.abort()
         if waiter is not None and answer is not None and is_awaited:
             waiter.set_result(answer)
+
+    def _fail_over(self, error: BaseException | None) -> None:
+        """Let the request fail for what has ended its connection, or broken off its answer."""
+        if isinstance(error, Exception) and is_bug_of_ours(error):
+            self._fail(error)
+        else:
+            self._fail(ConnectionClosedError(endpoint_url=self._http.url, error=error))
 
     def _fail(self, error: Exception) -> None:
         waiter, self._waiter = self._waiter, None

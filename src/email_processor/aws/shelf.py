@@ -106,9 +106,10 @@ class SdkShelf:
             answer: Any = await self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=PAGE, **behind)
         except Exception as error:
             raise store_fault(what, error) from error
-        objects = [Listed(each["Key"], each["Size"]) for each in answer.get("Contents", ())]
+        found = answer.get("Contents", ())
+        objects = [Listed(each["Key"], each["Size"]) for each in found if {"Key", "Size"} <= each.keys()]
         is_last = answer.get("IsTruncated") is False
-        if not (objects or is_last):
+        if len(objects) < len(found) or not (objects or is_last):
             raise StoreFaultError(Cause.SERVER, f"{what}: an answer that is not S3's")
         return ListedPage(objects, is_last)
 

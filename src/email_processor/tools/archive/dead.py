@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from prometheus_client import CollectorRegistry
 
 from email_processor import __version__
-from email_processor.aws.answers import messages_of
+from email_processor.aws.answers import attributes_of, messages_of
 from email_processor.aws.connect import client_config
 from email_processor.aws.faults import explain, queue_fault
 from email_processor.domain.email import read
@@ -99,7 +99,7 @@ async def dead_letter_queue(client: "SQSClient", queue_url: str) -> str:
 async def _attributes(client: "SQSClient", queue_url: str) -> Mapping[str, str]:
     try:
         answer: Any = await client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])
-        return dict(answer["Attributes"])
+        return attributes_of(answer)
     except Exception as error:
         raise queue_fault(f"GetQueueAttributes {queue_url}", error) from error
 
