@@ -1,6 +1,7 @@
 """The pipeline as a whole: from the queue to the bucket, and the order in which it stops."""
 
 import asyncio
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -261,6 +262,19 @@ async def test_readiness_says_what_is_though_an_outage_ends_with_an_empty_queue(
     later(201, pipeline.send)
     await pipeline.run(340)
     assert [False, True, False, True] == seen
+
+
+async def test_a_body_that_is_never_what_the_queue_says_is_in_the_bucket_with_the_reason() -> None:
+    """In quarantine, before the dead-letter queue has it."""
+    pipeline = Pipeline(max_receive_count=2)
+    pipeline.send()
+    pipeline.queue.messages["m1"].md5 = "0" * 32
+    await pipeline.run(400)
+    ((key, document),) = pipeline.stored.items()
+    assert key.startswith("quarantine/")
+    assert "corrupt" == json.loads(document)["reason"]
+    assert ["m1"] == pipeline.queue.deleted
+    assert [] == pipeline.queue.dead_lettered
 
 
 async def test_without_permission_to_read_the_queues_figures_it_goes_on() -> None:
