@@ -1,6 +1,7 @@
 """Credentials: from where every AWS SDK looks, for both halves, for as long as they last."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -47,7 +48,7 @@ def home(fake: FakeAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def access_key(asked: Request) -> str:
     """The access key that a request was signed with."""
-    return asked.headers["authorization"].partition("Credential=")[2].partition("/")[0]
+    return asked.headers.get("authorization", "").partition("Credential=")[2].partition("/")[0]
 
 
 async def signers(aws: Aws, fake: FakeAws) -> list[str]:
@@ -273,25 +274,55 @@ REFUSALS = {  # in the words of each service
 }
 
 
+def rewrite(home: Path, key: str) -> None:
+    """Write the shared file of credentials anew."""
+    (home / "credentials").write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = s\n")
+
+
 @pytest.mark.parametrize("service", REFUSALS)
-async def test_keys_that_are_refused_are_looked_for_again(home: Path, fake: FakeAws, service: str) -> None:
-    """A shared file that was rewritten is read again when its old keys are refused, whoever refuses them."""
-    (home / "credentials").write_text("[default]\naws_access_key_id = OLD\naws_secret_access_key = s\n")
+async def test_keys_that_are_refused_are_looked_for_again(home: Path, fake: FakeAws, client: str, service: str) -> None:
+    """A shared file that was rewritten is read again when its old keys are refused, whoever refuses them to whom."""
+    rewrite(home, "OLD")
     cause, refusal = REFUSALS[service]
 
     def dispatch(asked: Request) -> Reply:
         is_refused = access_key(asked) == "OLD" and service == ("SQS" if "x-amz-target" in asked.headers else "S3")
         return refusal if is_refused else an_aws(asked)
 
-    async with opened(timeout=10) as aws:
+    async with opened(client=client, timeout=10) as aws:
         assert ["OLD"] * 3 == await signers(aws, fake)
-        (home / "credentials").write_text("[default]\naws_access_key_id = NEW\naws_secret_access_key = s\n")
+        rewrite(home, "NEW")
         assert ["OLD"] * 3 == await signers(aws, fake)  # which have no end of their own
         fake.rule = dispatch
         with pytest.raises(ServiceFaultError) as caught:
             await signers(aws, fake)
         assert ["NEW"] * 3 == await signers(aws, fake)
     assert caught.value.cause is cause
+
+
+async def test_every_word_for_keys_that_are_not_taken_lets_it_look_again(
+    home: Path, fake: FakeAws, client: str
+) -> None:
+    """SQS, S3, STS and their kin have seven."""
+    words = (
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "UnrecognizedClient",
+        "UnrecognizedClientException",
+    )
+    rewrite(home, "KEY0")
+    async with opened(client=client, timeout=10) as aws:
+        assert ["KEY0"] * 3 == await signers(aws, fake)
+        for number, word in enumerate(words):
+            rewrite(home, f"KEY{number + 1}")
+            fake.rule = s3_error(word, 403)
+            with pytest.raises(StoreFaultError, match=word):
+                await aws.archive.put(KEY, b"{}")
+            fake.rule = an_aws
+            assert [f"KEY{number + 1}"] * 3 == await signers(aws, fake)
 
 
 async def test_keys_that_are_refused_before_their_end_are_looked_for_again(
@@ -302,7 +333,10 @@ async def test_keys_that_are_refused_before_their_end_are_looked_for_again(
     sts(lambda _: Reply(200, role(given.pop(0))))
     async with opened(client=client, timeout=10) as aws:
         assert ["ROLE0"] * 3 == await signers(aws, fake)
-        aws.credentials.refused()
+        an_sts = fake.rule
+        fake.rule = lambda asked: s3_error("ExpiredToken", 400) if access_key(asked) == "ROLE0" else act(an_sts, asked)
+        with pytest.raises(StoreFaultError):
+            await aws.archive.put(KEY, b"{}")
         assert ["ROLE1"] * 3 == await signers(aws, fake)
         assert ["ROLE1"] * 3 == await signers(aws, fake)
 
@@ -323,7 +357,8 @@ async def test_a_credential_process_that_hangs_is_one_and_is_ended(home: Path, c
 async def test_a_credential_process_has_a_limit_of_its_own(
     home: Path, fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After which it is killed, with what it has started itself, and asked again."""
+    """After which it is killed, with what it has started itself, and asked again: a minute, but for this test."""
+    assert 60 == credentials.LOOK_SECONDS
     monkeypatch.setattr(credentials, "LOOK_SECONDS", 1.0)
     children = home / "children"
     use_process(home, f"/bin/sh -c 'echo $$ >> {children}; sleep 1000 & echo $! >> {children}; wait'")
@@ -370,10 +405,19 @@ SSO = {
 }
 
 
+@pytest.mark.parametrize("is_cached", [True, False], ids=["expired", "not there"])
 @pytest.mark.parametrize("config", SSO.values(), ids=SSO)
-async def test_a_session_of_sso_that_has_ended_is_told(home: Path, client: str, config: str) -> None:
+async def test_a_session_of_sso_that_has_ended_is_told(
+    home: Path, client: str, config: str, monkeypatch: pytest.MonkeyPatch, *, is_cached: bool
+) -> None:
     """As a matter of credentials, with the command that begins a new one."""
     (home / "config").write_text(config)
+    for owner in ("botocore.credentials.SSOProvider", "botocore.tokens.SSOTokenProvider"):
+        monkeypatch.setattr(f"{owner}._SSO_TOKEN_CACHE_DIR", str(home))
+    if is_cached:
+        for name in ("https://x.test/start", "s"):
+            file = home / f"{hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()}.json"
+            file.write_text('{"accessToken": "over", "expiresAt": "2020-01-01T00:00:00Z"}')
     async with opened(client=client, timeout=10) as aws:
         told = await faults(aws)
     assert [Cause.CREDENTIALS] * 3 == [fault.cause for fault in told]

@@ -150,7 +150,7 @@ def fault_of(what: str, answer: Answer) -> StoreFaultError | ObjectRefusedError:
     region = _first(_REGION, answer.body) or answer.headers.get("x-amz-bucket-region", "")
     refusal = Refusal((code,) if code else (), answer.status, message, region)
     cause, detail, fix = explain_refusal(refusal)
-    return StoreFaultError(cause, f"{what}: {detail}", fix=fix, code=code or str(answer.status))
+    return StoreFaultError(cause, f"{what}: {detail}", fix=fix, code=code or str(answer.status), status=answer.status)
 
 
 def code_of(answer: Answer) -> str:

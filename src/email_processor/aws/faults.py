@@ -114,7 +114,7 @@ _CODES: dict[Cause, tuple[str, ...]] = {
         "XAmzContentSHA256Mismatch",
         "409",
     ),
-    Cause.CONFIGURATION: ("NotImplemented",),  # a header, by a store that is not quite S3
+    Cause.CONFIGURATION: ("NotImplemented", "501"),  # a header, by a store that is not quite S3
 }
 _CODE_FIXES = {
     "OverLimit": "Too many messages of this queue are in flight (120,000, or 20,000 of a FIFO queue): see which "
@@ -187,7 +187,7 @@ def cause_of(codes: tuple[str, ...], status: int | None, message: str = "") -> C
             return Cause.CLOCK
         if cause is not None:
             return cause
-    if status is None or status >= SERVER_ERRORS:
+    if status is None or (status >= SERVER_ERRORS and str(status) not in _CAUSE_OF):
         return Cause.SERVER
     if status == HTTPStatus.NOT_FOUND and codes:  # of a gateway, say: it is not our queue or bucket that is missing
         return Cause.CONFIGURATION

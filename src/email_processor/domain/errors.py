@@ -85,14 +85,16 @@ _PASSING = frozenset({Cause.THROTTLED, Cause.TIMEOUT, Cause.NETWORK, Cause.SERVE
 class ServiceFaultError(EmailProcessorError):
     """A service that we depend on failed."""
 
-    def __init__(self, cause: Cause, detail: str, *, fix: str = "", code: str = "") -> None:
+    def __init__(self, cause: Cause, detail: str, *, fix: str = "", code: str = "", status: int = 0) -> None:
         """`cause` decides what is done about it; `detail` names operation, resource and what the service said.
 
         `code` is the service's own word for it, or its HTTP status if it gave none; empty if it did not answer.
+        `status` is the HTTP status; 0 if there is none.
         """
         super().__init__(detail, fix=fix)
         self.cause = cause
         self.code = code
+        self.status = status
 
 
 class StoreFaultError(ServiceFaultError):

@@ -21,6 +21,13 @@ CAUSES = [
     (("404",), 404, Cause.MISSING),
     (("XAdminUserNotFound",), 404, Cause.CREDENTIALS),
     (("NoSuchUpload",), 404, Cause.CONFIGURATION),
+    (("NotImplemented",), 501, Cause.CONFIGURATION),
+    (("XNotSupported",), 501, Cause.CONFIGURATION),
+    ((), 501, Cause.CONFIGURATION),
+    (("X501",), 500, Cause.SERVER),
+    (("EC2ThrottledException",), 503, Cause.THROTTLED),
+    (("ProvisionedThroughputExceededException",), 400, Cause.THROTTLED),
+    (("TooManyRequests",), 429, Cause.THROTTLED),
 ]
 
 

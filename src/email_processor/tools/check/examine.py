@@ -9,7 +9,15 @@ from typing import TypeGuard
 from email_processor.domain.errors import Cause
 from email_processor.options import queue_options, store_options
 from email_processor.settings import Problem, Settings, read_by
-from email_processor.tools.check.inspect.asking import Asker, Failure, Opened, Unasked, open_aws
+from email_processor.tools.check.inspect.asking import (
+    Asker,
+    Failure,
+    Opened,
+    Unasked,
+    is_aws,
+    open_aws,
+    origin_of,
+)
 from email_processor.tools.check.inspect.bucket import BucketFacts, BucketPlan, default_encryption, inspect_bucket
 from email_processor.tools.check.inspect.queue import QueueFacts, inspect_queue
 from email_processor.tools.check.inspect.sts_and_kms import (
@@ -49,10 +57,17 @@ class AwsFacts:
         skews = [group.skew for group in groups if not isinstance(group, Unasked) and group.skew is not None]
         return min(skews, key=abs, default=None)
 
+    def groups(self) -> Iterator[tuple[str, object]]:
+        """All that was asked, and of whom: first what the service needs."""
+        for group in (self.queue, self.bucket):
+            yield ("" if isinstance(group, Unasked) else _server(group.endpoint)), group
+        yield "STS", self.who
+        yield "KMS", self.key
+
     def faults(self) -> Iterator[Failure]:
         """Every fault of a request."""
-        for group in (self.who, self.queue, self.bucket, self.key):
-            yield from _faults(group)
+        for _, group in self.groups():
+            yield from faults_of(group)
 
 
 def is_denied(answer: object) -> TypeGuard[Failure]:
@@ -60,15 +75,21 @@ def is_denied(answer: object) -> TypeGuard[Failure]:
     return isinstance(answer, Failure) and answer.cause is Cause.DENIED
 
 
-def _faults(value: object) -> Iterator[Failure]:
+def _server(endpoint: str) -> str:
+    """How who answers there is called."""
+    return "AWS" if is_aws(endpoint) else f"the server at {origin_of(endpoint)}"
+
+
+def faults_of(value: object) -> Iterator[Failure]:
+    """Every fault of a request in a group of facts."""
     if isinstance(value, Failure):
         yield value
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from _faults(each)
+            yield from faults_of(each)
     elif is_dataclass(value):
         for field in fields(value):
-            yield from _faults(getattr(value, field.name))
+            yield from faults_of(getattr(value, field.name))
 
 
 async def examine(ask: Asker, settings: Settings, problems: Sequence[Problem], *, write: bool) -> AwsFacts:

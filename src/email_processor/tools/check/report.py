@@ -13,7 +13,7 @@ import orjson
 
 from email_processor import __version__
 from email_processor.domain.errors import SettingsError
-from email_processor.settings import Problem, Settings
+from email_processor.settings import Problem, Settings, queue_region
 from email_processor.tools.check.codes import Group
 from email_processor.tools.check.examine import AwsFacts
 from email_processor.tools.check.findings import Finding, Status, failed
@@ -30,6 +30,7 @@ HEADINGS = {Group.KMS: "KMS"}
 MARGIN = " " * len("FAIL EP101 ")
 UNKNOWN = "unknown"
 OPTIONAL = ("SQS at", "S3 at")
+QUEUE_PLACE = frozenset({"AWS_REGION", "SQS_QUEUE_URL", "SQS_REGION"})  # what the region of the queue follows from
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class CheckReport:
 
     version: str
     region: str | None
+    queue_region: str | None
     queue: str | None
     bucket: str | None
     identity: Identity | None
@@ -71,6 +73,7 @@ def report_of(
     return CheckReport(
         version=__version__,
         region=None if "AWS_REGION" in wrong else settings.aws_region,
+        queue_region=None if wrong & QUEUE_PLACE else queue_region(settings),
         queue=None if "SQS_QUEUE_URL" in wrong else settings.sqs_queue_url,
         bucket=None if "S3_BUCKET_NAME" in wrong else settings.s3_bucket_name,
         identity=facts.identity if facts is not None else None,
@@ -82,7 +85,7 @@ def report_of(
 def unreadable(error: SettingsError) -> CheckReport:
     """Not even the settings could be read."""
     finding = failed("EP101", "cannot be read", error=error.detail, fix=error.fix, about="settings")
-    return CheckReport(__version__, None, None, None, None, dict.fromkeys(ENDPOINTS), [_clean(finding)])
+    return CheckReport(__version__, None, None, None, None, None, dict.fromkeys(ENDPOINTS), [_clean(finding)])
 
 
 def _clean(finding: Finding) -> Finding:
@@ -112,6 +115,7 @@ def to_json(report: CheckReport) -> str:
     document = {
         "version": report.version,
         "region": report.region,
+        "queue_region": report.queue_region,
         "account": report.identity.account if report.identity else None,
         "identity": report.identity.arn if report.identity else None,
         "queue": report.queue,
@@ -156,7 +160,7 @@ def _lines(report: CheckReport) -> Iterator[str]:
     endpoints = report.endpoints
     put = "" if endpoints["s3_put"] in {None, endpoints["s3"]} else f" (PUTs: {endpoints['s3_put']})"
     for name, value in (
-        ("region", report.region),
+        ("region", _regions(report)),
         ("account", identity.account if identity else None),
         ("identity", identity.arn if identity else None),
         ("queue", report.queue),
@@ -174,6 +178,13 @@ def _lines(report: CheckReport) -> Iterator[str]:
             yield from _entry(list(alike), width)
     yield ""
     yield _summary(report)
+
+
+def _regions(report: CheckReport) -> str | None:
+    """The region of the bucket, and that of the queue if it is another."""
+    if report.region is None or report.queue_region in {None, report.region}:
+        return report.region
+    return f"{report.region} (the queue's: {report.queue_region})"
 
 
 def _why_skipped(finding: Finding) -> object:

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from email_processor.aws.archive import PROBE
 from email_processor.aws.connect import open_session
 from email_processor.domain.errors import Cause
 from email_processor.tools.check.check import check
+from email_processor.tools.check.codes import Group
 from email_processor.tools.check.inspect.asking import Asker, Unasked, config
 from email_processor.tools.check.inspect.queue import may_receive
-from tests.integration.tools.check.aws import ACTIONS, PROBE_KEY, QUEUE_ARN, PermittedAws
+from tests.integration.tools.check.aws import ACTIONS, MESSAGE, PROBE_KEY, QUEUE_ARN, PermittedAws
 from tests.integration.tools.check.looking import bad, error_of, look, look_briefly, told
-from tests.support.aws_answers import CallFault, Reply, s3_error, sqs_error
+from tests.support.aws_answers import CallFault, Reply, s3_error, sqs, sqs_error
 from tests.support.emulators import REGION, free_port
 
 EVERYTHING = (*ACTIONS, "unsigned GetQueueAttributes", "unsigned HeadBucket")
@@ -107,6 +109,73 @@ async def test_a_gateway_that_answers_in_place_of_the_queue(permitted: Permitted
     report = await look()
     assert "EP304" in bad(report)
     assert "ApproximateNumberOfMessages" in error_of(report, "EP304")
+
+
+async def test_a_gateway_that_answers_everything(permitted: PermittedAws) -> None:
+    """With a 200 and words of its own: nothing of the queue is found to exist or to be allowed by that."""
+    permitted.instead = dict.fromkeys(EVERYTHING, Reply(200, b'{"status":"ok"}'))
+    report = await look(write=True)
+    assert {"EP304", "EP306", "EP307"} <= bad(report).keys()
+    assert [] == [
+        finding.code
+        for finding in report.findings
+        if finding.check.group is Group.QUEUE and told(report, finding.code).startswith("ok: ")
+        if finding.code not in {"EP301", "EP302"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"SentTimestamp": "1733841000000"}, "ok: "),
+        ({"ApproximateFirstReceiveTimestamp": "1733841000000"}, "ok: "),
+        ({}, "warning: "),
+    ],
+)
+async def test_whether_a_queue_tells_its_times_is_seen_in_a_message(
+    permitted: PermittedAws, attributes: dict[str, str], expected: str
+) -> None:
+    """One that waits, and is never hidden."""
+    permitted.instead["ReceiveMessage"] = sqs({"Messages": [{**MESSAGE, "Attributes": attributes}]})
+    assert told(await look(write=True), "EP315").startswith(expected)
+
+
+@pytest.mark.parametrize("client", ["signed", "sdk"])
+@pytest.mark.parametrize(
+    ("answer", "is_about_headers"),
+    [
+        (s3_error("SomethingElse", 501), True),
+        (Reply(501), True),
+        (s3_error("InternalError", 500, message="request 501 failed"), False),
+    ],
+)
+async def test_a_store_that_lacks_something_is_known_by_its_status(
+    permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch, client: str, answer: Reply, *, is_about_headers: bool
+) -> None:
+    """Not by its words."""
+    monkeypatch.setenv("AWS_CLIENT", client)
+    permitted.instead["PutObject"] = answer
+    report = await look(write=True)
+    (finding,) = (finding for finding in report.findings if finding.code == "EP408")
+    assert is_about_headers == ("S3_CONDITIONAL_WRITES=false" in finding.fix)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, "but not encrypted: S3_SSE=aws:kms was passed over"),
+        ({"x-amz-server-side-encryption": "AES256"}, "but encrypted with AES256: S3_SSE=aws:kms was passed over"),
+        ({"x-amz-server-side-encryption": "aws:kms"}, "encrypted with aws:kms; it stays there"),
+    ],
+)
+async def test_how_an_object_is_encrypted_is_read_off_its_headers(
+    permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], expected: str
+) -> None:
+    """What was asked for in the PUT is not what came of it."""
+    monkeypatch.setenv("S3_SSE", "aws:kms")
+    permitted.instead["PutObject"] = Reply(headers={"ETag": '"0"'})
+    permitted.instead["GetObject"] = Reply(200, PROBE, headers)
+    assert told(await look(write=True), "EP408").endswith(expected)
 
 
 async def test_bucket_in_another_region(permitted: PermittedAws) -> None:

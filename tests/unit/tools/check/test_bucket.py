@@ -141,6 +141,16 @@ FINDINGS = [
         replace(probed(), settings=settings(s3_sse="AES256")),
         f"warning: {WHERE}: stored, and read back, but not encrypted: S3_SSE=AES256 was passed over",
     ),
+    (
+        "EP408",
+        replace(probed(encryption="AES256"), settings=settings(s3_sse="aws:kms")),
+        f"warning: {WHERE}: stored, and read back, but encrypted with AES256: S3_SSE=aws:kms was passed over",
+    ),
+    (
+        "EP408",
+        replace(probed(encryption="aws:kms:dsse arn:key"), settings=settings(s3_sse="aws:kms")),
+        f"ok: {WHERE}: stored, and read back, encrypted with aws:kms:dsse arn:key; it stays there",
+    ),
     ("EP408", probed(back=DENIED), f"ok: {WHERE}: stored; to read it back is denied; it stays there"),
     ("EP408", probed(back=TIMEOUT), f"failed: {WHERE}: stored, but not read back"),
     ("EP408", probed(back=b"{}"), f"failed: {WHERE} holds something else"),

@@ -1,11 +1,25 @@
 """Findings about credentials and the clock."""
 
+from dataclasses import replace
+
 import pytest
 
 from email_processor.domain.errors import Cause
 from email_processor.tools.check.inspect.asking import Failure, Unasked
 from email_processor.tools.check.inspect.sts_and_kms import IdentityFacts
-from tests.unit.tools.check.known import DENIED, IDENTITY, LATE, REFUSED, TIMEOUT, bucket, facts, found, queue, told
+from tests.unit.tools.check.known import (
+    BUCKET,
+    DENIED,
+    IDENTITY,
+    LATE,
+    REFUSED,
+    TIMEOUT,
+    bucket,
+    facts,
+    found,
+    queue,
+    told,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +62,9 @@ def test_credentials_that_are_refused() -> None:
     """Credentials that AWS refuses are one failure, whoever refuses them; what hangs on them is skipped."""
     known = queue(attributes=REFUSED, delete=REFUSED, change_visibility=REFUSED)
     assert "failed: AWS does not accept these credentials" == told("EP203", known)
+    elsewhere = facts(bucket=replace(BUCKET, endpoint="http://user:secret@minio:9000", may_list=REFUSED))
+    assert "failed: the server at http://minio:9000 does not accept these credentials" == told("EP203", elsewhere)
+    assert "failed: STS does not accept these credentials" == told("EP203", facts(who=IdentityFacts(REFUSED)))
     assert REFUSED.error == found("EP203", known).error
     needs = "skipped: needs credentials that AWS accepts"
     assert [needs] * 6 == [told(code, known) for code in ("EP303", "EP304", "EP306", "EP307", "EP311", "EP503")]

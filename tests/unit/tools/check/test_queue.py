@@ -89,6 +89,7 @@ def test_url_and_endpoint(url: str, endpoint: str, expected: str) -> None:
     """A queue at AWS and an endpoint elsewhere, or the other way round, do not belong together."""
     known = facts(settings=settings(sqs_queue_url=url), queue=queue(endpoint=endpoint).queue)
     assert expected == told("EP302", known)
+    assert expected.startswith("warning: ") == ("Set AWS_ENDPOINT_URL_SQS to" in found("EP302", known).fix)
 
 
 def test_missing() -> None:

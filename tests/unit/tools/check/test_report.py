@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -10,8 +11,9 @@ from email_processor import __version__
 from email_processor.domain.errors import SettingsError
 from email_processor.settings import Problem
 from email_processor.tools.check.check import exit_code, judge
-from email_processor.tools.check.findings import Finding, failed, ok, skipped, warning
+from email_processor.tools.check.findings import Finding, Status, failed, ok, skipped, warning
 from email_processor.tools.check.inspect.asking import Unasked
+from email_processor.tools.check.inspect.bucket import HeadAnswer
 from email_processor.tools.check.report import (
     CheckReport,
     print_report,
@@ -21,7 +23,7 @@ from email_processor.tools.check.report import (
     unreadable,
     wants_colour,
 )
-from tests.unit.tools.check.known import IDENTITY, QUEUE_URL, S3, SQS, bucket, facts, settings
+from tests.unit.tools.check.known import BUCKET, IDENTITY, QUEUE_URL, S3, SQS, bucket, facts, settings
 
 GOOD = ok("EP303", "there")
 WARNED = warning("EP312", "1 h", fix="Keep them:\naws sqs ...")
@@ -61,6 +63,16 @@ def test_head_with_two_addresses() -> None:
     known = bucket(put_endpoint="https://elsewhere")
     text = to_text(report_of(settings(), [], known, [GOOD]), colour=False)
     assert f"  S3 at     {S3} (PUTs: https://elsewhere)" in text.splitlines()
+
+
+def test_head_with_two_regions() -> None:
+    """A queue in another region than the bucket is told at once, and nothing is wrong with it."""
+    known = facts(settings=settings(aws_region="eu-west-1"), bucket=replace(BUCKET, seen=HeadAnswer(403, "eu-west-1")))
+    two = report_of(known.settings, [], known, judge(known))
+    assert "  region    eu-west-1 (the queue's: us-east-1)" in to_text(two, colour=False).splitlines()
+    document = json.loads(to_json(two))
+    assert ("eu-west-1", "us-east-1") == (document["region"], document["queue_region"])
+    assert [] == [finding.code for finding in two.findings if finding.status in {Status.FAILED, Status.WARNING}]
 
 
 def test_head_of_what_is_not_known() -> None:
@@ -144,6 +156,7 @@ def test_json() -> None:
     assert {
         "version": __version__,
         "region": "us-east-1",
+        "queue_region": "us-east-1",
         "account": "123456789012",
         "identity": IDENTITY.arn,
         "queue": QUEUE_URL,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -42,12 +42,16 @@ def is_aws(url: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A question that was answered with no, or not at all. `code` is AWS's own, empty if it did not answer."""
+    """A question that was answered with no, or not at all.
+
+    `code` is AWS's own, empty if it did not answer; `status` is the HTTP status, 0 if there is none.
+    """
 
     cause: Cause
     error: str
     fix: str
     code: str = ""
+    status: int = 0
 
     @classmethod
     def of(cls, error: Exception) -> "Failure":
@@ -55,11 +59,13 @@ class Failure:
         if isinstance(error, StartError):
             return cls(Cause.CONFIGURATION, error.detail, error.fix)
         reason = error.__cause__ if isinstance(error.__cause__, ClientError | BotoCoreError) else error
-        code = str(reason.response.get("Error", {}).get("Code", "")) if isinstance(reason, ClientError) else ""
         if isinstance(reason, ServiceFaultError):
-            return cls(reason.cause, reason.detail, reason.fix, reason.code)
+            return cls(reason.cause, reason.detail, reason.fix, reason.code, reason.status)
+        response: Mapping[str, Any] = reason.response if isinstance(reason, ClientError) else {}
+        code = str(response.get("Error", {}).get("Code", ""))
         cause, error_text, fix = explain(reason)
-        return cls(cause, error_text.rstrip(": "), fix, code)
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return cls(cause, error_text.rstrip(": "), fix, code, status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from email_processor.aws.archive import PROBE
@@ -192,7 +193,7 @@ def _not_stored(facts: AwsFacts, bucket: BucketFacts, answer: Failure) -> Findin
         fix = allow("s3:PutObject", where, fault, facts.identity)
         if settings.s3_sse == "aws:kms":
             fix += "\nIf that is allowed already, it is the KMS key: kms:GenerateDataKey and kms:Decrypt."
-    elif fault.code in {"501", "NotImplemented"}:
+    elif fault.status == HTTPStatus.NOT_IMPLEMENTED or fault.code == "NotImplemented":
         fix = _without(fault, settings) or fix
     elif _default_retention(bucket) is not None:
         fix = "Take the default retention off the bucket: with it, S3 refuses PUTs without a checksum."
@@ -215,17 +216,31 @@ def _stored(facts: AwsFacts, written: Written) -> Finding:
     if isinstance(written.back, bytes):
         if written.back != PROBE:
             return failed("EP408", f"{where} holds something else", fix="Look who writes there, and delete it.")
-        if facts.settings.s3_sse != "none" and not written.encryption:
-            return warning(
-                "EP408",
-                f"{where}: {how}, and read back, but not encrypted: S3_SSE={facts.settings.s3_sse} was passed over",
-                fix="This store says of no object that it is encrypted, though asked to: encrypt its disks.",
-            )
+        if (passed_over := _passed_over(facts.settings, written, f"{where}: {how}, and read back")) is not None:
+            return passed_over
         under = f", encrypted with {written.encryption}" if written.encryption else ""
         return ok("EP408", f"{where}: {how}, and read back{under}; it stays there")
     if isinstance(written.back, Failure) and not is_denied(written.back):
         return failed("EP408", f"{where}: {how}, but not read back", error=written.back.error, fix=written.back.fix)
     return ok("EP408", f"{where}: {how}; to read it back is denied; it stays there")
+
+
+def _passed_over(settings: Settings, written: Written, stored: str) -> Finding | None:
+    """The finding, if the object is not encrypted as it should be."""
+    asked, given = settings.s3_sse, written.encryption.partition(" ")[0]
+    if asked != "none" and not given:
+        return warning(
+            "EP408",
+            f"{stored}, but not encrypted: S3_SSE={asked} was passed over",
+            fix="This store says of no object that it is encrypted, though asked to: encrypt its disks.",
+        )
+    if asked == "aws:kms" and not given.startswith(asked):
+        return warning(
+            "EP408",
+            f"{stored}, but encrypted with {given}: S3_SSE={asked} was passed over",
+            fix=f"This store does not use the key that it is asked to: if its own will do, say so:\nS3_SSE={given}",
+        )
+    return None
 
 
 def _conditional(facts: AwsFacts, written: Written) -> Finding:
