@@ -188,7 +188,9 @@ class Operators:
     def before_step(self, loop: Loop) -> None:
         """Kill the process whose time has come."""
         operator = self.processes.get(loop.name)
-        if operator is not None and operator.kill_at == loop.steps and not self._is_over:
+        if operator is None or operator.has_ended or self._is_over:
+            return
+        if operator.kill_at == loop.steps:
             self.facts.add(What.KILLED, operator.name)
             self.driver.kill(loop)
             self._again(operator)
