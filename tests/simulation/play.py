@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from tests.simulation.check_intake import IntakeChecks
 from tests.simulation.check_leases import LeaseChecks
-from tests.simulation.check_lives import LifeChecks
+from tests.simulation.check_lives import BACKOFF_SECONDS, LifeChecks
 from tests.simulation.check_objects import ObjectChecks
 from tests.simulation.check_progress import ProgressChecks
 from tests.simulation.check_rescue import RescueChecks
@@ -24,7 +24,7 @@ from tests.simulation.story import Fault, Kind, Mail, Story, draw
 from tests.simulation.world import SimBucket, SimMessage, SimQueue
 
 DRAIN_SECONDS = 600.0
-SETTLE_SECONDS = 60.0  # for what was deleted by one process and is still in the hands of another
+SETTLE_SECONDS = 60.0  # at least: for what was deleted by one process and is still in the hands of another
 STOP_SECONDS = 120.0
 SURE_SECONDS = 6000  # in which it is found out that an object is refused, and not all
 OWN_RECEIVES = 3  # after which what fails for its own reasons is done with, if the queue does not say how many
@@ -183,20 +183,30 @@ class Simulation:
                 self.scene.violate(Rule.DRAINED, text)
                 return False
             is_settled = not left
-            driver.later(SETTLE_SECONDS if is_settled else 1.0, driver.halt)
+            driver.later(self._settle_seconds if is_settled else 1.0, driver.halt)
             driver.run()
         for process in self.processes.values():
             self.life.check_well(process)
         return True
 
+    @property
+    def _settle_seconds(self) -> float:
+        """How long a receive whose answer was lost takes to fail, the longest pause after it, and one more receive."""
+        settings = self.story.settings
+        return max(SETTLE_SECONDS, 2 * (settings.wait + settings.queue_timeout) + BACKOFF_SECONDS)
+
     def _left(self) -> list[SimMessage]:
-        """What is to be done; not a payload that cannot be read, which waits, nor what the queue keeps behind it."""
-        left, waiting, in_flight = [], set(), set(self.queue.in_flight)
-        for message in self.queue.live():  # those of a group in order
-            is_behind = message.group is not None and message.group in waiting
+        """What is to be done; not a payload that cannot be read, which waits, nor what the queue keeps back for it.
+
+        That is what comes after it in its group, and while it is in flight what comes before it, too.
+        """
+        live, in_flight = list(self.queue.live()), set(self.queue.in_flight)
+        held = {it.group for it in live if self.mails[it.message_id].may_wait and it.message_id in in_flight} - {None}
+        left = []
+        for message in live:  # those of a group in order
             if self.mails[message.message_id].may_wait:
-                waiting.add(message.group)
-            elif message.message_id in in_flight or not is_behind:
+                held |= {message.group} - {None}
+            elif message.message_id in in_flight or message.group not in held:
                 left.append(message)
         return left
 
