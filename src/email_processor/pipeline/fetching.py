@@ -31,7 +31,7 @@ from email_processor.ports import SLOWEST_BYTES_PER_SECOND, Payloads
 
 STALLED_SECONDS = 30.0  # without an answer to any GET: then all that waits is held to wait for a bucket that fails
 HEAD_WAIT_SECONDS = 10.0  # that a body may stay on its socket for want of memory: servers hang up on who does not read
-HIDDEN_SECONDS = 300  # for which what is over the share is hidden at its first receive ...
+HIDDEN_SECONDS = 300  # for which, at most, what is over the share is hidden at its first receive ...
 HIDDEN_GROWTH = 3  # ... and so many times longer at each further one ...
 HIDDEN_GROWTHS = 5  # ... until it is longer than SQS allows
 NOTHING = Budget(max_messages=0, max_bytes=0)
@@ -113,6 +113,7 @@ class Fetching:
         self._under_way = 0
         self._answered_at = 0.0
         self._is_deferring = False
+        self._backoff = context.new_backoff()
         context.metrics.payload_circuits_open.set_function(
             lambda: sum(bucket.is_open for bucket in self._buckets.values())
         )
@@ -284,11 +285,15 @@ class Fetching:
         return limit is not None and delivery.receive_count >= limit
 
     def _hidden_seconds(self, delivery: Delivery) -> int:
-        """For how long the queue is to hide what is over the share; on its last receive as long as it does."""
+        """For how long the queue is to hide what is over the share; on its last receive as long as it does.
+
+        What is hidden together does not come back together: else the same few would again and again be the first to
+        ask, and where those are denied the others would never have their turn.
+        """
         longest = delivery.received_at + LEASE_MAX_SECONDS - self._context.clock.monotonic()
         if not self._is_last(delivery):
             growths = min(delivery.receive_count - 1, HIDDEN_GROWTHS)
-            longest = min(longest, HIDDEN_SECONDS * HIDDEN_GROWTH**growths)
+            longest = min(longest, self._backoff.spread(HIDDEN_SECONDS * HIDDEN_GROWTH**growths))
         return int(longest / 60) * 60  # to the minute, for many are hidden in one request
 
     async def _defer(self, deliveries: list[Delivery]) -> None:

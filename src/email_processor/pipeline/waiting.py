@@ -40,6 +40,10 @@ class Backoff:
         self._ceiling = min(self._cap, ceiling * 2)
         return min(most, self._uniform(ceiling / 10, ceiling))  # mutant: pause-drawn
 
+    def spread(self, seconds: float) -> float:
+        """Half of so many seconds or more: those who would wait for the same do not come back all at once."""
+        return self._uniform(seconds / 2, seconds)
+
     def reset(self) -> None:
         """Begin anew: the last try succeeded."""
         self._ceiling = self._base

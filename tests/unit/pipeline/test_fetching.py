@@ -2,11 +2,13 @@
 
 import logging
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.leases import LeaseRules
+from email_processor.pipeline.room import Budget
 from tests.simulation.connection import CHANGE_VISIBILITY, FETCH, PUT, RECEIVE, Fate, hung, refused, slow
 from tests.support.mail import pointer
 from tests.unit.pipeline.kit import EMAIL, later
@@ -102,6 +104,20 @@ async def test_on_its_last_receive_what_is_over_the_share_is_hidden_for_as_long_
     later(HOUR, lambda: hidden.extend(mail.hidden_until(name) for name in mail.queue.messages))
     await mail.run(HOUR + 1)
     assert 200 == len([until for until in hidden if until > 11.9 * HOUR])
+    assert [] == mail.queue.dead_lettered
+
+
+async def test_one_that_can_be_read_has_its_turn_beside_many_that_are_denied() -> None:
+    """Where none may wait for want of memory, they do not all come back together, the same ones always the first."""
+    mail = OffloadedMail()
+    mail.plan = replace(mail.plan, budget=Budget(max_messages=1000, max_bytes=10 * 1024 * 1024))
+    mail.uniform = Random(1).uniform
+    mail.script.always(FETCH, lambda key: refused(Cause.DENIED) if "denied" in key[0] else Fate())
+    mail.send(10)
+    mail.offload(8, key="denied")
+    mail.offload(key="good")
+    await mail.run(3 * HOUR)
+    assert 11 == len(mail.stored)
     assert [] == mail.queue.dead_lettered
 
 

@@ -44,6 +44,12 @@ def test_a_backoff_is_jittered_but_never_a_busy_loop(chance: float, tries: int) 
     assert all(0.01 <= wait <= 30 for wait in waits)
 
 
+@given(st.floats(0, 1))
+def test_what_is_spread_is_late_by_half_at_most(chance: float) -> None:
+    """Anything from half of the time to all of it."""
+    assert 150 <= Backoff(lambda low, high: low + chance * (high - low)).spread(300) <= 300
+
+
 async def test_a_backoff_waits() -> None:
     """Without an event it is the interval that ends it."""
     await Backoff(highest).wait()

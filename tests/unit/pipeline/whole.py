@@ -39,6 +39,7 @@ class Pipeline(VirtualAws):
         self.stop = asyncio.Event()
         self.health = Health(virtual_clock(), patience=60)
         self.left = -1
+        self.uniform: Callable[[float, float], float] = highest
         self.ceilings: Callable[[], Ceilings] | None = None
 
     def start_well(self) -> None:
@@ -47,7 +48,7 @@ class Pipeline(VirtualAws):
 
     async def run(self, seconds: float) -> float:
         """Run, stop after `seconds`, and say how long the stop took."""
-        ports = Ports(self.inbox, self.inbox, self.store, self.store, virtual_clock(), highest, self.ceilings)
+        ports = Ports(self.inbox, self.inbox, self.store, self.store, virtual_clock(), self.uniform, self.ceilings)
         later(seconds, self.stop.set)
         self.left = await run(self.plan, ports, self.metrics, self.health, self.stop)
         return now() - seconds
