@@ -10,6 +10,10 @@ from tests.simulation.rules import Rule, Scene
 from tests.simulation.story import Kind
 from tests.simulation.world import HIDDEN_MAX_SECONDS
 
+# Of one object, and tries of others since the first of them: what fails so often by chance may be suspected to be
+# refused alone, which costs it one receive. How unlikely chance must be is a matter of `Blame` and of its tests.
+FAILURES_SUSPECT, OTHERS_SUSPECT = 2, 20
+
 EXCLUSIVE = {"DELETE": "CHANGE_VISIBILITY", "CHANGE_VISIBILITY": "DELETE"}
 
 
@@ -26,6 +30,8 @@ class LeaseChecks:
         self._renewed: set[tuple[str, str]] = set()  # by process and handle
         self._stored: set[tuple[str, str]] = set()  # by process and message, until it is deleted
         self._refused: set[str] = set()  # messages whose key was refused, as few others were
+        self._tries: Counter[str] = Counter()  # by process: of all its objects
+        self._failures: dict[tuple[str, str], list[int]] = {}  # by process and message: `_tries` at each
         self._denied: set[str] = set()  # processes that were not allowed to renew
         self._let_lapse: set[tuple[str, str]] = set()  # by process and handle
         # How long no fault must be on, so that a lease must be renewed: time for one call that hangs, and for one more.
@@ -72,8 +78,13 @@ class LeaseChecks:
                 self.troubled(fact)
                 if fact.detail == Cause.DENIED:
                     self._denied.add(fact.who)  # from here on it may let go of what it cannot do in time
-        elif fact.operation == "PUT" and fact.detail == "ok":
-            self._stored.add((fact.who, message_id_of(fact.subject)))
+        elif fact.operation == "PUT":
+            self._tries[fact.who] += 1
+            key = fact.who, message_id_of(fact.subject)
+            if fact.detail == "ok":
+                self._stored.add(key)
+            else:
+                self._failures.setdefault(key, []).append(self._tries[fact.who])
 
     def taken(self, fact: Fact) -> None:
         """A process has it in flight, or leaves it to the queue because it is corrupt."""
@@ -118,7 +129,15 @@ class LeaseChecks:
         sent = self._scene.mails[message_id]
         can_be_stored = sent.is_healthy and sent.payload is None
         might_have_lapsed = who in self._denied or (who, handle) in self._troubled or message_id in self._refused
+        might_have_lapsed |= self._may_be_suspected(who, message_id)
         return (who, message_id) in self._stored or (can_be_stored and not might_have_lapsed)
+
+    def _may_be_suspected(self, who: str, message_id: str) -> bool:
+        """Whether a process has seen its object fail, by bad luck, while it tried many others."""
+        failures = self._failures.get((who, message_id), [])
+        if len(failures) < FAILURES_SUSPECT:
+            return False
+        return self._tries[who] - failures[0] - len(failures[1:]) >= OTHERS_SUSPECT
 
     def _is_excused(self, fact: Fact) -> bool:
         """Whether there was not enough time without a fault at the end of the lease to renew it in."""

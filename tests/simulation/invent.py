@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from tests.simulation.fault_schedule import SPELLS
 from tests.simulation.inventing_rescues import invent_rescue
-from tests.simulation.mails import BROKEN, FAILING, HEALTHY
+from tests.simulation.mails import BROKEN, FAILING, HEALTHY, endless
 from tests.simulation.rescue import Rescue
 from tests.simulation.sections import SECTIONS, Section
 from tests.simulation.story import Fault, Kind, Life, Mail, Story, StorySettings, draw
@@ -98,6 +98,7 @@ class Inventor:
             self.faults_until = self.pick("length of long weather", (3600.0, 4 * 3600.0))
         self.mail_count = self.pick("mail count", (1, 3, 3, 6, 6, 10, 15, 30))
         self.is_fifo = self.happens("fifo", 0.15)
+        self.quarantine = self.happens("quarantine", 0.9)
 
     def pick(self, name: str, choices: Sequence[T]) -> T:
         """One of these, for what has this name; each draws a lot, so one that is added takes only what it wins."""
@@ -168,7 +169,7 @@ class Inventor:
             for _ in range(self.mail_count)
         ]
         for kind, likelihood in MAIL_KINDS.items():
-            if kind in FAILING and self.faults_until > TRIED_SECONDS_MOST:
+            if self.faults_until > TRIED_SECONDS_MOST and kind in (*FAILING, *endless(quarantine=self.quarantine)):
                 continue
             if self.happens(f"mails of kind {kind}", likelihood):
                 chance = self.source(f"mails of kind {kind}")
@@ -183,7 +184,7 @@ class Inventor:
         pick, happens = self.pick, self.happens
         visibility_timeout = pick("visibility_timeout", (30, 30, 45, 60, 120))
         batch = pick("batch", (1, 3, 10, 10, 10))
-        quarantine = happens("quarantine", 0.9)
+        quarantine = self.quarantine
         needs_end = any(mail.kind not in (*HEALTHY, *((*BROKEN, *FAILING) if quarantine else ())) for mail in mails)
         burns = sum(
             1 + int(fault.seconds / visibility_timeout)

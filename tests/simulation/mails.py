@@ -31,6 +31,11 @@ HOPELESS = ("refused twice",)  # not even in quarantine
 FAILING = {"key denied": Cause.DENIED, "key failing": Cause.SERVER}  # the key is refused as by a store that is down
 
 
+def endless(*, quarantine: bool) -> tuple[str, ...]:
+    """The kinds that only the dead-letter queue ends, at their last receive."""
+    return HOPELESS if quarantine else (*STUBBORN, *HOPELESS, *BROKEN, *FAILING)
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """A message that was sent, and what belongs into its object."""

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from email_processor.domain.message import MESSAGE_MAX_BYTES
-from tests.simulation.mails import BROKEN, FAILING, HOPELESS, STUBBORN
+from tests.simulation.mails import STUBBORN, endless
 from tests.simulation.rescue import CommandRun
 from tests.simulation.story import Kind, Life, Mail, Story, StorySettings
 
@@ -44,8 +44,8 @@ def _take(story: Story, step: Callable[[Story], Iterator[Story]], fails: Fails) 
 def is_fair(story: Story) -> bool:
     """Whether the queue can drain at all: one receive must fit, and what cannot be archived needs a last receive."""
     settings = story.settings
-    endless = (*STUBBORN, *HOPELESS) if settings.quarantine else (*STUBBORN, *HOPELESS, *BROKEN, *FAILING)
-    has_end = settings.max_receive_count is not None or all(mail.kind not in endless for mail in story.mails)
+    needs_end = (*STUBBORN, *endless(quarantine=settings.quarantine))
+    has_end = settings.max_receive_count is not None or all(mail.kind not in needs_end for mail in story.mails)
     return has_end and settings.in_flight_bytes >= settings.batch * MESSAGE_MAX_BYTES
 
 
