@@ -14,7 +14,7 @@ from tests.simulation.check_progress import ProgressChecks
 from tests.simulation.check_rescue import RescueChecks
 from tests.simulation.connection import Facts, What, message_id_of
 from tests.simulation.fault_schedule import StoryFaultSchedule
-from tests.simulation.loop import TICKS, Driver, Loop
+from tests.simulation.loop import TICKS, Driver, Loop, ticks
 from tests.simulation.mails import FAILING, HOPELESS, Sent, write
 from tests.simulation.operators import Operators
 from tests.simulation.process import Process, watched
@@ -172,11 +172,11 @@ class Simulation:
 
     def _drain(self) -> bool:
         """Demand that nothing is left to be done, and then that every process is well; whether nothing is left."""
-        driver = self.driver
-        hidden = max((message.visible_at for message in self.queue.live()), default=0) / TICKS  # perhaps for long
-        deadline = max(driver.seconds, hidden) + DRAIN_SECONDS + self._extra_seconds()
+        driver, seconds = self.driver, DRAIN_SECONDS + self._extra_seconds()
+        deadline = driver.seconds + seconds
         is_settled = False
         while (left := self._left()) or not is_settled:  # what is behind one that may wait can have its turn late
+            deadline = max(deadline, self._hidden_until(left) + seconds)
             if left and (driver.seconds >= deadline or driver.steps >= STEPS_MAX):
                 handles = ", ".join(f"{it.handle} ({self.mails[it.message_id].kind})" for it in left)
                 text = f"after {driver.seconds - self.story.faults_until:g} s there is {handles}"
@@ -195,18 +195,28 @@ class Simulation:
         settings = self.story.settings
         return max(SETTLE_SECONDS, 2 * (settings.wait + settings.queue_timeout) + BACKOFF_SECONDS)
 
+    def _hidden_until(self, left: list[SimMessage]) -> float:
+        """When the last of them comes back that the queue hides for longer than a lease runs (seconds)."""
+        soon = self.driver.now + ticks(self.story.settings.visibility_timeout)
+        return max((it.visible_at for it in left if it.visible_at > soon), default=0) / TICKS
+
     def _left(self) -> list[SimMessage]:
         """What is to be done; not a payload that cannot be read, which waits, nor what the queue keeps back for it.
 
-        That is what comes after it in its group, and while it is in flight what comes before it, too.
+        That is what comes after it in its group, while it is in flight what comes before it, too, and everything while
+        such messages are as many as the queue lets be in flight.
         """
+        if self.queue.is_empty:
+            return []
         live, in_flight = list(self.queue.live()), set(self.queue.in_flight)
-        held = {it.group for it in live if self.mails[it.message_id].may_wait and it.message_id in in_flight} - {None}
+        waiting = [it for it in live if self.mails[it.message_id].may_wait and it.message_id in in_flight]
+        is_full = len(waiting) >= self.story.settings.queue_in_flight_max
+        held = {it.group for it in waiting} - {None}
         left = []
         for message in live:  # those of a group in order
             if self.mails[message.message_id].may_wait:
                 held |= {message.group} - {None}
-            elif message.message_id in in_flight or message.group not in held:
+            elif message.message_id in in_flight or not (is_full or message.group in held):
                 left.append(message)
         return left
 
