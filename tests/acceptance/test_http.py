@@ -30,6 +30,7 @@ def test_readyz_says_what_it_depends_on(quiet: Service) -> None:
         "receiving": {"status": "ok"},
         "storing": {"status": "ok"},
         "deleting": {"status": "ok"},
+        "renewing": {"status": "ok"},
         "fetching": {"status": "ok"},
     } == answer.json
 

@@ -27,10 +27,15 @@ class Part(StrEnum):
     MEASURING = "measuring"
 
 
-READINESS = (Part.RECEIVING, Part.STORING, Part.DELETING)
+READINESS = (Part.RECEIVING, Part.STORING, Part.DELETING, Part.RENEWING)
 # Shown beside them, and no part of the verdict: a bucket of offloaded bodies that fails is one sender's, and the emails
 # of all others are stored. A pod that is not ready for it would hold up a rollout, perhaps the one that mends it.
 SHOWN = (*READINESS, Part.FETCHING)
+
+
+def _can_do_without(part: Part, fault: ServiceFaultError) -> bool:
+    """Whether work goes on as well: without the queue's figures, and without permission to renew leases."""
+    return part is Part.MEASURING or (part is Part.RENEWING and fault.cause is Cause.DENIED)
 
 
 class _Condition:
@@ -126,7 +131,7 @@ class Health:
             condition.said_at = self._now()
             condition.said_cause = fault.cause
             log.log(
-                logging.WARNING if part in {Part.RENEWING, Part.MEASURING} else logging.ERROR,
+                logging.WARNING if _can_do_without(part, fault) else logging.ERROR,
                 "failing",
                 extra={
                     "part": part.value,
@@ -182,13 +187,15 @@ class Health:
         return condition.proven and condition.fault is None
 
     def failing(self) -> Iterator[tuple[ServiceFaultError, float]]:
-        """The faults of those parts that `/readyz` shows as failing, and for how many seconds they have been there."""
-        for condition in map(self._conditions.__getitem__, SHOWN):
-            if condition.fault is not None and condition.is_red():
-                yield condition.fault, self._now() - condition.since
+        """The faults that `/readyz` shows and that hold work up, and for how many seconds they have been there."""
+        for part in SHOWN:
+            condition = self._conditions[part]
+            fault = condition.fault
+            if fault is not None and condition.is_red() and not _can_do_without(part, fault):
+                yield fault, self._now() - condition.since
 
     def ready(self) -> Report:
-        """Whether receiving, storing and deleting work and we are not on our way out."""
+        """Whether receiving, storing, deleting and renewing work and we are not on our way out."""
         parts: dict[str, object] = {
             "draining": self._is_draining,
             "circuit": "open" if self._is_circuit_open else "closed",
@@ -199,7 +206,7 @@ class Health:
             fault = condition.fault
             if fault is not None and condition.is_red():
                 parts[part.value] = {"status": "failing", "cause": fault.cause.value, "fix": fault.fix}
-                ok = ok and part not in READINESS
+                ok = ok and (part not in READINESS or _can_do_without(part, fault))
             elif part is Part.RECEIVING and not self._queue_has_answered():
                 parts[part.value] = {"status": "starting"}
                 ok = False

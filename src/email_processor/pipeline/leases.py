@@ -13,6 +13,7 @@ from email_processor.pipeline.ledger import LEASE_MAX_SECONDS, Delivery
 from email_processor.pipeline.waiting import Backoff
 from email_processor.ports import BATCH, Inbox, Verdict
 
+LOOK_SECONDS = 10.0  # apart at most, while renewals fail, to see whether there is still something to renew
 MOST_REQUESTS = 64  # at once: at 100 ms each they renew 10,000 leases within two seconds
 
 
@@ -45,8 +46,12 @@ class LeaseKeeper:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 pause = min(max(self._until_due(), self._half_life / 10), self._half_life / 5)
+                if self._has_failed:
+                    pause = min(pause, LOOK_SECONDS)
                 await asyncio.sleep(pause)  # noqa: TID251 - until the next is due, and nothing else is waited for
                 self._context.ledger.count_expired()  # mutant: only-renewed
+                if not self._has_failed:
+                    self._context.health.idle(Part.RENEWING)
                 if self._until_due() > 0:
                     continue
                 due = self._due(self._context.ledger)
@@ -55,6 +60,11 @@ class LeaseKeeper:
                 for start in range(0, len(due), BATCH):
                     await self._slots.acquire()
                     tasks.create_task(self._use_slot(due[start : start + BATCH]), name="renew batch")
+
+    @property
+    def _has_failed(self) -> bool:
+        """Whether there is a lease left whose renewal has failed last."""
+        return any(it.backoff is not None and it.is_in_flight and not it.lost for it in self._context.ledger)
 
     def _until_due(self) -> float:
         """In how many seconds the next renewal is due."""

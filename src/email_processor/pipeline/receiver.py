@@ -21,6 +21,8 @@ from email_processor.ports import Inbox
 
 log = logging.getLogger(__name__)
 
+WAIT_AFTER_FAULT_SECONDS = 1  # of a long poll: on an empty queue it is known sooner that it works again
+
 
 @dataclass(frozen=True, slots=True)
 class ReceiveRules:
@@ -81,13 +83,14 @@ class Receiver:
             if self._stopping.is_set():  # a request that was cut off at once could still be handed messages
                 return
             limit = 1 if self._in_doubt else rules.batch
+            wait = min(rules.wait, WAIT_AFTER_FAULT_SECONDS) if self._has_failed else rules.wait
             started = self._context.clock.monotonic()
             self._lives[life] = True
             try:
                 with self._context.ledger.room.reserved() as reservation:
                     admit = partial(self._admit, reservation)
                     messages = await self._context.calls.bounded(
-                        Operation.RECEIVE, self._inbox.receive(limit, rules.wait, admit), longer=rules.wait
+                        Operation.RECEIVE, self._inbox.receive(limit, wait, admit), longer=wait
                     )
             except QueueFaultError as fault:  # mutant: receive-failed
                 self._context.health.failed(Part.RECEIVING, fault)

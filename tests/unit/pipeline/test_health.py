@@ -52,6 +52,20 @@ async def test_leases_and_figures_do_not_make_it_unready(part: Part) -> None:
     health = receiving_health()
     health.failed(part, queue_fault(Cause.DENIED))
     assert health.ready().ok
+    assert [] == list(health.failing())
+
+
+async def test_leases_that_cannot_be_renewed_though_it_is_permitted_make_it_unready(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is in flight would come again and again."""
+    health = receiving_health()
+    for _ in range(PASSING_FAULTS_BEFORE_RED):
+        assert health.ready().ok
+        health.failed(Part.RENEWING, queue_fault(Cause.SERVER))
+    assert not health.ready().ok
+    assert ["ERROR"] == [record.levelname for record in caplog.records]
+    assert [Cause.SERVER] == [fault.cause for fault, _ in health.failing()]
 
 
 @pytest.mark.parametrize("happen", [Health.drain, partial(Health.circuit, is_open=True)], ids=["draining", "circuit"])

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import logging
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
+from email_processor.aws.inbox import SqsInbox
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.calls import Timeouts
 from email_processor.pipeline.ceilings import Ceilings
@@ -27,6 +29,7 @@ from tests.simulation.connection import (
     refused,
     slow,
 )
+from tests.simulation.world import QueueClient
 from tests.unit.pipeline.kit import PROBE, later, now
 from tests.unit.pipeline.whole import PLAN, Pipeline
 
@@ -275,6 +278,75 @@ async def test_a_body_that_is_never_what_the_queue_says_is_in_the_bucket_with_th
     assert "corrupt" == json.loads(document)["reason"]
     assert ["m1"] == pipeline.queue.deleted
     assert [] == pipeline.queue.dead_lettered
+
+
+async def test_readiness_says_what_is_though_all_were_throttled_after_an_outage() -> None:
+    """SQS and S3 are slow and throttle; meanwhile another replica sees to what is left: there is nothing to delete."""
+    pipeline = Pipeline()
+    seen: list[bool] = []
+    throttled = refused(Cause.THROTTLED, after=5)
+
+    def see_to_what_is_left() -> None:
+        for message in list(pipeline.queue.live()):
+            pipeline.queue.delete("another replica", message.handle)
+
+    pipeline.script.always(PUT, refused())
+    pipeline.send()
+    later(90, pipeline.script.always, PUT, slow(5))
+    later(90, pipeline.script.always, DELETE, throttled)
+    later(150, pipeline.script.always, RECEIVE, throttled)
+    later(150, pipeline.script.always, PUT, throttled)
+    later(235, see_to_what_is_left)
+    later(400, pipeline.script.clear, RECEIVE, PUT)
+    for second in (140, 230, 435):
+        later(second, lambda: seen.append(pipeline.health.ready().ok))
+    await pipeline.run(440)
+    assert [False, False, True] == seen
+    assert 1 == len(pipeline.stored)
+
+
+class SaysNothing:
+    """A client of SQS, or a gateway before it: every batch is answered with `{}`."""
+
+    async def delete_message_batch(self, **_: object) -> dict[str, object]:
+        """Name none of the entries."""
+        return {}
+
+    change_message_visibility_batch = delete_message_batch
+
+
+@pytest.mark.parametrize(("call", "part"), [("delete", "deleting"), ("change_visibility", "renewing")])
+async def test_a_queue_that_says_nothing_of_a_batch_turns_it_red_and_is_said_once(
+    call: str, part: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Again and again, while all else goes well: else it would fill up, and stand still without a word."""
+    pipeline = Pipeline()
+    gateway = SqsInbox(SaysNothing(), "https://queue/1/emails", 300, "first_receive")  # type: ignore[arg-type]
+    monkeypatch.setattr(QueueClient, call, lambda _, *asked: getattr(gateway, call)(*asked))
+    pipeline.script.always(PUT, slow(14))
+    pipeline.send(300)
+    seen: list[bool] = []
+    for second in (10, 230):
+        later(second, lambda: seen.append(pipeline.health.ready().ok))
+    later(230, lambda: seen.append(pipeline.health.ready().parts[part]["status"] == "failing"))  # type: ignore[index]
+    await pipeline.run(240)
+    assert [True, False, True] == seen
+    assert [("failing", part)] == [
+        (record.message, record.__dict__["part"]) for record in caplog.records if record.levelno >= logging.ERROR
+    ]
+
+
+async def test_what_could_not_be_renewed_is_not_held_against_it_when_it_is_done() -> None:
+    """Readiness says what is: nothing is left whose lease could not be renewed."""
+    pipeline = Pipeline()
+    pipeline.script.always(PUT, slow(14))
+    pipeline.script.always(CHANGE_VISIBILITY, refused())
+    pipeline.send(120)
+    seen: list[bool] = []
+    for second in (220, 260):
+        later(second, lambda: seen.append(pipeline.health.ready().ok))
+    await pipeline.run(270)
+    assert [False, True] == seen
 
 
 async def test_without_permission_to_read_the_queues_figures_it_goes_on() -> None:
