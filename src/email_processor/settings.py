@@ -247,7 +247,8 @@ class Settings(BaseSettings):
         25,
         ge=1,
         le=3600,
-        description="Seconds that a stop may take: to archive and delete what is in flight, and give back the rest.",
+        description="Seconds that a stop may take: for long polls to come back, to archive and delete what is in "
+        "flight, and give back the rest. With less than 5 more than `SQS_WAIT_TIME_SECONDS`, it may cost a receive.",
         examples=["25"],
     )
     pod_termination_grace_seconds: float | None = Field(

@@ -70,18 +70,20 @@ def test_what_cannot_be_stored_in_time_is_given_back_at_once(site: Site) -> None
     assert visible == len(sent) - 1
 
 
-def test_a_stop_does_not_wait_for_the_long_poll(site: Site) -> None:
-    """An idle service in the middle of a poll of twenty seconds is gone within the two that the poll is given."""
+def test_a_stop_waits_for_the_long_poll(site: Site) -> None:
+    """An idle service is gone when its poll comes back, and never closes a connection on which messages may come."""
     with (
         fault_proxy(site.emulator.url) as sqs,
-        site.service(AWS_ENDPOINT_URL_SQS=sqs.url, SQS_WAIT_TIME_SECONDS="20") as service,
+        site.service(AWS_ENDPOINT_URL_SQS=sqs.url, SQS_WAIT_TIME_SECONDS="4") as service,
     ):
         sqs.wait_for("ReceiveMessage")
         assert 0 == service.stop(within=10)
+        assert 1 == service.wait_for("stopping")["receives"]
+        assert not service.logged("receive_cut_short")
 
 
 def test_messages_that_come_with_the_last_poll_are_kept(one_site: Site) -> None:
-    """A receive that was under way at the signal gets a moment, and what it brings is archived."""
+    """A receive that was under way at the signal is waited for, and what it brings is archived."""
     opened = threading.Event()
     with fault_proxy(one_site.emulator.url) as sqs:
         sqs.rule = only("ReceiveMessage", held_until(opened))

@@ -1,5 +1,7 @@
 """Checks of processes: they live, stop in time, give back what they had, and leave nothing behind."""
 
+from collections import defaultdict
+
 from tests.simulation.check_intake import NO_OUTAGE
 from tests.simulation.connection import Fact, What, message_id_of
 from tests.simulation.loop import TICKS, ticks
@@ -8,6 +10,7 @@ from tests.simulation.rules import Rule, Scene
 from tests.simulation.world import SimMessage
 
 LATE_SECONDS = 1.0  # that a stop may take beyond its grace
+LAST_SECONDS = 3.0  # of its grace, or a fifth, in which a stop may break off a receive: there is something to give back
 BACKOFF_SECONDS = 30.0  # for which a delete that failed may not be tried again
 
 
@@ -22,12 +25,19 @@ class LifeChecks:
         self._unread: set[str] = set()  # processes that may have let go of what they could not read
         self._failed: set[tuple[str, str]] = set()  # by process and message: its last PUT failed, or was broken off
         self._in_flight_at_stop: dict[str, set[str]] = {}
+        self._receives: dict[str, list[int]] = defaultdict(list)  # by process: when those under way began
         listeners = scene.facts.listeners
+        listeners[What.CALLED].append(self.called)
         listeners[What.TAKEN].append(self.taken)
         listeners[What.HEARD].append(self.heard)
         listeners[What.EXCUSED].append(self.excused)
         listeners[What.STOPPING].append(self.stopping)
         listeners[What.ENDED].append(self.ended)
+
+    def called(self, fact: Fact) -> None:
+        """A call begins."""
+        if fact.operation == "RECEIVE":
+            self._receives[fact.who].append(fact.tick)
 
     def taken(self, fact: Fact) -> None:
         """A process has it in flight."""
@@ -40,10 +50,23 @@ class LifeChecks:
         if fact.operation == "PUT":
             is_well = fact.detail in NO_OUTAGE
             (self._failed.discard if is_well else self._failed.add)((fact.who, message_id_of(fact.subject)))
+        elif fact.operation == "RECEIVE":
+            self._check_receive(process, fact)
         asked_at = process.stop_asked_at if process.stop_asked_at is not None else fact.tick
         is_impatient = fact.tick < asked_at + ticks(self._scene.story.settings.grace) + process.paused_ticks
         if fact.detail != "ok" and not (fact.detail == "cancelled" and is_impatient):
             self.excused(fact)
+
+    def _check_receive(self, process: Process, fact: Fact) -> None:
+        """A receive is over: which one of several is not known, but one that took too long is the oldest."""
+        settings, began = self._scene.story.settings, self._receives[fact.who]
+        oldest = began[0]
+        began.pop(0 if fact.detail == "cancelled" else -1)
+        if fact.detail != "cancelled" or process.stop_asked_at is None or process.has_ended:
+            return
+        may_end_at = process.stop_asked_at + ticks(settings.grace - min(LAST_SECONDS, settings.grace / 5))
+        if fact.tick < min(may_end_at, oldest + ticks(settings.wait + settings.queue_timeout)):
+            self._scene.violate(Rule.LAST_RECEIVE, f"{fact.who} broke off a receive")
 
     def excused(self, fact: Fact) -> None:
         """A fault met a call."""

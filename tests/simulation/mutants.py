@@ -345,6 +345,13 @@ MUTANTS = (
         (Rule.NO_RECEIVE_AFTER_STOP,),
     ),
     Mutant(
+        "long poll cut off by a stop",
+        "run",
+        "long-poll-awaited",
+        reading("last", "min(last, deadline - plan.grace + 2)"),
+        (Rule.LAST_RECEIVE,),
+    ),
+    Mutant(
         "a doubt that nobody clears",
         "circuit",
         "probe-wanted",

@@ -26,6 +26,7 @@ class Rule(Enum):
     NO_RECEIVE_IN_OUTAGE = "nothing is received unless the last PUT succeeded"
     FEW_AT_START = "who starts while nothing can be stored receives two messages at most"
     NO_RECEIVE_AFTER_STOP = "nothing is received by a process that stops"
+    LAST_RECEIVE = "a stop waits for the answer of a receive that is under way"
     NO_NACK = "nothing is given back but by a process that stops"
     ONE_PUT = "what a process has archived it does not put again"
     STOP_IN_TIME = "a stop ends within its grace"

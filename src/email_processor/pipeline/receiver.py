@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +23,10 @@ from email_processor.ports import Inbox
 log = logging.getLogger(__name__)
 
 WAIT_AFTER_FAULT_SECONDS = 1  # of a long poll: on an empty queue it is known sooner that it works again
+CUT_SHORT_FIX = (
+    "What this receive may still bring comes again after its visibility timeout, with one receive more. Give "
+    "SHUTDOWN_GRACE_SECONDS some seconds more than SQS_WAIT_TIME_SECONDS; if it has them, the queue did not answer."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +60,27 @@ class Receiver:
         self._has_failed = False
         self._want(1)
 
-    def stop(self, last_poll_seconds: float) -> None:
-        """Make no new receive; one that is under way may take `last_poll_seconds` more to come back."""
+    @property
+    def under_way(self) -> int:
+        """How many receives are under way."""
+        return sum(self._lives.values())
+
+    def stop(self, deadline: float) -> None:
+        """Make no new receive; one that is under way may come back until `deadline` (of the event loop's clock)."""
         self._stopping.set()
         now = asyncio.get_running_loop().time()
         for life, is_polling in self._lives.items():
-            life.reschedule(now + last_poll_seconds if is_polling else now)
+            life.reschedule(deadline if is_polling else now)
 
     async def receive(self, index: int) -> None:
         """Receive until stopped."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(None) as life:
                 self._lives[life] = False
                 try:
                     await self._receive(index, life)
                 finally:
                     del self._lives[life]
-        except TimeoutError:
-            log.debug("receive_cut_short", extra={"receiver": index})
 
     async def _receive(self, index: int, life: asyncio.Timeout) -> None:
         rules = self._rules
@@ -100,6 +108,10 @@ class Receiver:
                 if not self._stopping.is_set():
                     self._context.metrics.retries.labels(fault.cause).inc()
                 continue
+            except asyncio.CancelledError:
+                if self._stopping.is_set():
+                    log.warning("receive_cut_short", extra={"receiver": index, "fix": CUT_SHORT_FIX})
+                raise
             finally:
                 self._lives[life] = False
             self._take(messages, started, reservation.answered_at)  # mutant: taken-at-once

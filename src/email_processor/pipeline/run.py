@@ -29,7 +29,7 @@ from email_processor.ports import Archive, Clock, Inbox, Payloads, QueueGauge
 
 log = logging.getLogger(__name__)
 
-LAST_POLL_SECONDS = 2.0
+GIVING_BACK_SECONDS = 3.0  # at the end of the grace period, or a fifth of it
 LAST_PROBE_SECONDS = 2.0
 HELD_BACK_SECONDS = 30  # for which nobody else gets what has just failed, when it is given back
 
@@ -112,15 +112,21 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
 
         await stop.wait()
         health.drain()
-        log.info("stopping", extra={"in_flight": len(context.ledger), "grace_seconds": plan.grace})
+        log.info(
+            "stopping",
+            extra={"in_flight": len(context.ledger), "receives": receiver.under_way, "grace_seconds": plan.grace},
+        )
         deadline = asyncio.get_running_loop().time() + plan.grace
 
-        # Uploads get four fifths of the grace period, so that there is time to give back what they did not get to. In
-        # an outage they get no more than a last chance: what cannot be stored here is of more use to others.
-        receiver.stop(min(LAST_POLL_SECONDS, plan.grace / 5))
+        # What is left of the grace period after this is for giving back what uploads did not get to. A long poll is
+        # waited for: a queue hands out messages to a connection that we have closed, and they would come again only
+        # after their visibility timeout, with a receive that was of no use. In an outage uploads get no more than a
+        # last chance: what cannot be stored here is of more use to others.
+        last = deadline - min(GIVING_BACK_SECONDS, plan.grace / 5)
+        receiver.stop(last)  # mutant: long-poll-awaited
         fetching.drain()
         await asyncio.wait(receiving)  # mutant: receivers-awaited
-        await by(deadline - plan.grace / 5, either(uploader.join(), context.circuit.stays_open(LAST_PROBE_SECONDS)))
+        await by(last, either(uploader.join(), context.circuit.stays_open(LAST_PROBE_SECONDS)))
         await cancel(uploading)
         # mutant of the next line: given-back
         await by(deadline, give_back(leases, [it for it in context.ledger if it.state is not State.ARCHIVED]))

@@ -241,6 +241,7 @@ async def test_in_an_outage_of_the_archive_payloads_wait_without_a_get_that_stay
 async def test_a_stop_hides_what_waits_for_a_bucket_that_fails() -> None:
     """At once, and for minutes: handed straight to the next process it would use its receives up."""
     mail = OffloadedMail()
+    mail.plan = replace(mail.plan, receive=replace(mail.plan.receive, wait=2))
     mail.fail("big", refused(Cause.DENIED))
     mail.offload(50)
     took = await mail.run(10)

@@ -43,7 +43,7 @@ class ReceiverStage(VirtualAws):
             for index in range(self.rules.most):
                 tasks.create_task(self.receiver.receive(index))
             yield
-            self.receiver.stop(grace)
+            self.receiver.stop(now() + grace)
 
     async def receive(self, seconds: float, grace: float = 0) -> None:
         """Receive for so long, then stop."""
@@ -203,7 +203,7 @@ async def test_a_failed_receive_is_no_retry_if_a_stop_comes_before_the_next() ->
     """Two fail; the stop ends the wait after the second."""
     stage = ReceiverStage()
     stage.script.next(RECEIVE, *[refused(Cause.MISSING)] * 4)
-    later(0.2, stage.receiver.stop, 2)
+    later(0.2, stage.receiver.stop, 2.2)
     await stage.receive(2)
     assert [0, 0.1] == stage.polls
     assert 1 == stage.kit.value("retries_total", cause="missing")
@@ -276,7 +276,7 @@ async def test_the_same_message_received_twice_is_one_job() -> None:
     assert "m1#2" == stage.jobs.get_nowait().delivery.receipt_handle
 
 
-async def test_a_stop_gives_the_receive_under_way_a_moment_and_keeps_what_it_brings() -> None:
+async def test_a_stop_waits_for_the_receive_under_way_and_keeps_what_it_brings() -> None:
     """One that comes back in time is kept."""
     stage = ReceiverStage(most=1)
     later(11, stage.send, 2)
@@ -285,8 +285,20 @@ async def test_a_stop_gives_the_receive_under_way_a_moment_and_keeps_what_it_bri
     assert 11 == now()
 
 
-async def test_a_stop_waits_no_longer_than_the_moment_and_not_at_all_for_who_only_waits() -> None:
-    """A receive of twenty seconds is cut short; a receiver that waits for its turn ends at once."""
+async def test_a_stop_waits_for_an_answer_that_waits_for_room() -> None:
+    """What is in flight makes room for it, and so it is not lost."""
+    stage = ReceiverStage(max_bytes=10 * MIB)
+    later(1, lambda: later(9, stage.kit.context.ledger.close, stage.kit.in_flight("large", body=bytes(10 * MIB))))
+    later(2, stage.send, 10)
+    await stage.receive(5, grace=20)
+    assert 10 == stage.jobs.qsize()
+    assert 10 == now()
+
+
+async def test_a_stop_waits_no_longer_than_its_deadline_and_not_at_all_for_who_only_waits(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A receive of twenty seconds is cut short, with a word; a receiver that waits for its turn ends at once."""
     stage = ReceiverStage(most=2)
     ends: list[float] = []
 
@@ -298,8 +310,10 @@ async def test_a_stop_waits_no_longer_than_the_moment_and_not_at_all_for_who_onl
         for index in range(2):
             tasks.create_task(receive(index))
         await asyncio.sleep(10)
-        stage.receiver.stop(2)
+        assert 1 == stage.receiver.under_way
+        stage.receiver.stop(12)
     assert [10, 12] == ends
+    assert ["receive_cut_short"] == caplog.messages
 
 
 async def test_a_stop_before_the_first_receive_makes_none() -> None:

@@ -13,7 +13,7 @@ from email_processor.domain.errors import Cause
 from email_processor.pipeline.calls import Timeouts
 from email_processor.pipeline.ceilings import Ceilings
 from email_processor.pipeline.deleter import DeleteRules
-from email_processor.pipeline.run import HELD_BACK_SECONDS
+from email_processor.pipeline.run import GIVING_BACK_SECONDS, HELD_BACK_SECONDS
 from email_processor.pipeline.storing import StoreRules
 from email_processor.ports import Limits
 from tests.simulation.connection import (
@@ -29,7 +29,7 @@ from tests.simulation.connection import (
     refused,
     slow,
 )
-from tests.simulation.world import QueueClient
+from tests.simulation.world import QueueClient, SimQueue
 from tests.unit.pipeline.kit import PROBE, later, now
 from tests.unit.pipeline.whole import PLAN, Pipeline
 
@@ -101,7 +101,7 @@ async def test_a_spell_of_throttling_ends_when_it_ends(seconds: int) -> None:
 
 async def test_a_stop_archives_and_deletes_what_is_in_flight() -> None:
     """Forty messages in flight, five seconds of work, twenty-five of grace: nothing is given back."""
-    pipeline = Pipeline()
+    pipeline = Pipeline(replace(PLAN, receive=replace(PLAN.receive, wait=1)))
     pipeline.start_well()
     pipeline.script.always(PUT, slow(1))
     pipeline.send(40)
@@ -120,6 +120,33 @@ async def test_a_stop_makes_no_new_receive_and_is_red_at_once() -> None:
     await pipeline.run(3.5)
     assert not pipeline.health.ready().ok
     assert pipeline.times(RECEIVE)[-1] <= 3.5
+
+
+@pytest.mark.parametrize("sent_after", [0.1, 3, 19.6])
+async def test_a_stop_costs_no_receive(sent_after: float) -> None:
+    """Whenever a long poll brings a batch after it, and from a queue that gives it to a closed connection, too."""
+    pipeline = Pipeline()
+    pipeline.queue = SimQueue(
+        pipeline.queue.driver, visibility_timeout=300, notices_hang_up=False, facts=pipeline.facts
+    )
+    pipeline.inbox = pipeline.queue.client(fates=pipeline.script)
+    pipeline.send()
+    later(0.5 + sent_after, pipeline.send, 10)
+    assert await pipeline.run(0.5) < 20
+    assert 11 == len(pipeline.queue.deleted)
+    assert 11 == len(pipeline.happened(What.TAKEN))
+
+
+async def test_a_receive_that_hangs_leaves_a_stop_time_to_give_back() -> None:
+    """The grace period is kept, and what was received before is visible again."""
+    pipeline = Pipeline()
+    pipeline.start_well()
+    pipeline.script.always(PUT, slow(14))
+    pipeline.send(60)
+    later(1, pipeline.script.always, RECEIVE, hung())
+    assert PLAN.grace - GIVING_BACK_SECONDS <= await pipeline.run(20.5) < PLAN.grace
+    assert pipeline.given_back
+    assert 60 == len(pipeline.queue.deleted) + len(pipeline.queue.visible)
 
 
 async def test_what_the_grace_period_does_not_allow_is_given_back() -> None:
