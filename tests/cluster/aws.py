@@ -1,10 +1,10 @@
 """The AWS of the cluster check, as a pod: ministack, which can be told to refuse SQS or S3 to the service.
 
 The service asks one port, and who checks it another one, where nothing is refused. There `PUT /_refuse/SQS` refuses SQS
-on the first port, until `PUT /_refuse/` refuses nothing any more. What serves `app` is in the Dockerfile.
+on the first port, until `PUT /_refuse/` refuses nothing any more. A long poll whose client has gone is given messages
+all the same, which is the worst that SQS may do. What serves `app` is in the Dockerfile.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
 from typing import Any
@@ -44,30 +44,8 @@ class SwitchedAws:
                 pass
             reply = DENY(request)
             await _answer(send, reply if request.method != "HEAD" else replace(reply, body=b""))
-        elif request.operation == "ReceiveMessage":
-            await _receive_message(scope, receive, send)
         else:
             await ministack(scope, receive, send)
-
-
-async def _receive_message(scope: Scope, receive: Receive, send: Send) -> None:
-    """End a long poll with its client: ministack would hand out messages to nobody, as SQS does not."""
-    parts = [await receive()]
-    while parts[-1].get("more_body"):
-        parts.append(await receive())
-    unread = iter(parts)
-
-    async def again() -> dict[str, Any]:
-        return next(unread)
-
-    async def ended_by_client() -> None:
-        await receive()  # there is nothing else to come
-        answering.cancel()
-
-    answering = asyncio.create_task(ministack(scope, again, send))
-    watching = asyncio.create_task(ended_by_client())
-    await asyncio.wait([answering])
-    watching.cancel()
 
 
 async def _answer(send: Send, reply: Reply) -> None:

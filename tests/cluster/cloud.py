@@ -14,9 +14,6 @@ from tests.support.site import Site
 
 NAME = "aws"
 FOR_SERVICE, FOR_CHECK = 4566, 4567  # ports, as tests/cluster/aws.py has them
-# A stop gives its long polls two seconds. One that it cuts off as the answer comes takes the messages with it until
-# their visibility timeout is over, on SQS as here: a receive more than is to be counted.
-SHORT_POLL = {"SQS_WAIT_TIME_SECONDS": 1}
 POD = {
     "automountServiceAccountToken": False,
     "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
@@ -60,7 +57,7 @@ class ClusterAws:
         told = {"SQS_QUEUE_URL": site.queue.url, "S3_BUCKET_NAME": site.bucket.name, "AWS_REGION": REGION}
         return {
             "image": {"repository": repository, "tag": tag},
-            "settings": {**told, "POLL_INTERVAL_SECONDS": 1, **SHORT_POLL, **settings},
+            "settings": {**told, "POLL_INTERVAL_SECONDS": 1, **settings},
             "extraEnvFrom": [{"secretRef": {"name": NAME}}],
             "networkPolicy": {"extraEgress": [{"ports": [{"port": FOR_SERVICE, "protocol": "TCP"}]}]},
             "podLabels": {"cluster-check": self.space.name},
