@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from email_processor.pipeline.receiver import WAIT_AFTER_FAULT_SECONDS
 from tests.simulation.check_intake import NO_OUTAGE
 from tests.simulation.connection import Fact, What, message_id_of
 from tests.simulation.loop import TICKS, ticks
@@ -65,7 +66,8 @@ class LifeChecks:
         if fact.detail != "cancelled" or process.stop_asked_at is None or process.has_ended:
             return
         may_end_at = process.stop_asked_at + ticks(settings.grace - min(LAST_SECONDS, settings.grace / 5))
-        if fact.tick < min(may_end_at, oldest + ticks(settings.wait + settings.queue_timeout)):
+        wait = min(settings.wait, WAIT_AFTER_FAULT_SECONDS)  # nobody sees here whether the receive before it failed
+        if fact.tick < min(may_end_at, oldest + ticks(wait + settings.queue_timeout)):
             self._scene.violate(Rule.LAST_RECEIVE, f"{fact.who} broke off a receive")
 
     def excused(self, fact: Fact) -> None:
