@@ -16,7 +16,7 @@ variable "oidc_provider_arn" {
   default     = null
 
   validation {
-    condition     = can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/[^/:]+/.+$", coalesce(var.oidc_provider_arn, "arn:aws:iam::000000000000:oidc-provider/none/none")))
+    condition     = can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/[^:/]+/.+$", coalesce(var.oidc_provider_arn, "arn:aws:iam::000000000000:oidc-provider/none/none")))
     error_message = "It looks like arn:aws:iam::ACCOUNT:oidc-provider/oidc.eks.REGION.amazonaws.com/id/ID: with another one nobody could take the role."
   }
 }

@@ -11,7 +11,7 @@ import yaml
 from tests.cluster.cloud import ClusterAws
 from tests.cluster.figures import Figures
 from tests.cluster.kubernetes import RELEASE, Namespace
-from tests.deploy.chart import CHART, only
+from tests.deploy.chart import only
 from tests.deploy.prometheus import Prometheus, prometheus
 from tests.support.mail import emails
 from tests.support.waiting import eventually
@@ -35,8 +35,8 @@ def quicker(rules: str) -> str:
 @contextmanager
 def scraping(space: Namespace, values: Path, directory: Path) -> Iterator[Prometheus]:
     """A Prometheus with the release's rules that scrapes its pods through the API server."""
-    options = ("--values", str(values), "--show-only", "templates/alerts.yaml")
-    rule = only("PrometheusRule", yaml.safe_load_all(space.helm("template", RELEASE, str(CHART), *options)))
+    rendered = space.rendered(values, "--show-only", "templates/alerts.yaml")
+    rule = only("PrometheusRule", yaml.safe_load_all(rendered))
     with space.proxied() as address:
         targets = [
             {

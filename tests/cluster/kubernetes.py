@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.deploy.chart import CHART
@@ -34,6 +35,11 @@ class Namespace:
         """Install the release, or upgrade it to these values."""
         arguments = ("upgrade", RELEASE, str(CHART), "--install", "--values", "-", *options)
         return self.helm(*arguments, stdin=values)
+
+    def rendered(self, values: Path, *options: str) -> str:
+        """The release's objects with these values, as helm would install them here: by itself it asks no cluster."""
+        version = json.loads(self.kubectl("version", "--output", "json"))["serverVersion"]["gitVersion"]
+        return self.helm("template", RELEASE, str(CHART), "--kube-version", version, "--values", str(values), *options)
 
     def items(self, kind: str, selector: str = SERVICE) -> list[Any]:
         """The objects of a kind."""

@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.cloud import ClusterAws
 from tests.cluster.figures import Figures
 from tests.cluster.kubernetes import RELEASE, Namespace
-from tests.deploy.chart import CHART, CI_VALUES
+from tests.deploy.chart import CI_VALUES
 from tests.support.waiting import eventually
 
 # What a set of values needs of a cluster that this one may not have.
@@ -20,7 +20,7 @@ ELSEWHERE = {"extras": "service.ipFamilies=null", "placement": "priorityClassNam
 def test_the_api_server_takes_every_set_of_values(space: Namespace, figures: Figures, values: Path) -> None:
     """By server-side apply with validation, the custom resources of Prometheus's operator and of KEDA included."""
     here = ("--set", f"namespaceOverride={space.name},{ELSEWHERE.get(values.stem, '')}")
-    rendered = space.helm("template", RELEASE, str(CHART), "--values", str(values), *here)
+    rendered = space.rendered(values, *here)
     for account in set(
         re.findall(r"serviceAccountName: (\S+)", rendered)
     ):  # a pod is refused without, and none is made

@@ -1,15 +1,16 @@
 """The CloudFormation template: what it makes is what the service works on."""
 
+import re
 import uuid
 
 import pytest
 import yaml
 
-from tests.deploy.account import ON_CALL, POD_IDENTITY, PROVIDER, QUARANTINE, SENDER, Account, AccountTests
+from tests.deploy.account import ISSUER, ON_CALL, POD_IDENTITY, PROVIDER, QUARANTINE, SENDER, Account, AccountTests
 from tests.deploy.chart import ROOT
 from tests.support.emulators import Emulator, client
 
-TEMPLATE = (ROOT / "infra" / "cloudformation" / "email-processor.yaml").read_text()
+TEXT = (ROOT / "infra" / "cloudformation" / "email-processor.yaml").read_text()
 
 
 class Tagged(yaml.SafeLoader):
@@ -26,7 +27,8 @@ Tagged.add_multi_constructor(
 )
 
 
-RESOURCES = yaml.load(TEMPLATE, Tagged)["Resources"]  # noqa: S506 - a safe loader
+TEMPLATE = yaml.load(TEXT, Tagged)  # noqa: S506 - a safe loader
+RESOURCES = TEMPLATE["Resources"]
 
 
 def stack(emulator: Emulator, **parameters: str) -> Account:
@@ -34,7 +36,7 @@ def stack(emulator: Emulator, **parameters: str) -> Account:
     name = f"ep-{uuid.uuid4().hex[:8]}"
     given = [{"ParameterKey": key, "ParameterValue": value} for key, value in {**parameters, "Name": name}.items()]
     cloud = client("cloudformation", emulator.url)
-    cloud.create_stack(StackName=name, TemplateBody=TEMPLATE, Parameters=given, Capabilities=["CAPABILITY_NAMED_IAM"])
+    cloud.create_stack(StackName=name, TemplateBody=TEXT, Parameters=given, Capabilities=["CAPABILITY_NAMED_IAM"])
     (found,) = cloud.describe_stacks(StackName=name)["Stacks"]
     assert "CREATE_COMPLETE" == found["StackStatus"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
@@ -78,3 +80,12 @@ def test_nobody_writes_over_an_object_or_without_tls() -> None:
     assert [{"Sub": f"${{Bucket.Arn}}/${{{prefix}Prefix}}/*"} for prefix in ("Key", "Quarantine")] == denied[
         "NeverOverwrite"
     ]["Resource"]
+
+
+@pytest.mark.parametrize("provider", [ISSUER, f"https://{ISSUER}", PROVIDER.removesuffix("/id/ABC"), f"{PROVIDER}\n"])
+def test_a_provider_that_is_none_is_refused(provider: str) -> None:
+    """It would make a role that nobody can take. Terraform has the same rule."""
+    pattern = TEMPLATE["Parameters"]["OidcProviderArn"]["AllowedPattern"]
+    assert re.fullmatch(pattern, PROVIDER)
+    assert not re.fullmatch(pattern, provider)
+    assert f'regex("^{pattern[1:-2]}$"' in (ROOT / "infra" / "terraform" / "variables.tf").read_text()

@@ -173,3 +173,11 @@ def test_two_services_in_one_process_count_apart(metrics: Metrics) -> None:
     other = Metrics(CollectorRegistry(), "1.2.3")
     metrics.received.inc()
     assert (1, 0) == (metrics.totals()["received"], other.totals()["received"])
+
+
+def test_no_label_is_one_that_a_target_has() -> None:
+    """Prometheus would keep the target's and call ours `exported_`, and alerts would name another thing."""
+    families = Metrics(CollectorRegistry(), "1").registry.collect()
+    labels = {label for family in families for sample in family.samples for label in sample.labels}
+    assert labels.isdisjoint({"service", "job", "namespace", "pod", "container", "endpoint", "instance", "node"})
+    assert "aws_service" in labels
