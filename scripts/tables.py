@@ -64,7 +64,7 @@ def metrics() -> str:
 
 def operations() -> str:
     """Every AWS request that the service makes."""
-    return _table(("service", "operation"), [operation.value for operation in Operation])
+    return _table(("service", "operation"), [(operation.service, operation.value) for operation in Operation])
 
 
 def checks() -> str:

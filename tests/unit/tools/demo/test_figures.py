@@ -40,9 +40,9 @@ def test_every_figure_is_read_from_its_metric(metrics: Metrics) -> None:
     metrics.leases_lost.inc(5)
     metrics.in_flight_messages.set(6)
     metrics.circuit_open.set(1)
-    metrics.aws_requests.labels(*Operation.PUT.value, Cause.SERVER).inc(7)
-    metrics.aws_requests.labels(*Operation.PUT.value, "ok").inc(100)
-    metrics.aws_requests.labels(*Operation.RECEIVE.value, Cause.SERVER).inc(100)
+    metrics.aws_requests.labels(Operation.PUT.service, Operation.PUT, Cause.SERVER).inc(7)
+    metrics.aws_requests.labels(Operation.PUT.service, Operation.PUT, "ok").inc(100)
+    metrics.aws_requests.labels(Operation.RECEIVE.service, Operation.RECEIVE, Cause.SERVER).inc(100)
     found = read(text_of(metrics))
     assert (
         Figures(
