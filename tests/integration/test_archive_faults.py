@@ -101,9 +101,17 @@ async def test_an_object_that_s3_will_never_take_is_refused_alone(
         await aws.archive.put(KEY, b"{}")
 
 
-async def test_the_region_that_s3_names_is_in_the_fix(fake: FakeAws, aws: Aws) -> None:
-    """In a header of a redirect, without another request."""
-    fake.rule = Reply(301, headers={"x-amz-bucket-region": "eu-west-1"})
+WRONG_REGION = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(301, headers={"x-amz-bucket-region": "eu-west-1"}), Reply(400, WRONG_REGION)],
+    ids=["header", "body"],
+)
+async def test_the_region_that_s3_names_is_in_the_fix(fake: FakeAws, aws: Aws, reply: Reply) -> None:
+    """In a header of a redirect or in the body of a refusal, without another request."""
+    fake.rule = reply
     assert (await fault_of_a_put(aws)).fix.startswith("Set AWS_REGION=eu-west-1,")
     assert 1 == len(fake.requests)
 

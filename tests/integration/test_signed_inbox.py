@@ -15,6 +15,7 @@ from email_processor.aws.archive import SdkArchive, SignedArchive
 from email_processor.aws.checked import CheckedArchive
 from email_processor.aws.connect import Aws
 from email_processor.aws.credentials import Credentials
+from email_processor.aws.faults import PROTOCOL_FIX
 from email_processor.aws.http_client import HttpClient
 from email_processor.aws.signed import Endpoint, SignedSqs
 from email_processor.aws.sigv4 import Signer
@@ -128,6 +129,15 @@ async def test_an_answer_that_is_not_sqss_is_a_fault_of_the_queue(aws: Aws, fake
     with pytest.raises(QueueFaultError) as caught:
         await aws.inbox.receive(10, 0)
     assert caught.value.cause is Cause.SERVER
+
+
+@pytest.mark.parametrize("status", [400, 415])
+async def test_a_server_of_the_older_protocol_is_named(aws: Aws, fake: FakeAws, status: int) -> None:
+    """It takes no JSON, and says so in words of its own."""
+    fake.rule = Reply(status, b"<html>Unsupported Media Type</html>", {"content-type": "text/html"})
+    with pytest.raises(QueueFaultError) as caught:
+        await aws.inbox.receive(10, 0)
+    assert PROTOCOL_FIX == caught.value.fix
 
 
 async def test_both_protocols_of_errors_are_asked_for(aws: Aws, fake: FakeAws) -> None:
