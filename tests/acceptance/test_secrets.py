@@ -95,6 +95,10 @@ def test_nothing_tells_a_body_a_token_or_a_credential(one_site: Site) -> None:
         sqs.rule = pass_all
         site.queue.release(sqs.receipt_handles()[spoiled])
         site.queue.wait_until_empty()
+        # and what passes, which is told for debugging only
+        sqs.rule = only("ReceiveMessage", CallFault.CUT)
+        service.wait_for("fault", part="receiving")
+        sqs.rule = pass_all
         texts += [*answers(service), checked(site, s3, sqs), checked(site, s3, sqs, "--json", "--write")]
         assert 0 == service.stop()
     texts += [*service.lines, file.read_text()]
