@@ -98,10 +98,10 @@ class Limiter:
             await self._grown.wait()
 
     @asynccontextmanager
-    async def slot(self, size: int, since: float = 0.0) -> AsyncIterator[None]:
-        """Hold a slot for `size` bytes, for what is in flight `since` then (monotonic)."""
+    async def slot(self, size: int) -> AsyncIterator[None]:
+        """Hold a slot for `size` bytes, before all that waits since some time."""
         if not self.take(size):
-            await self.turn(size, since)
+            await self.turn(size, since=0.0)
         try:
             yield
         finally:
@@ -117,7 +117,7 @@ class Limiter:
         return True
 
     async def turn(self, size: int, since: float) -> None:
-        """Wait for a slot, and take it."""
+        """Wait for a slot, for what is in flight `since` then (monotonic), and take it."""
         self._came += 1
         turn = _Turn(since, self._came, size, asyncio.get_running_loop().create_future())
         heappush(self._lane(size).waiting, turn)
