@@ -10,7 +10,6 @@ from html import unescape
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 from botocore.handlers import add_expect_header
@@ -26,6 +25,7 @@ from email_processor.domain.errors import (
     PayloadTooLargeError,
     StoreFaultError,
 )
+from email_processor.domain.key import percent_encoded
 from email_processor.ports import ProbeObject, Stored
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ CHUNK_BYTES = 64 * 1024  # that are read of a payload at once
 DIGEST_LENGTH = 12  # characters of the probe's key: enough that two ways of storing do not meet
 PROBE = b'{"check":"email-processor","note":"Written to see whether objects can be stored. It can be deleted."}'
 
-_PLAIN = re.compile(r"[\w.~/-]*", re.ASCII)  # what `quote` leaves as it is, which takes it longer to find
 _CODE = re.compile(rb"<Code>\s*([A-Za-z0-9._:-]{1,128})\s*</Code>")
 _REGION = re.compile(rb"<Region>\s*([a-z0-9-]+)\s*</Region>")
 _MESSAGE = re.compile(rb"<Message>\s*([^<]*)")
@@ -134,7 +133,7 @@ class SignedArchive:
 
     def target(self, key: str) -> str:
         """What a request about an object asks for."""
-        return f"{self.path}{key if _PLAIN.fullmatch(key) else quote(key, safe='/~')}"
+        return f"{self.path}{percent_encoded(key, is_path=True)}"
 
     def _what(self, key: str) -> str:
         return f"PutObject s3://{self.bucket}/{key}"

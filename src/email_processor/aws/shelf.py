@@ -7,7 +7,7 @@ from hashlib import sha256
 from html import unescape
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote_plus
+from urllib.parse import unquote_plus
 
 from email_processor.aws.archive import S3Payloads, SdkArchive, SignedArchive, StoreOptions, code_of, fault_of
 from email_processor.aws.connect import (
@@ -24,6 +24,7 @@ from email_processor.aws.http_client import ANSWER_MAX_BYTES, Answer
 from email_processor.aws.resolver import Resolver
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, PayloadMissingError, StoreFaultError
+from email_processor.domain.key import percent_encoded
 from email_processor.ports import Listed, ListedPage, Shelf, Stored
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ class SignedShelf:
 
     async def page(self, prefix: str, after: str) -> ListedPage:
         """The first objects whose keys begin with `prefix` and come behind `after`."""
-        query = f"encoding-type=url&list-type=2&max-keys={PAGE}&prefix={_quoted(prefix)}"
+        query = f"encoding-type=url&list-type=2&max-keys={PAGE}&prefix={percent_encoded(prefix)}"
         if after:
-            query += f"&start-after={_quoted(after)}"
+            query += f"&start-after={percent_encoded(after)}"
         what = f"ListObjectsV2 s3://{self._bucket}/{prefix}"
         answer = await self._send(what, "GET", f"{self._archive.path.rstrip('/') or '/'}?{query}")
         if answer.status != HTTPStatus.OK or b"<ListBucketResult" not in answer.body:
@@ -131,10 +132,6 @@ class SdkShelf:
             await self._client.delete_object(Bucket=self._bucket, Key=key)
         except Exception as error:
             raise store_fault(f"DeleteObject s3://{self._bucket}/{key}", error) from error
-
-
-def _quoted(text: str) -> str:
-    return quote(text, safe="~")
 
 
 def _decoded(keys: Iterable[bytes], *, is_encoded: bool) -> Iterator[str]:

@@ -12,7 +12,8 @@ from email_processor.domain.sender import sender_folder
 # moment make at most 965.
 PREFIX_MAX_BYTES = 400
 
-_PLAIN = re.compile(r"[\w.~-]*", re.ASCII)  # what `quote` leaves as it is, which takes it longer to find
+# What is left as it is, of a segment and of a whole path: most ids and keys, and `quote` takes longer to find that.
+_PLAIN_SEGMENT, _PLAIN_PATH = re.compile(r"[\w.~-]*", re.ASCII), re.compile(r"[\w.~/-]*", re.ASCII)
 
 # No segment of ours begins with a dot, so that a key is always a path that stays where it is put.
 _AFTER_PREFIX = re.compile(
@@ -109,4 +110,10 @@ def _day_and_time(moment: datetime) -> tuple[str, str]:
 
 def _segment(message_id: str) -> str:
     """SQS ids are UUIDs, 100 characters at most; what else a queue invents is escaped, so that it stays one segment."""
-    return message_id if _PLAIN.fullmatch(message_id) else quote(message_id, safe="")
+    return percent_encoded(message_id)
+
+
+def percent_encoded(text: str, *, is_path: bool = False) -> str:
+    """A text as a URL has it; the slashes of a path stay."""
+    plain, safe = (_PLAIN_PATH, "/") if is_path else (_PLAIN_SEGMENT, "")
+    return text if plain.fullmatch(text) else quote(text, safe=safe)
