@@ -154,7 +154,7 @@ def test_a_broken_release_does_not_replace_a_healthy_one(
     site, _ = aws.new_site(tmp_path)
     space.install(aws.values(site), "--wait")
     before = space.pods()
-    with feeding(site.queue, 10_000) as feed:
+    with feeding(site.queue, EMAILS) as feed:  # more than are sent before it ends
         feed.wait_for(500)
         space.install(aws.values(site, S3_BUCKET_NAME="a-bucket-that-is-not-there"))
         with pytest.raises(AssertionError, match="timed out"):
