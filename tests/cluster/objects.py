@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,27 +18,27 @@ from tests.support.waiting import eventually
 ELSEWHERE = {"extras": "service.ipFamilies=null", "placement": "priorityClassName=system-cluster-critical"}
 
 
+@contextmanager
+def accounts_of(space: Namespace, rendered: str) -> Iterator[None]:
+    """The service accounts that are named: on the server, a pod is refused without, and what is only tried makes none."""
+    names = set(re.findall(r"serviceAccountName: (\S+)", rendered))
+    for name in names:
+        made = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
+        space.kubectl("apply", "--server-side", "--filename", "-", stdin=made)
+    try:
+        yield
+    finally:
+        space.kubectl("delete", "serviceaccounts", *sorted(names))
+
+
 @pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
 def test_the_api_server_takes_every_set_of_values(space: Namespace, figures: Figures, values: Path) -> None:
     """By server-side apply with validation, the custom resources of Prometheus's operator and of KEDA included."""
     here = ("--set", f"namespaceOverride={space.name},{ELSEWHERE.get(values.stem, '')}")
     rendered = space.rendered(values, *here)
-    for account in set(
-        re.findall(r"serviceAccountName: (\S+)", rendered)
-    ):  # a pod is refused without, and none is made
-        made = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}}
-        space.kubectl("apply", "--server-side", "--filename", "-", stdin=made)
-    apply = (
-        "apply",
-        "--server-side",
-        "--dry-run=server",
-        "--force-conflicts",
-        "--validate=strict",
-        "--warnings-as-errors",
-        "--filename",
-        "-",
-    )
-    applied = space.kubectl(*apply, stdin=rendered)
+    options = ("--dry-run=server", "--force-conflicts", "--validate=strict", "--warnings-as-errors")
+    with accounts_of(space, rendered):
+        applied = space.kubectl("apply", "--server-side", *options, "--filename", "-", stdin=rendered)
     assert len(applied.splitlines()) == rendered.count("\nkind: ")
     figures.add("sets of values that the API server takes", len(CI_VALUES))
 
