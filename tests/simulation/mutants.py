@@ -437,7 +437,7 @@ MUTANTS = (
         "dead letters of others not waited for",
         "dead",
         "hidden-awaited",
-        instead("if True:\n    return DrainEnd()"),
+        instead("return False"),
         (Rule.COMMAND_TELLS,),
         day=RESCUE_DAY,
         room=archive,

@@ -137,7 +137,8 @@ class Operator:
         inbox = QueueClient(operators.dead_letters, self._connection())
         archive = BucketClient(operators.bucket, self._connection())
         ports = Ports(inbox, inbox, archive, archive, self._clock, self._uniform)
-        left, end = await drained(plan, ports, metrics, Health(self._clock, plan.patience), asyncio.Event())
+        health, is_fifo = Health(self._clock, plan.patience), operators.settings.fifo
+        left, end = await drained(plan, ports, metrics, health, asyncio.Event(), is_fifo=is_fifo)
         self.told.totals, self.told.end = metrics.totals(), end
         self.told.is_done = end.fault is None and is_emptied(metrics.totals(), left, end)
 

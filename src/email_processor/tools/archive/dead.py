@@ -26,7 +26,7 @@ from email_processor.metrics import Metrics
 from email_processor.pipeline.health import Health, Part
 from email_processor.pipeline.run import Plan, Ports, run
 from email_processor.pipeline.waiting import pause
-from email_processor.ports import BATCH, Clock, QueueGauge
+from email_processor.ports import BATCH, Clock, QueueGauge, QueueState
 from email_processor.service import aws_of, ceilings_of, plan_of, ports_of
 from email_processor.settings import Settings, queue_region, region_of
 from email_processor.signals import stop_on_signal
@@ -167,16 +167,17 @@ async def drain(settings: Settings) -> int:
     with stop_on_signal(stop):
         async with aws_of(settings) as aws:
             ports = ports_of(settings, aws, clock)
-            left, end = await drained(plan, ports, metrics, Health(clock, plan.patience), stop)
+            is_fifo = settings.sqs_queue_url.endswith(".fifo")
+            left, end = await drained(plan, ports, metrics, Health(clock, plan.patience), stop, is_fifo=is_fifo)
     return report(settings.sqs_queue_url, metrics.totals(), left, end)
 
 
 async def drained(
-    plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: asyncio.Event
+    plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: asyncio.Event, *, is_fifo: bool
 ) -> tuple[int, DrainEnd]:
     """Run the pipeline until nothing is left to come; how many messages are still in flight, and how it ended."""
     async with asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(stop_when_done(ports.queue, metrics, health, stop), name="watch")
+        watching = tasks.create_task(stop_when_done(ports.queue, metrics, health, stop, is_fifo=is_fifo), name="watch")
         left = await run(plan, ports, metrics, health, stop)
     return left, watching.result()
 
@@ -205,25 +206,49 @@ def hurried(plan: Plan) -> Plan:
     return replace(plan, receive=replace(plan.receive, wait=WAIT_SECONDS, poll_interval=WAIT_SECONDS))
 
 
-async def stop_when_done(queue: QueueGauge, metrics: Metrics, health: Health, stop: asyncio.Event) -> DrainEnd:
+async def stop_when_done(
+    queue: QueueGauge, metrics: Metrics, health: Health, stop: asyncio.Event, *, is_fifo: bool
+) -> DrainEnd:
     """Set `stop` when nothing is left to come, or nothing comes because something fails.
 
     Nothing is left if for a while nothing came, nothing is in flight here, and the queue says that it has none.
     """
     received, still, quiet = -1, 0.0, 0.0  # how often, and for how many seconds nothing came, and was in flight either
+    remaining = 0  # of those that the queue told of
     end: DrainEnd | None = None
     while end is None and not await pause(WAIT_SECONDS, stop):
-        now = metrics.totals()["received"]
+        totals = metrics.totals()
+        now = totals["received"]
         still = still + WAIT_SECONDS if now == received else 0.0
         quiet = quiet + WAIT_SECONDS if now == received and not metrics.in_flight() else 0.0
+        remaining = max(0, remaining - max(0, now - received))
         received = now
         if still >= QUIET_SECONDS and (fault := _lasting_fault(health)) is not None:
             end = DrainEnd(fault=fault)
-        elif quiet >= QUIET_SECONDS:  # mutant: done-at-last
-            released = metrics.totals()["released"] + metrics.totals()["corrupt"] > 0
-            end = await _emptied(queue, health, released=released, settled=quiet >= SETTLED_SECONDS)
+        elif quiet >= QUIET_SECONDS and health.is_well(Part.RECEIVING):  # mutant: done-at-last
+            try:
+                state = await queue.state()
+            except QueueFaultError as refusal:
+                if refusal.cause.needs_a_person:  # we may not ask: that nothing came has to do
+                    end = DrainEnd(remaining)
+            else:
+                remaining = state.visible + state.in_flight
+                released = totals["released"] + totals["corrupt"] > 0
+                if quiet >= SETTLED_SECONDS or not _may_come(state, released=released, is_fifo=is_fifo):
+                    end = DrainEnd(remaining)
     stop.set()
     return end or DrainEnd()
+
+
+def _may_come(state: QueueState, *, released: bool, is_fifo: bool) -> bool:
+    """Whether more may come of what a queue has, though for a while nothing came.
+
+    What is hidden comes back after its visibility timeout, but is not waited for if it was `released` here: it would be
+    again. What is visible comes, but for that of a FIFO group of which something was released: it waits behind that.
+    """
+    if released:
+        return state.visible > 0 and not is_fifo
+    return state.visible + state.in_flight > 0  # mutant: hidden-awaited
 
 
 def _lasting_fault(health: Health) -> ServiceFaultError | None:
@@ -231,22 +256,4 @@ def _lasting_fault(health: Health) -> ServiceFaultError | None:
     for fault, seconds in health.failing():
         if seconds >= (QUIET_SECONDS if fault.cause.needs_a_person else SETTLED_SECONDS):
             return fault
-    return None
-
-
-async def _emptied(queue: QueueGauge, health: Health, *, released: bool, settled: bool) -> DrainEnd | None:
-    """How it ended, if nothing more is to come.
-
-    What is hidden comes back after its visibility timeout. It is not waited for if it was `released` here, because it
-    would be again, nor if it has not come until the counts are `settled`.
-    """
-    if not health.is_well(Part.RECEIVING):
-        return None
-    try:
-        state = await queue.state()
-    except QueueFaultError as fault:
-        return DrainEnd() if fault.cause.needs_a_person else None  # we may not ask: that nothing came has to do
-    # mutant of the next line: hidden-awaited
-    if settled or not (state.visible or (state.in_flight and not released)):
-        return DrainEnd(state.visible + state.in_flight)
     return None

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -32,10 +32,11 @@ class Gauge:
 
     states: list[QueueState] = field(default_factory=list)
     always: QueueState = EMPTY
-    fault: Cause | None = None
+    fault: Cause | None = None  # once it has told its states
+    is_fifo: bool = False
 
     async def state(self) -> QueueState:
-        if self.fault is not None:
+        if self.fault is not None and not self.states:
             raise QueueFaultError(self.fault, "GetQueueAttributes: simulated")
         return self.states.pop(0) if self.states else self.always
 
@@ -60,7 +61,14 @@ ENDS: dict[str, tuple[Gauge, Callable[[Metrics, Health], None] | None, float, Dr
     "hidden ones are waited for": (Gauge([HIDDEN] * 9), None, QUIET_SECONDS + 10, DrainEnd()),
     "but not for ever": (Gauge(always=HIDDEN), None, SETTLED_SECONDS + 1, DrainEnd(2)),
     "nor if we left them": (Gauge(always=HIDDEN), refused, QUIET_SECONDS + 1, DrainEnd(2)),
+    "nor are those behind them in a FIFO group": (
+        Gauge(always=QueueState(5, 2, 0, None), is_fifo=True),
+        refused,
+        QUIET_SECONDS + 1,
+        DrainEnd(7),
+    ),
     "it may not be asked": (Gauge(fault=Cause.DENIED), None, QUIET_SECONDS + 1, DrainEnd()),
+    "it may not be asked any more": (Gauge([HIDDEN], fault=Cause.DENIED), None, QUIET_SECONDS + 2, DrainEnd(2)),
     "nothing may be received": (
         Gauge(fault=Cause.DENIED),
         partial(failing, Part.RECEIVING, DENIED_RECEIVE),
@@ -94,8 +102,8 @@ async def test_it_stops_when_nothing_has_come_for_a_while(
         later(second + 0.5, metrics.received.inc)
     if happens is not None:
         later(max(0.0, messages_until - 0.5), happens, metrics, health)
-    fresh = Gauge(list(gauge.states), gauge.always, gauge.fault)
-    assert end == await stop_when_done(fresh, metrics, health, stop)
+    fresh = replace(gauge, states=list(gauge.states))
+    assert end == await stop_when_done(fresh, metrics, health, stop, is_fifo=gauge.is_fifo)
     assert stop.is_set()
     assert messages_until + ends_at == pytest.approx(now(), abs=1)
 
@@ -109,7 +117,7 @@ async def test_a_signal_ends_it_at_once(*, is_proven: bool) -> None:
     if is_proven:
         health.well(Part.RECEIVING)
     gauge = Gauge(fault=Cause.NETWORK if is_proven else Cause.DENIED)
-    assert DrainEnd() == await stop_when_done(gauge, new_metrics(), health, stop)
+    assert DrainEnd() == await stop_when_done(gauge, new_metrics(), health, stop, is_fifo=False)
     assert 60 == now()
 
 
