@@ -12,7 +12,7 @@ from tests.simulation.rules import Rule, Scene
 from tests.simulation.story import Fault, Kind
 
 FEW = 2  # messages
-STORM = 10  # failures of one call, by one task, in a second
+STORM = 10  # failures of one call, by one task, in a second in which it never succeeded
 NO_OUTAGE = frozenset({"ok", "ObjectRefusedError", Cause.THROTTLED.value})
 
 
@@ -60,7 +60,9 @@ class IntakeChecks:
             (self._well.add if fact.detail in NO_OUTAGE else self._well.discard)(fact.who)
         if fact.operation == "PUT" and fact.detail == "ok":
             self._outages.pop(fact.who, None)
-        if fact.detail != "ok" and not self._scene.processes[fact.who].health.is_draining:
+        if fact.detail == "ok":  # what works now and then is no outage
+            self._failures[fact.who, fact.operation, fact.subjects].clear()
+        elif not self._scene.processes[fact.who].health.is_draining:
             self._check_storm(fact)
 
     def _check_receive(self, process: Process) -> None:

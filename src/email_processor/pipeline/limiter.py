@@ -163,10 +163,10 @@ class Limiter:
             self._wake()
 
     def throttle(self, started_at: float) -> None:
-        """The store told an upload that was sent at `started_at` (monotonic) to slow down."""
-        if self.limit > 1:
+        """The store told an upload that holds a slot, and was sent at `started_at` (monotonic), to slow down."""
+        if self._running > 1:
             self._backoff.reset()
-        elif not self._is_resting:  # fewer at once there cannot be
+        elif not self._is_resting:  # fewer at once there cannot be, however many are allowed
             self._is_resting = True
             asyncio.get_running_loop().call_later(self._backoff.next(REST_SECONDS_MAX), self._go_on)
         if self._adaptive.throttle(started_at):

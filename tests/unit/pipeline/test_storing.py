@@ -56,9 +56,10 @@ async def test_a_failure_is_the_stores(cause: Cause) -> None:
     assert Allowance.EVERYTHING == stage.circuit.allowance
 
 
-async def test_what_is_throttled_stays_in_the_line_and_has_not_failed() -> None:
+@pytest.mark.parametrize("allowed", [1, 64])
+async def test_what_is_throttled_stays_in_the_line_and_has_not_failed(allowed: int) -> None:
     """Its next turn comes when the limiter says so, further and further apart where one at a time is too many."""
-    stage = StoringStage(start=1)
+    stage = StoringStage(start=allowed)
     stage.script.next(PUT, *[refused(Cause.THROTTLED)] * 6)
     assert Stored.CREATED == await stage.put()
     assert [0, 0.1, 0.3, 0.7, 1.5, 2.5, 3.5] == stage.times(PUT)
