@@ -100,11 +100,12 @@ security: $(STAMP) ## bandit on the code, pip-audit on what is shipped
 	@$(BIN)/python -m scripts.audit
 
 .PHONY: deploy-check
-deploy-check: $(STAMP) $(DEPLOY_STAMP) ## image, chart, manifests, alerts and templates: linted, valid, in sync
+deploy-check: $(STAMP) $(DEPLOY_STAMP) ## image, workflows, chart, manifests, alerts and templates: linted, valid, in sync
 	@$(BIN)/python -m scripts.chart --check
 	@$(BIN)/python -m scripts.dashboard --check
 	@$(BIN)/python -m scripts.manifests --check
 	@$(DEPLOY_BIN)/hadolint Dockerfile
+	@$(DEPLOY_BIN)/zizmor --offline --no-progress --quiet .github
 	@for helm in helm3 helm4; do for values in helm/email-processor/ci/*.yaml; do \
 		$(DEPLOY_BIN)/$$helm lint --strict --quiet helm/email-processor --values $$values || exit 1; done; done
 	@$(DEPLOY_BIN)/promtool check rules --lint-fatal helm/email-processor/files/alerts.yaml >/dev/null
