@@ -20,7 +20,7 @@ ELSEWHERE = {"extras": "service.ipFamilies=null", "placement": "priorityClassNam
 
 @contextmanager
 def accounts_of(space: Namespace, rendered: str) -> Iterator[None]:
-    """The service accounts that are named: on the server, a pod is refused without, and what is only tried makes none."""
+    """The service accounts that are named: a pod is refused without, and what is only tried makes none."""
     names = set(re.findall(r"serviceAccountName: (\S+)", rendered))
     for name in names:
         made = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
