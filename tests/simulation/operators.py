@@ -128,7 +128,8 @@ class Operator:
             if ending in {ReleaseOutcome.RELEASED, ReleaseOutcome.THERE}:
                 told.gone.add(message.key)
 
-        await release_all(Reader(shelf, self._clock, self._uniform), rules, "quarantine", self.which, ended)
+        reader = Reader(shelf, self._clock, self._uniform, tell=lambda _: None)  # nobody sits in front of it
+        await release_all(reader, rules, "quarantine", self.which, ended)
         told.is_done = True
 
     async def _archive(self) -> None:
