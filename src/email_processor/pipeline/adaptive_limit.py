@@ -41,7 +41,7 @@ class AdaptiveLimit:
         self._set(start)
         self._start = self._exact
         self._doubled_below = float("inf")  # the limit up to which it doubles with every round
-        self._is_starved = True  # nothing was stored since the last throttle, or ever
+        self.is_starved = True  # nothing was stored since the last throttle, or ever
         self._is_held = True  # until the first verdict: there is nothing yet to compare a latency with
         self._lowered_at = float("-inf")
         self._baseline = float("inf")
@@ -72,7 +72,7 @@ class AdaptiveLimit:
             if not self._is_held and self._exact < self._most:
                 self._set(self._exact + (1.0 if self._is_doubling else 1.0 / self._exact))
         if started_at >= self._lowered_at:
-            self._is_starved = False
+            self.is_starved = False
             self._count += 1
             if size <= MEASURED_BYTES_MAX:
                 self._measured += 1
@@ -92,9 +92,9 @@ class AdaptiveLimit:
         self._trial = None
         doubled_below = self._doubled_below
         self._lower(DECREASE_BY_THROTTLE)
-        if self._is_starved:  # not even this few are stored, so how many are too many is no news
+        if self.is_starved:  # not even this few are stored, so how many are too many is no news
             self._doubled_below = doubled_below
-        self._is_starved = True
+        self.is_starved = True
         self._is_held = False
         return self.limit != before
 

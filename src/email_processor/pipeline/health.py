@@ -169,9 +169,9 @@ class Health:
     def alive(self) -> Report:
         """Whether every part made progress lately. A part that waits for work, or for S3 to come back, is alive."""
         parts: dict[str, object] = {}
-        ok = True
+        ok, now = True, self._now()
         for part, condition in self._conditions.items():
-            oldest = max(0.0, self._now() - min(condition.under_way.values(), default=inf))
+            oldest = max(0.0, now - min(condition.under_way.values(), default=inf))
             stuck = oldest > self._patience
             ok = ok and not stuck
             parts[part.value] = {

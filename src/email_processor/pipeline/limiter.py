@@ -164,9 +164,9 @@ class Limiter:
 
     def throttle(self, started_at: float) -> None:
         """The store told an upload that holds a slot, and was sent at `started_at` (monotonic), to slow down."""
-        if self._running > 1:
+        if self._running > 1 or not self._adaptive.is_starved:
             self._backoff.reset()
-        elif not self._is_resting:  # fewer at once there cannot be, however many are allowed
+        if self._running == 1 and not self._is_resting:  # fewer at once there cannot be, however many are allowed
             self._is_resting = True
             asyncio.get_running_loop().call_later(self._backoff.next(REST_SECONDS_MAX), self._go_on)
         if self._adaptive.throttle(started_at):

@@ -64,6 +64,9 @@ async def test_what_is_throttled_stays_in_the_line_and_has_not_failed(allowed: i
     assert Stored.CREATED == await stage.put()
     assert [0, 0.1, 0.3, 0.7, 1.5, 2.5, 3.5] == stage.times(PUT)
     assert 6 == stage.kit.value("retries_total", cause=Cause.THROTTLED)
+    stage.script.next(PUT, *[refused(Cause.THROTTLED)] * 2)
+    assert Stored.CREATED == await stage.put("next")
+    assert [3.5, 3.6, 3.8] == stage.times(PUT)[-3:]  # what was stored in between has begun it anew
     assert Allowance.EVERYTHING is stage.circuit.allowance
 
 
