@@ -437,7 +437,7 @@ MUTANTS = (
         "dead letters of others not waited for",
         "dead",
         "hidden-awaited",
-        instead("return False"),
+        instead("end = DrainEnd()"),
         (Rule.COMMAND_TELLS,),
         day=RESCUE_DAY,
         room=archive,

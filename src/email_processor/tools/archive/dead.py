@@ -232,7 +232,7 @@ async def stop_when_done(
                 if refusal.cause.needs_a_person:  # we may not ask: that nothing came has to do
                     end = DrainEnd(remaining)
             else:
-                remaining = state.visible + state.in_flight
+                remaining = state.visible + state.in_flight  # mutant: hidden-awaited
                 released = totals["released"] + totals["corrupt"] > 0
                 if quiet >= SETTLED_SECONDS or not _may_come(state, released=released, is_fifo=is_fifo):
                     end = DrainEnd(remaining)
@@ -248,7 +248,7 @@ def _may_come(state: QueueState, *, released: bool, is_fifo: bool) -> bool:
     """
     if released:
         return state.visible > 0 and not is_fifo
-    return state.visible + state.in_flight > 0  # mutant: hidden-awaited
+    return state.visible + state.in_flight > 0
 
 
 def _lasting_fault(health: Health) -> ServiceFaultError | None:
