@@ -221,7 +221,7 @@ async def stop_when_done(
         now = totals["received"]
         still = still + WAIT_SECONDS if now == received else 0.0
         quiet = quiet + WAIT_SECONDS if now == received and not metrics.in_flight() else 0.0
-        remaining = max(0, remaining - max(0, now - received))
+        remaining = max(0, remaining - (now - received))
         received = now
         if still >= QUIET_SECONDS and (fault := _lasting_fault(health)) is not None:
             end = DrainEnd(fault=fault)
