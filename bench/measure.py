@@ -37,14 +37,16 @@ class BenchmarkError(Exception):
 class Result:
     """What one measurement found. `cpu` is for the whole life of the process, start and stop included.
 
-    `steady` is between the first receive and the order to stop.
+    `steady` is between the end of the subject's warm-up, which begins with its first receive, and the order to stop.
     """
 
-    subject: str
+    subject: Subject
     cell: Cell
     messages: int
     cpu: float
     steady: Scheduled
+    steady_messages: int
+    steady_seconds: float
     rss: int
     first_receive: float
     exit_code: int
@@ -57,14 +59,13 @@ class Result:
 
     @property
     def steady_us(self) -> float:
-        """CPU a message after the start, in microseconds."""
-        return self.steady.cpu / self.messages * 1e6
+        """CPU a message after the warm-up, in microseconds."""
+        return self.steady.cpu / max(1, self.steady_messages) * 1e6
 
     @property
     def rate(self) -> float:
-        """Messages a second, from the first receive to the last delete."""
-        seconds: float = self.report["last_delete"] - self.report["first_receive"]
-        return self.messages / max(1e-9, seconds)
+        """Messages a second, after the warm-up."""
+        return self.steady_messages / self.steady_seconds
 
     def as_dict(self) -> dict[str, Any]:
         """The measurement as the results file has it, in the units that its names say."""
@@ -73,7 +74,7 @@ class Result:
         per_message = {name: n / self.messages for name, n in report["requests"].items()} if self.messages else {}
         return {
             "cell": cell.name,
-            "subject": self.subject,
+            "subject": self.subject.name,
             "size": scenario.size,
             "queue_latency_ms": scenario.queue_latency * 1000,
             "store_latency_ms": scenario.store_latency * 1000,
@@ -83,6 +84,7 @@ class Result:
             "feed": scenario.feed,
             "put_rate": scenario.put_rate,
             "seconds": cell.seconds,
+            "warm_up_seconds": self.subject.warm_up,
             "messages": self.messages,
             "cpu_us_per_message": round(self.cpu_us, 1) if self.messages else None,
             "steady_cpu_us_per_message": round(self.steady_us, 1) if self.messages else None,
@@ -106,7 +108,7 @@ class Result:
 
 
 def measure(subject: Subject, cell: Cell, cores: Cores) -> Result:
-    """Let `subject` work as long as `cell` says from its first receive on, then stop it, see what it did and cost.
+    """Let `subject` warm up, work as long as `cell` says, and stop; see what it did and cost.
 
     Raises:
         BenchmarkError: it did not start, no pod could be made, or it lost or damaged a message: then no number of it
@@ -131,9 +133,10 @@ def measure(subject: Subject, cell: Cell, cores: Cores) -> Result:
             process = start(command, variables, log, log, cores.subject)
             try:
                 received_at = first_receive(server, process.pid)
-                before = Scheduled.of(process.pid)
-                time.sleep(max(0.0, received_at + cell.seconds - time.monotonic()))
-                steady = Scheduled.of(process.pid) - before
+                _wait_until(received_at + subject.warm_up)
+                before, (began, already) = Scheduled.of(process.pid), server.progress()
+                _wait_until(began + cell.seconds)
+                steady, (ended, counted) = Scheduled.of(process.pid) - before, server.progress()
                 send_signal(process.pid, signal.SIGTERM)
             except BaseException as error:
                 send_signal(process.pid, signal.SIGKILL)
@@ -147,16 +150,22 @@ def measure(subject: Subject, cell: Cell, cores: Cores) -> Result:
             raise BenchmarkError(f"the server failed under {subject.name}: {tail(folder / 'server.log')}")
         _check(subject, report, exit_code, folder / "log")
         return Result(
-            subject=subject.name,
+            subject=subject,
             cell=cell,
             messages=report["counted"],
             cpu=usage.ru_utime + usage.ru_stime,
             steady=steady,
+            steady_messages=counted - already,
+            steady_seconds=ended - began,
             rss=usage.ru_maxrss,
             first_receive=received_at - started,
             exit_code=exit_code,
             report=report,
         )
+
+
+def _wait_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
 
 
 def _within(cell: Cell, stack: contextlib.ExitStack) -> list[str]:

@@ -114,7 +114,6 @@ def _delete_batch(world: BenchWorld, arguments: Mapping[str, Any]) -> RawReply:
 
 
 def _delete_entry(world: BenchWorld, entry: Mapping[str, Any]) -> bool:
-    world.last_delete = time.monotonic()
     return world.queue.delete(entry["ReceiptHandle"])
 
 

@@ -82,6 +82,12 @@ class ServerProcess:
             if name in news:
                 return news[name]
 
+    def progress(self) -> tuple[float, int]:
+        """The time (monotonic seconds), and how many messages are stored and deleted so far."""
+        send_signal(self._process.pid, signal.SIGUSR1)
+        at, counted = self.hear("progress", STOP_SECONDS)
+        return at, counted
+
     def end(self) -> dict[str, Any]:
         """Stop the server, and give its report of what it stored and deleted."""
         self._process.terminate()

@@ -1,7 +1,7 @@
 """SQS and S3 on one loopback port, for one run: fast, stateful, honest.
 
 As a program it speaks of itself on its standard output, in JSON lines: where it listens, when the first receive came,
-and, when it is told to end, what happened.
+at SIGUSR1 how many messages are archived so far, and, when it is told to end, what happened.
 """
 
 import argparse
@@ -143,6 +143,7 @@ async def _run(scenario: Scenario, certificate: Path | None) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(certificate)
     world = BenchWorld(scenario, _say)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, world.tell_progress)
     async with serving(world, tls) as port:
         _say("port", port)
         await stop.wait()

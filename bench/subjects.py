@@ -13,12 +13,13 @@ BUILT = HERE.parent / ".bench-peers"  # where make puts the peers that have to b
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One program. `missing` says why it cannot run here; empty if it can."""
+    """One program. `missing` says why it cannot run here; empty if it can. It is measured after `warm_up` seconds."""
 
     name: str
     command: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
     missing: str = ""
+    warm_up: float = 0.0
 
 
 def subjects() -> list[Subject]:

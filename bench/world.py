@@ -56,7 +56,6 @@ class BenchWorld:
         self.under_way: Counter[str] = Counter()  # requests whose latency has not passed, by operation
         self._seen: list[dict[str, int]] = []  # what was under way, and in flight, tick by tick
         self.waiting: list[Callable[[], bool]] = []  # long polls: each answers if it can, and says whether it has
-        self.last_delete = 0.0
         self._first_receive: float | None = None
         self._say = say
         self._chance = random.Random(0)  # noqa: S311 - it draws latencies
@@ -92,9 +91,13 @@ class BenchWorld:
         if self._first_receive is not None:
             self._seen.append({**self.under_way, "messages": self.queue.counts(time.time())[1]})
 
+    def tell_progress(self) -> None:
+        """Say how many messages are stored and deleted so far."""
+        self._say("progress", (time.monotonic(), self.tally.counted))
+
     def _go_on(self, faults: FaultSchedule, now: float) -> None:
         """See whether a stage or a rest is over. What comes back after the last message was sent meets no fault."""
-        self._say("progress", (now, self.tally.counted))
+        self.tell_progress()
         if self.queue.sent >= self.queue.until:
             faults.pause(now)
         if not self.queue.is_finished or self._stage > self.scenario.stages:
@@ -131,7 +134,6 @@ class BenchWorld:
             "troubles": dict(self.faults.troubles) if self.faults else {},
             "left": sum(self.queue.counts(time.time())),
             "first_receive": self._first_receive,
-            "last_delete": self.last_delete,
             "under_way": self._usual(),
             "sent_to_stored": {f"p{p}": times[min(len(times) - 1, len(times) * p // 100)] for p in (50, 99) if times},
             "server_cpu": usage.ru_utime + usage.ru_stime,

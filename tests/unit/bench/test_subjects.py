@@ -1,0 +1,36 @@
+"""Who is measured by the benchmark and from when on."""
+
+import pytest
+
+from bench import plan
+from bench.measure import Result
+from bench.processes import Scheduled
+from bench.subjects import Subject, subjects
+
+FIGURES = ("cpu_us_per_message", "steady_cpu_us_per_message", "messages_per_second", "warm_up_seconds")
+
+
+@pytest.mark.parametrize("cell", [*plan.standard(), *plan.full()], ids=lambda cell: cell.name)
+def test_everyone_whom_the_plan_names_is_a_subject(cell: plan.Cell) -> None:
+    """One with a wrong name would be left out in silence."""
+    assert set() == cell.subjects - {subject.name for subject in subjects()}
+
+
+def test_what_a_subject_does_while_it_warms_up_is_in_its_life_only() -> None:
+    """Rate and CPU of its work are those after it."""
+    counts = {"requests": {}, "under_way": {}, "sent_to_stored": {}, "redelivered": 0, "throttled": 0, "server_cpu": 0}
+    result = Result(
+        subject=Subject("peer", (), warm_up=5),
+        cell=plan.Cell("backlog", plan.LOOPBACK, 10),
+        messages=1000,
+        cpu=2.0,
+        steady=Scheduled(0.1, 0.0),
+        steady_messages=100,
+        steady_seconds=10.0,
+        rss=1024,
+        first_receive=0.5,
+        exit_code=0,
+        report=counts,
+    )
+    row = result.as_dict()
+    assert [2000.0, 1000.0, 10.0, 5] == [row[name] for name in FIGURES]
