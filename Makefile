@@ -3,6 +3,9 @@
 PYTHON ?= python3
 # The benchmark's is the image's, where the machine has it.
 BENCH_PYTHON ?= $(shell PYENV_VERSION=3.13 python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || echo $(PYTHON))
+# The first here that is new enough for the Java peer.
+BENCH_JDK ?= $(shell for jdk in "$${JAVA_HOME:-/usr}" /usr/lib/jvm/*; do \
+	"$$jdk/bin/javac" --release 25 --version >/dev/null 2>&1 && echo "$$jdk" && break; done)
 ARGS ?=
 UV_VERSION := 0.13.9
 CORES := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
@@ -177,11 +180,17 @@ bench-archive: $(STAMP) ## measure the commands on the archive by their bars, in
 	@$(BIN)/python -m bench.archive $(ARGS)
 
 .PHONY: bench-peers
-bench-peers: ## build the peers in Go and Rust that it is measured against, minutes the first time
-	@! command -v go >/dev/null || go build -C bench/peers/go -o $(CURDIR)/.bench-peers/go . || \
-		echo 'go could not build bench/peers/go: that peer is skipped' >&2
+bench-peers: ## build the peers in Go, Rust and Java that it is measured against, minutes the first time
+	@! command -v go >/dev/null || for peer in go bento; do \
+		go build -C bench/peers/$$peer -o $(CURDIR)/.bench-peers/$$peer . || \
+		echo "go could not build bench/peers/$$peer: that peer is skipped" >&2; done
 	@! command -v cargo >/dev/null || cargo build --release --quiet --manifest-path bench/peers/rust/Cargo.toml \
 		--target-dir .bench-peers/rust || echo 'cargo could not build bench/peers/rust: that peer is skipped' >&2
+	@! command -v mvn >/dev/null || test ! -d "$(BENCH_JDK)" || { \
+		JAVA_HOME="$(BENCH_JDK)" MAVEN_OPTS=--sun-misc-unsafe-memory-access=allow \
+		mvn --quiet --batch-mode --file bench/peers/java/pom.xml compile && \
+		ln -sfn "$(BENCH_JDK)" .bench-peers/java/jdk; } || \
+		echo 'mvn could not build bench/peers/java: that peer is skipped' >&2
 
 .PHONY: endurance
 endurance: .venv-bench/stamp ## run the real service through 200,000 messages with faults on, and see that nothing grows

@@ -11,9 +11,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.subjects import HERE, NODE_MODULES
+from bench.subjects import BUILT, NODE_MODULES, PEERS
 
 PACKAGES = ("email-processor", "aioboto3", "aiobotocore", "aiohttp", "boto3", "orjson", "uvloop")
+PINNED = {  # where the versions of the peers that are built stand, and how: name and version
+    PEERS / "go" / "go.mod": r"^\tgithub.com/aws/(\S+/service/\w+) v(\S+)$",
+    PEERS / "rust" / "Cargo.toml": r'^(aws-sdk-\w+) = \{ version = "=([\d.]+)"',
+    PEERS / "java" / "pom.xml": r"<(aws-sdk-java)\.version>([\d.]+)<",
+    PEERS / "bento" / "go.mod": r"\bgithub.com/warpstreamlabs/(bento) v(\S+)$",
+    BUILT / "java" / "jdk" / "release": r'^(JAVA)_VERSION="([\d.]+)"',
+}
 NODE_PACKAGES = ("sqs-consumer", "@aws-sdk/client-sqs", "@aws-sdk/client-s3")
 
 
@@ -54,9 +61,9 @@ def versions() -> dict[str, str]:
             found[name] = json.loads((NODE_MODULES / name / "package.json").read_text())["version"]
         node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)  # noqa: S607 - from PATH, as the peer is
         found["node"] = node.stdout.strip().removeprefix("v")
-    go_module, cargo = (HERE / "peers" / name for name in ("go/go.mod", "rust/Cargo.toml"))
-    found |= dict(re.findall(r"^\tgithub.com/aws/(\S+/service/\w+) v(\S+)$", go_module.read_text(), re.MULTILINE))
-    found |= dict(re.findall(r'^(aws-sdk-\w+) = \{ version = "=([\d.]+)"', cargo.read_text(), re.MULTILINE))
+    for path, named in PINNED.items():
+        pinned = re.findall(named, path.read_text(), re.MULTILINE) if path.exists() else []
+        found |= {name.lower(): number for name, number in pinned}
     return found
 
 

@@ -126,7 +126,7 @@ def _change_visibility_batch(world: BenchWorld, arguments: Mapping[str, Any]) ->
 
 
 def _change_entry(world: BenchWorld, entry: Mapping[str, Any]) -> bool:
-    return world.queue.change_visibility(entry["ReceiptHandle"], entry["VisibilityTimeout"], time.time())
+    return world.queue.change_visibility(entry["ReceiptHandle"], entry.get("VisibilityTimeout", 0), time.time())
 
 
 def _attributes(world: BenchWorld, _arguments: Mapping[str, Any]) -> RawReply:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.bars import CPU, RATE, US, lines
 from bench.machine import measured_on
+from bench.subjects import JAVA_WARM_UP
 
 HEADLINE = {"cell": "backlog", "size": 4096, "queue_latency_ms": 15.0, "store_latency_ms": 40.0, "tls": True}
 
@@ -16,10 +17,11 @@ UNDER_WAY = ("ReceiveMessage", "PutObject", "DeleteMessageBatch", "messages")
 
 METHOD = (
     "CPU is that of the whole process from start to end (`wait4`), divided by the messages that were stored byte for "
-    "byte and then deleted; behind it what it was between the first receive and the order to stop. Server and subject "
-    "each have a core of their own: how much of the time the subject used its core, and wanted it while others had it. "
-    "A run in which it often had to wait tells no rates. What was under way, the server has seen: receives, PUTs, "
-    "deletes, and messages in flight (medians of the second half)."
+    "byte and then deleted; behind it what it was between the first receive and the order to stop, as are the rates. "
+    f"The Java peer has {JAVA_WARM_UP:g} s to warm up before that, in which its compiler works on the same core. "
+    "Server and subject each have a core of their own: how much of the time the subject used its core, and "
+    "wanted it while others had it. A run in which it often had to wait tells no rates. What was under way, the server "
+    "has seen: receives, PUTs, deletes, and messages in flight (medians of the second half)."
 )
 
 Row = dict[str, Any]

@@ -2,13 +2,15 @@
 
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 NODE_MODULES = HERE / "node" / "node_modules"
+PEERS = HERE / "peers"
 BUILT = HERE.parent / ".bench-peers"  # where make puts the peers that have to be built
+JAVA_WARM_UP = 75.0  # seconds in which its compiler does most of its work, on the one core that it has with the peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,11 @@ def subjects() -> list[Subject]:
         Subject("boto3-loop", _module("boto3_loop")),
         Subject("boto3-threads", _module("boto3_threads")),
         Subject("aioboto3", _module("aioboto3_pipeline")),
-        _built("aws-sdk-go", BUILT / "go", "go"),
-        _built("aws-sdk-rust", BUILT / "rust" / "release" / "email-processor-bench-peer", "cargo"),
+        _built("aws-sdk-go", "go", BUILT / "go"),
+        _built("aws-sdk-rust", "cargo", BUILT / "rust" / "release" / "email-processor-bench-peer"),
+        _java(),
+        # The one that stores without a condition, and would write over an object: see its configuration.
+        _built("bento", "go", BUILT / "bento", "-c", str(PEERS / "bento" / "config.yaml")),
         _node(),
     ]
 
@@ -40,9 +45,16 @@ def _module(name: str) -> tuple[str, ...]:
     return (sys.executable, "-m", f"bench.peers.{name}")
 
 
-def _built(name: str, program: Path, toolchain: str) -> Subject:
+def _built(name: str, toolchain: str, program: Path, *options: str) -> Subject:
     missing = "" if program.exists() else f"it is not built: {toolchain} is missing or failed"
-    return Subject(name, (str(program),), missing=missing)
+    return Subject(name, (str(program), *options), missing=missing)
+
+
+def _java() -> Subject:
+    built = BUILT / "java"
+    options = (f"@{PEERS / 'java' / 'jvm.options'}", "-cp", f"{built / 'classes'}:{built / 'lib'}/*", "Peer")
+    subject = _built("aws-sdk-java", "a JDK 25 or mvn", built / "jdk" / "bin" / "java", *options)
+    return replace(subject, warm_up=JAVA_WARM_UP)
 
 
 def _node() -> Subject:

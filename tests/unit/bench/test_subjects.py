@@ -1,11 +1,15 @@
-"""Who is measured by the benchmark and from when on."""
+"""Who is measured by the benchmark, from when on, and with which versions."""
+
+import re
+from pathlib import Path
 
 import pytest
 
 from bench import plan
+from bench.machine import PINNED
 from bench.measure import Result
 from bench.processes import Scheduled
-from bench.subjects import Subject, subjects
+from bench.subjects import BUILT, Subject, subjects
 
 FIGURES = ("cpu_us_per_message", "steady_cpu_us_per_message", "messages_per_second", "warm_up_seconds")
 
@@ -14,6 +18,14 @@ FIGURES = ("cpu_us_per_message", "steady_cpu_us_per_message", "messages_per_seco
 def test_everyone_whom_the_plan_names_is_a_subject(cell: plan.Cell) -> None:
     """One with a wrong name would be left out in silence."""
     assert set() == cell.subjects - {subject.name for subject in subjects()}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in PINNED if BUILT not in path.parents], ids=lambda path: path.parent.name
+)
+def test_the_version_of_every_peer_that_is_built_is_told(path: Path) -> None:
+    """Whatever else its file of versions comes to hold."""
+    assert re.findall(PINNED[path], path.read_text(), re.MULTILINE)
 
 
 def test_what_a_subject_does_while_it_warms_up_is_in_its_life_only() -> None:
