@@ -1,6 +1,9 @@
 """Who is measured by the benchmark, from when on, and with which versions."""
 
+import os
 import re
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,20 @@ def test_everyone_whom_the_plan_names_is_a_subject(cell: plan.Cell) -> None:
 def test_the_version_of_every_peer_that_is_built_is_told(path: Path) -> None:
     """Whatever else its file of versions comes to hold."""
     assert re.findall(PINNED[path], path.read_text(), re.MULTILINE)
+
+
+def test_a_thread_that_has_ended_has_used_its_process_s_time() -> None:
+    """A virtual machine ends the threads of its compiler when there is nothing to compile."""
+
+    def work() -> None:
+        while time.thread_time() < 0.1:
+            sum(range(1000))
+
+    before = Scheduled.of(os.getpid())
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    assert (Scheduled.of(os.getpid()) - before).cpu >= 0.1
 
 
 def test_what_a_subject_does_while_it_warms_up_is_in_its_life_only() -> None:
