@@ -72,7 +72,7 @@ def _write(results: dict[str, Any], folder: Path) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.set_defaults(plan=plan.standard)
-    for each in (plan.ours, plan.full):
+    for each in (plan.ours, plan.bars, plan.full):
         name, text = each.__name__, (each.__doc__ or "").rstrip(".")
         parser.add_argument(f"--{name}", dest="plan", action="store_const", const=each, help=text)
     parser.add_argument(

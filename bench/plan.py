@@ -16,6 +16,7 @@ SLOW_STORE = Scenario(store_latency=0.04)
 AWS = Scenario(queue_latency=0.015, store_latency=0.04)  # as far as AWS is
 FAR = Scenario(queue_latency=0.015, store_latency=0.1)
 UNEVEN = Scenario(queue_latency=0.01, store_latency=0.03, store_tail=0.24)
+ROUNDS = 5  # of what the bars compare
 FEED = 200.0  # messages a second that the slowest subject can keep up with
 
 
@@ -47,6 +48,19 @@ def ours() -> list[Cell]:
         Cell("pod", AWS, 12, tls=True, pod=True, subjects=alone),
         Cell("idle", Scenario(feed=0.0), 10, subjects=alone),
     ]
+
+
+def bars() -> list[Cell]:
+    """Ten minutes: short rounds of all that the bars compare, so that a machine's slow minutes meet both sides."""
+    alone = frozenset({"email-processor"})
+    one_round = [
+        Cell("backlog", LOOPBACK, 6, subjects=OURS | {"aws-sdk-rust"}),
+        *(Cell("backlog", each, 6, subjects=alone) for each in (AWS, FAR, UNEVEN)),
+        Cell("backlog", LOOPBACK, 6, tls=True, subjects=alone),
+        Cell("backlog", AWS, 6, tls=True, subjects=alone | {"aws-sdk-go"}),
+    ]
+    sizes = [cell for cell in ours() if cell.name == "jump" or cell.scenario.size == KIB * KIB]
+    return [*(one_round * ROUNDS), *sizes]
 
 
 def standard() -> list[Cell]:

@@ -55,14 +55,15 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def ratios(rows: Sequence[Row]) -> str:
-    """CPU and rate of every subject as multiples of email-processor's, by scenario, in Markdown."""
-    found = [
-        (scenario(row), row["subject"], f"{row[CPU] / our[CPU]:.2f}", f"{row[RATE] / our[RATE]:.2f}")
-        for our in rows
-        if our["subject"] == US and our["messages"]
-        for row in rows
-        if row["messages"] and row["subject"] != US and scenario(row) == scenario(our)
-    ]
+    """CPU and rate of every subject as multiples of email-processor's, measured last before it, in Markdown."""
+    found: list[tuple[str, ...]] = []
+    ours: dict[str, Row] = {}
+    for row in (row for row in rows if row["messages"]):
+        if row["subject"] == US:
+            ours[scenario(row)] = row
+        elif (our := ours.get(scenario(row))) is not None:
+            cpu, rate = row[CPU] / our[CPU], row[RATE] / our[RATE]
+            found.append((scenario(row), row["subject"], f"{cpu:.2f}", f"{rate:.2f}"))
     return markdown(("scenario", "subject", "CPU after the start, ours = 1", "messages a second, ours = 1"), found)
 
 
@@ -93,10 +94,9 @@ def report(results: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def kept() -> dict[str, Any]:
-    """The newest run whose results are kept, but for those of endurance and of the commands on the archive."""
-    others = re.compile(r"-endurance-|-archive\.json$")
-    *_, newest = sorted(path for path in RESULTS.glob("*.json") if not others.search(path.name))
+def kept(name: str) -> dict[str, Any]:
+    """The newest run of this name whose results are kept."""
+    *_, newest = sorted(RESULTS.glob(f"*-{name}.json"))
     results: dict[str, Any] = json.loads(newest.read_text())
     return results
 

@@ -113,9 +113,11 @@ def scaling_table(head: tuple[str, ...], rows: Callable[[], list[tuple[str, ...]
     return lambda: _table(head, rows())
 
 
-def measured(head: tuple[str, ...], rows: Callable[[list[report.Row]], Sequence[Sequence[str]]]) -> Callable[[], str]:
-    """A table out of the newest results of the benchmark that are kept."""
-    return lambda: _table(head, rows(report.kept()["results"]))
+def measured(
+    head: tuple[str, ...], rows: Callable[[list[report.Row]], Sequence[Sequence[str]]], name: str = "aws"
+) -> Callable[[], str]:
+    """A table out of the newest results of the benchmark that are kept under a name."""
+    return lambda: _table(head, rows(report.kept(name)["results"]))
 
 
 SUBJECTS = ("subject", "CPU µs a message", "ratio", "messages a second on a core", "ratio", "peak RSS")
@@ -130,7 +132,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "contracts": contracts,
     "bench-headline": measured(SUBJECTS, lambda rows: report.excerpt(filter(report.is_headline, rows))),
     "bench-loopback": measured(SUBJECTS, lambda rows: report.excerpt(filter(report.is_loopback, rows))),
-    "bench-bars": measured(("what", "bar", "found", ""), lambda rows: list(bars.lines(rows))),
+    "bench-bars": measured(("what", "bar", "found", ""), lambda rows: list(bars.lines(rows)), "bars"),
     "bench-distances": measured(
         ("scenario", "messages a second", "CPU µs", "receives", "PUTs", "deletes", "in flight", "peak RSS"),
         report.distances,

@@ -1,5 +1,6 @@
 """What the benchmark says of a run: which bars are met."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -36,7 +37,18 @@ def test_the_floor_is_compared_with_in_the_same_place() -> None:
     assert "CPU on loopback, to Rust's" not in found
 
 
-def test_every_bar_is_measured_by_a_plain_run() -> None:
+def test_a_slow_minute_meets_both_sides() -> None:
+    """A round's results are compared with each other, and the middle one of the rounds counts."""
+    rounds = [
+        row(name, cpu * slow, 1) for slow in (1, 3, 2) for name, cpu in (("email-processor", 150), ("floor", 100))
+    ]
+    rounds[0] = row("email-processor", 400, 1)
+    found = {text: value for text, _, value, _ in lines(rounds)}
+    assert "1.50" == found["CPU on loopback, to the floor's"]
+
+
+@pytest.mark.parametrize("cells", [plan.standard, plan.bars])
+def test_every_bar_is_measured_by_a_plain_run(cells: Callable[[], list[plan.Cell]]) -> None:
     """Each of them has its results, of everyone it is compared with."""
     names = {subject.name for subject in subjects()}
     rows = [
@@ -52,7 +64,7 @@ def test_every_bar_is_measured_by_a_plain_run() -> None:
             size=cell.scenario.size,
             later_size=cell.scenario.later_size,
         )
-        for cell in plan.standard()
+        for cell in cells()
         for name in names
         if cell.is_for(name)
     ]
