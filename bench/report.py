@@ -1,7 +1,6 @@
 """The results as a table that people read."""
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
