@@ -437,7 +437,7 @@ MUTANTS = (
         "dead letters of others not waited for",
         "dead",
         "hidden-awaited",
-        instead("end = DrainEnd()"),
+        instead("end = DrainEnd()\nif not may_come:"),
         (Rule.COMMAND_TELLS,),
         day=RESCUE_DAY,
         room=archive,

@@ -42,7 +42,7 @@ def test_a_thread_that_has_ended_has_used_its_process_s_time() -> None:
     worker = threading.Thread(target=work)
     worker.start()
     worker.join()
-    assert (Scheduled.of(os.getpid()) - before).cpu >= 0.1
+    assert (Scheduled.of(os.getpid()) - before).cpu > 0.09  # the two clocks do not tick at one moment
 
 
 def test_what_a_subject_does_while_it_warms_up_is_in_its_life_only() -> None:

@@ -176,9 +176,10 @@ async def drained(
     plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: asyncio.Event, *, is_fifo: bool
 ) -> tuple[int, DrainEnd]:
     """Run the pipeline until nothing is left to come; how many messages are still in flight, and how it ended."""
+    queue = HeardQueue(ports.queue, metrics)
     async with asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(stop_when_done(ports.queue, metrics, health, stop, is_fifo=is_fifo), name="watch")
-        left = await run(plan, ports, metrics, health, stop)
+        watching = tasks.create_task(stop_when_done(queue, metrics, health, stop, is_fifo=is_fifo), name="watch")
+        left = await run(plan, replace(ports, queue=queue), metrics, health, stop)
     return left, watching.result()
 
 
@@ -206,22 +207,41 @@ def hurried(plan: Plan) -> Plan:
     return replace(plan, receive=replace(plan.receive, wait=WAIT_SECONDS, poll_interval=WAIT_SECONDS))
 
 
+class HeardQueue:
+    """What a queue says of itself, to whomever it does: `remaining` is what was left on it then, but for ours."""
+
+    def __init__(self, queue: QueueGauge, metrics: Metrics) -> None:
+        """It has said nothing yet. `metrics` tell how many messages are in flight here."""
+        self.remaining = 0
+        self._queue = queue
+        self._metrics = metrics
+
+    async def state(self) -> QueueState:
+        """What it says now.
+
+        Raises:
+            QueueFaultError: it does not.
+        """
+        state = await self._queue.state()
+        self.remaining = state.visible + max(0, state.in_flight - self._metrics.in_flight())
+        return state
+
+
 async def stop_when_done(
-    queue: QueueGauge, metrics: Metrics, health: Health, stop: asyncio.Event, *, is_fifo: bool
+    queue: HeardQueue, metrics: Metrics, health: Health, stop: asyncio.Event, *, is_fifo: bool
 ) -> DrainEnd:
     """Set `stop` when nothing is left to come, or nothing comes because something fails.
 
     Nothing is left if for a while nothing came, nothing is in flight here, and the queue says that it has none.
     """
     received, still, quiet = -1, 0.0, 0.0  # how often, and for how many seconds nothing came, and was in flight either
-    remaining = 0  # of those that the queue told of
     end: DrainEnd | None = None
     while end is None and not await pause(WAIT_SECONDS, stop):
         totals = metrics.totals()
         now = totals["received"]
         still = still + WAIT_SECONDS if now == received else 0.0
         quiet = quiet + WAIT_SECONDS if now == received and not metrics.in_flight() else 0.0
-        remaining = max(0, remaining - (now - received))
+        queue.remaining = max(0, queue.remaining - (now - max(0, received)))
         received = now
         if still >= QUIET_SECONDS and (fault := _lasting_fault(health)) is not None:
             end = DrainEnd(fault=fault)
@@ -229,13 +249,13 @@ async def stop_when_done(
             try:
                 state = await queue.state()
             except QueueFaultError as refusal:
-                if refusal.cause.needs_a_person:  # we may not ask: that nothing came has to do
-                    end = DrainEnd(remaining)
+                if refusal.cause.needs_a_person:  # we may not ask any more, or ever: that nothing came has to do
+                    end = DrainEnd(queue.remaining)
             else:
-                remaining = state.visible + state.in_flight  # mutant: hidden-awaited
                 released = totals["released"] + totals["corrupt"] > 0
-                if quiet >= SETTLED_SECONDS or not _may_come(state, released=released, is_fifo=is_fifo):
-                    end = DrainEnd(remaining)
+                may_come = quiet < SETTLED_SECONDS and _may_come(state, released=released, is_fifo=is_fifo)
+                if not may_come:  # mutant: hidden-awaited
+                    end = DrainEnd(queue.remaining)
     stop.set()
     return end or DrainEnd()
 

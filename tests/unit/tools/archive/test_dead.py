@@ -17,7 +17,14 @@ from email_processor.pipeline.health import PASSING_FAULTS_BEFORE_RED, Health, P
 from email_processor.ports import QueueState
 from email_processor.settings import queue_region, read_by
 from email_processor.tools.archive import dead
-from email_processor.tools.archive.dead import QUIET_SECONDS, SETTLED_SECONDS, DrainEnd, report, stop_when_done
+from email_processor.tools.archive.dead import (
+    QUIET_SECONDS,
+    SETTLED_SECONDS,
+    DrainEnd,
+    HeardQueue,
+    report,
+    stop_when_done,
+)
 from email_processor.tools.archive.reader import bucket_settings
 from tests.unit.pipeline.kit import later, new_metrics, now, queue_fault, store_fault, virtual_clock
 from tests.unit.tools.check.known import settings as settings_of
@@ -102,10 +109,20 @@ async def test_it_stops_when_nothing_has_come_for_a_while(
         later(second + 0.5, metrics.received.inc)
     if happens is not None:
         later(max(0.0, messages_until - 0.5), happens, metrics, health)
-    fresh = replace(gauge, states=list(gauge.states))
+    fresh = HeardQueue(replace(gauge, states=list(gauge.states)), metrics)
     assert end == await stop_when_done(fresh, metrics, health, stop, is_fifo=gauge.is_fifo)
     assert stop.is_set()
     assert messages_until + ends_at == pytest.approx(now(), abs=1)
+
+
+async def test_what_the_queue_told_the_pipeline_is_not_forgotten() -> None:
+    """It told of three that others have; then it may not be asked any more, and one came."""
+    metrics, health, stop = new_metrics(), Health(virtual_clock(), patience=60), asyncio.Event()
+    health.well(Part.RECEIVING)
+    queue = HeardQueue(Gauge([QueueState(0, 3, 0, None)], fault=Cause.DENIED), metrics)
+    later(1.5, metrics.received.inc)
+    _, end = await asyncio.gather(queue.state(), stop_when_done(queue, metrics, health, stop, is_fifo=False))
+    assert DrainEnd(2) == end
 
 
 @pytest.mark.parametrize("is_proven", [False, True])
@@ -117,7 +134,8 @@ async def test_a_signal_ends_it_at_once(*, is_proven: bool) -> None:
     if is_proven:
         health.well(Part.RECEIVING)
     gauge = Gauge(fault=Cause.NETWORK if is_proven else Cause.DENIED)
-    assert DrainEnd() == await stop_when_done(gauge, new_metrics(), health, stop, is_fifo=False)
+    queue = HeardQueue(gauge, metrics := new_metrics())
+    assert DrainEnd() == await stop_when_done(queue, metrics, health, stop, is_fifo=False)
     assert 60 == now()
 
 
