@@ -437,7 +437,7 @@ MUTANTS = (
         "dead letters of others not waited for",
         "dead",
         "hidden-awaited",
-        instead("end = DrainEnd()\nif not may_come:"),
+        instead("end = DrainEnd()\nif is_over:"),
         (Rule.COMMAND_TELLS,),
         day=RESCUE_DAY,
         room=archive,

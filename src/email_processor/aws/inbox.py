@@ -9,7 +9,7 @@ from email_processor.aws.answers import batch_of, messages_of, state_of
 from email_processor.aws.faults import Refusal, explain_refusal, queue_fault
 from email_processor.aws.signed import SignedSqs
 from email_processor.domain.errors import QueueFaultError
-from email_processor.domain.message import MESSAGE_MAX_BYTES, KeyTime, Message
+from email_processor.domain.message import FIFO, MESSAGE_MAX_BYTES, KeyTime, Message
 from email_processor.ports import Admission, QueueState, Verdict
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class SqsInbox:
         self._client = client
         self._queue_url = queue_url
         self._visibility_timeout = visibility_timeout
-        self._is_fifo = queue_url.endswith(".fifo")
+        self._is_fifo = queue_url.endswith(FIFO)
         self._unanswered: list[str] = []
         self._key_time = key_time
         self._has_told_undated = False

@@ -13,6 +13,7 @@ FIRST_RECEIVED, SENT = "ApproximateFirstReceiveTimestamp", "SentTimestamp"  # sy
 MESSAGE_MAX_BYTES = 1024 * 1024  # SQS's limit on a message since August 2025
 DIGITS_MAX = 15  # of an attribute that is a number; Python refuses to parse thousands of them
 NO_ATTRIBUTES: Mapping[str, Any] = {}
+FIFO = ".fifo"  # what the name of a queue ends with, and so its URL, if and only if it is a FIFO queue
 LAST_MOMENT = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z in epoch milliseconds: what datetime can hold
 
 

@@ -21,6 +21,7 @@ from email_processor.aws.connect import client_config
 from email_processor.aws.faults import explain, queue_fault
 from email_processor.domain.email import read
 from email_processor.domain.errors import QueueFaultError, ServiceFaultError, UnarchivableError
+from email_processor.domain.message import FIFO
 from email_processor.exit_codes import EXIT_FAILED
 from email_processor.metrics import Metrics
 from email_processor.pipeline.health import Health, Part
@@ -167,7 +168,7 @@ async def drain(settings: Settings) -> int:
     with stop_on_signal(stop):
         async with aws_of(settings) as aws:
             ports = ports_of(settings, aws, clock)
-            is_fifo = settings.sqs_queue_url.endswith(".fifo")
+            is_fifo = settings.sqs_queue_url.endswith(FIFO)
             left, end = await drained(plan, ports, metrics, Health(clock, plan.patience), stop, is_fifo=is_fifo)
     return report(settings.sqs_queue_url, metrics.totals(), left, end)
 
@@ -208,13 +209,18 @@ def hurried(plan: Plan) -> Plan:
 
 
 class HeardQueue:
-    """What a queue says of itself, to whomever it does: `remaining` is what was left on it then, but for ours."""
+    """What a queue says of itself, remembered whoever asks."""
 
     def __init__(self, queue: QueueGauge, metrics: Metrics) -> None:
-        """It has said nothing yet. `metrics` tell how many messages are in flight here."""
-        self.remaining = 0
+        """It has said nothing yet. `metrics` tell what is received, and in flight here."""
         self._queue = queue
         self._metrics = metrics
+        self._told = self._received = 0
+
+    @property
+    def remaining(self) -> int:
+        """How many messages it told of last that were not in flight here, but for what was received since."""
+        return max(0, self._told - (self._metrics.totals()["received"] - self._received))
 
     async def state(self) -> QueueState:
         """What it says now.
@@ -223,7 +229,8 @@ class HeardQueue:
             QueueFaultError: it does not.
         """
         state = await self._queue.state()
-        self.remaining = state.visible + max(0, state.in_flight - self._metrics.in_flight())
+        self._told = state.visible + max(0, state.in_flight - self._metrics.in_flight())
+        self._received = self._metrics.totals()["received"]
         return state
 
 
@@ -241,34 +248,32 @@ async def stop_when_done(
         now = totals["received"]
         still = still + WAIT_SECONDS if now == received else 0.0
         quiet = quiet + WAIT_SECONDS if now == received and not metrics.in_flight() else 0.0
-        queue.remaining = max(0, queue.remaining - (now - max(0, received)))
         received = now
         if still >= QUIET_SECONDS and (fault := _lasting_fault(health)) is not None:
             end = DrainEnd(fault=fault)
         elif quiet >= QUIET_SECONDS and health.is_well(Part.RECEIVING):  # mutant: done-at-last
-            try:
-                state = await queue.state()
-            except QueueFaultError as refusal:
-                if refusal.cause.needs_a_person:  # we may not ask any more, or ever: that nothing came has to do
-                    end = DrainEnd(queue.remaining)
-            else:
-                released = totals["released"] + totals["corrupt"] > 0
-                may_come = quiet < SETTLED_SECONDS and _may_come(state, released=released, is_fifo=is_fifo)
-                if not may_come:  # mutant: hidden-awaited
-                    end = DrainEnd(queue.remaining)
+            released = totals["released"] + totals["corrupt"] > 0
+            is_over = await _is_over(queue, released=released, settled=quiet >= SETTLED_SECONDS, is_fifo=is_fifo)
+            if is_over:  # mutant: hidden-awaited
+                end = DrainEnd(queue.remaining)
     stop.set()
     return end or DrainEnd()
 
 
-def _may_come(state: QueueState, *, released: bool, is_fifo: bool) -> bool:
-    """Whether more may come of what a queue has, though for a while nothing came.
+async def _is_over(queue: HeardQueue, *, released: bool, settled: bool, is_fifo: bool) -> bool:
+    """Whether nothing more is to come, after a while in which nothing came.
 
-    What is hidden comes back after its visibility timeout, but is not waited for if it was `released` here: it would be
-    again. What is visible comes, but for that of a FIFO group of which something was released: it waits behind that.
+    What is hidden comes back after its visibility timeout. It is not waited for if it was `released` here, because it
+    would be again, nor if it has not come until the counts are `settled`. What is visible comes, but for that of a FIFO
+    group of which something was released: it waits behind that.
     """
+    try:
+        state = await queue.state()
+    except QueueFaultError as fault:
+        return fault.cause.needs_a_person  # we may not ask any more, or ever: that nothing came has to do
     if released:
-        return state.visible > 0 and not is_fifo
-    return state.visible + state.in_flight > 0
+        return settled or is_fifo or not state.visible
+    return settled or not (state.visible or state.in_flight)
 
 
 def _lasting_fault(health: Health) -> ServiceFaultError | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from email_processor.aws.connect import client_config
 from email_processor.aws.faults import cause_of, explain, fix_for
 from email_processor.domain.errors import Cause, QueueFaultError
-from email_processor.domain.message import Attribute
+from email_processor.domain.message import FIFO, Attribute
 from email_processor.ports import BATCH
 from email_processor.tools.command import open_queue_client
 
@@ -92,7 +92,7 @@ class Sender:
         self._client = client
         self._queue_url = queue_url
         self._run_id = run_id
-        self._is_fifo = queue_url.endswith(".fifo")
+        self._is_fifo = queue_url.endswith(FIFO)
         self.repeats = Repeats()
 
     async def send(self, letters: Iterable[L], sent: Callable[[L, str], None]) -> None:
