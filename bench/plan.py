@@ -7,7 +7,8 @@ from bench.world import Scenario
 KIB = 1024
 SIZES = (KIB, 4 * KIB, 64 * KIB, KIB * KIB)
 LATENCIES = (0.0, 0.01, 0.04, 0.1)
-OURS = frozenset({"email-processor", "floor"})
+ALONE = frozenset({"email-processor"})
+OURS = ALONE | {"floor"}
 QUICK = OURS | {"aws-sdk-rust", "aws-sdk-go", "bento", "node-sqs-consumer", "boto3-loop"}
 USUAL = QUICK | {"aws-sdk-java"}  # what people would really pick; this one takes long to warm up
 EVERY_QUICK = QUICK | {"boto3-threads", "aioboto3"}
@@ -38,26 +39,24 @@ class Cell:
 
 def ours() -> list[Cell]:
     """What email-processor does at every distance and with every size, beside its floor: five minutes."""
-    alone = frozenset({"email-processor"})
     distances = (LOOPBACK, SLOW_STORE, AWS, FAR, UNEVEN)
     return [
         *(Cell("backlog", each, 12, subjects=OURS) for each in distances),
         *(Cell("backlog", each, 12, tls=True, subjects=OURS) for each in (LOOPBACK, AWS)),
-        *(Cell("backlog", replace(AWS, size=size), 10, subjects=alone) for size in SIZES if size != 4 * KIB),
-        Cell("jump", replace(AWS, size=KIB, later_size=KIB * KIB), 10, subjects=alone),
-        Cell("pod", AWS, 12, tls=True, pod=True, subjects=alone),
-        Cell("idle", Scenario(feed=0.0), 10, subjects=alone),
+        *(Cell("backlog", replace(AWS, size=size), 10, subjects=ALONE) for size in SIZES if size != 4 * KIB),
+        Cell("jump", replace(AWS, size=KIB, later_size=KIB * KIB), 10, subjects=ALONE),
+        Cell("pod", AWS, 12, tls=True, pod=True, subjects=ALONE),
+        Cell("idle", Scenario(feed=0.0), 10, subjects=ALONE),
     ]
 
 
 def bars() -> list[Cell]:
-    """Ten minutes: short rounds of all that the bars compare, so that a machine's slow minutes meet both sides."""
-    alone = frozenset({"email-processor"})
+    """Six minutes: short rounds of all that the bars compare, so that a machine's slow minutes meet both sides."""
     one_round = [
         Cell("backlog", LOOPBACK, 6, subjects=OURS | {"aws-sdk-rust"}),
-        *(Cell("backlog", each, 6, subjects=alone) for each in (AWS, FAR, UNEVEN)),
-        Cell("backlog", LOOPBACK, 6, tls=True, subjects=alone),
-        Cell("backlog", AWS, 6, tls=True, subjects=alone | {"aws-sdk-go"}),
+        *(Cell("backlog", each, 6, subjects=ALONE) for each in (AWS, FAR, UNEVEN)),
+        Cell("backlog", LOOPBACK, 6, tls=True, subjects=ALONE),
+        Cell("backlog", AWS, 6, tls=True, subjects=ALONE | {"aws-sdk-go"}),
     ]
     sizes = [cell for cell in ours() if cell.name == "jump" or cell.scenario.size == KIB * KIB]
     return [*(one_round * ROUNDS), *sizes]

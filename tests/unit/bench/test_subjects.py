@@ -17,7 +17,7 @@ from bench.subjects import BUILT, Subject, subjects
 FIGURES = ("cpu_us_per_message", "steady_cpu_us_per_message", "messages_per_second", "warm_up_seconds")
 
 
-@pytest.mark.parametrize("cell", [*plan.standard(), *plan.full()], ids=lambda cell: cell.name)
+@pytest.mark.parametrize("cell", [*plan.standard(), *plan.bars(), *plan.full()], ids=lambda cell: cell.name)
 def test_everyone_whom_the_plan_names_is_a_subject(cell: plan.Cell) -> None:
     """One with a wrong name would be left out in silence."""
     assert set() == cell.subjects - {subject.name for subject in subjects()}
