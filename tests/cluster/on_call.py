@@ -36,9 +36,8 @@ def archiving(aws: ClusterAws, directory: Path, refused: str = "", *, offloaded:
     dead.send("given up on")
     with installed(aws, site, "--wait"):
         aws.refuse(refused)
-        if (
-            refused == "SQS"
-        ):  # an email that a receive which is on its way still brings would make deleting red, and first
+        if refused == "SQS":
+            # Before anything is sent: what a receive brings that is on its way would make deleting red, and first.
             eventually(lambda: len(aws.space.pods(ready=False)) == 2, "receiving is red everywhere", within=90, every=1)
         site.queue.send_all([*emails(50), "no email", *(pointer("not-there", f"{it}") for it in range(offloaded))])
         if refused == "S3":

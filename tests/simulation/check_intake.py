@@ -61,7 +61,7 @@ class IntakeChecks:
         if fact.operation == "PUT" and fact.detail == "ok":
             self._outages.pop(fact.who, None)
         if fact.detail == "ok":  # what works now and then is no outage
-            self._failures[fact.who, fact.operation, fact.subjects].clear()
+            self._failures.pop((fact.who, fact.operation, fact.subjects), None)
         elif not self._scene.processes[fact.who].health.is_draining:
             self._check_storm(fact)
 
