@@ -22,9 +22,8 @@ _BEGINNING = re.compile(rb'{"message_id":' + _STRING.pattern, re.DOTALL)  # of b
 def email_document(message: Message, email: Email, moment: datetime, version: str) -> bytes:
     """The archived object: the email's JSON is embedded as it was sent, token for token, never re-serialised."""
     metadata: dict[str, object] = {"processor_version": version, "source": SOURCE}
-    attributes = _attributes(message.message_attributes, email.attributes)
-    if attributes:
-        metadata["attributes"] = attributes
+    if message.message_attributes or email.attributes:
+        metadata["attributes"] = _attributes(message.message_attributes, email.attributes)
     return orjson.dumps(
         {
             "message_id": message.message_id,

@@ -142,15 +142,17 @@ def _sender(value: object) -> str:
         is_encoded_twice = isinstance(value, str) and value.lstrip().startswith("{")
         more = ": it was encoded twice" if is_encoded_twice else ""
         raise UnarchivableError(Reason.NOT_AN_OBJECT, f"the body is {_kind(value)}, not a JSON object{more}")
-    missing = [name for name in FIELDS if name not in value]
-    if missing:
+    if not value.keys() >= _ALL_FIELDS:
+        missing = [name for name in FIELDS if name not in value]
         notification = notification_in(value)
         more = f": it is {notification}" if notification else ""
         raise UnarchivableError(Reason.MISSING_FIELD, f"{', '.join(missing)} missing{more}")
     for name in FIELDS:
         found = value[name]
+        if isinstance(found, str):
+            continue
         number_allowed = name == "email_timestream" and isinstance(found, int | float) and not isinstance(found, bool)
-        if not isinstance(found, str) and not number_allowed:
+        if not number_allowed:
             wanted = "a string or a number" if name == "email_timestream" else "a string"
             raise UnarchivableError(Reason.WRONG_TYPE, f"{name} is {_kind(found)}, not {wanted}")
     sender: str = value["email_sender"]

@@ -64,7 +64,7 @@ class Message(NamedTuple):
     @property
     def receive_count(self) -> int:
         """How often the queue has handed this message out, this time included."""
-        return _whole_number(self.attributes.get("ApproximateReceiveCount")) or 1
+        return _receives(self.attributes.get("ApproximateReceiveCount"))
 
     @property
     def sent_at(self) -> float | None:
@@ -95,6 +95,11 @@ class Message(NamedTuple):
 @lru_cache(maxsize=64)  # messages come many to a second
 def _second(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+@lru_cache(maxsize=64)  # nearly all are 1
+def _receives(text: str | None) -> int:
+    return _whole_number(text) or 1
 
 
 def _milliseconds(text: str | None) -> int | None:

@@ -109,8 +109,10 @@ class Uploader:
         """Whether it is for others now: its lease would not last for the first try, or was lost before another one."""
         if job.delivery.state is State.FAILED:
             return job.delivery.lost
-        needed = self._put_seconds + job.size / SLOWEST_BYTES_PER_SECOND
-        return job.delivery.state is State.QUEUED and not self._context.ledger.may_start(job.delivery, needed)
+        if job.delivery.state is not State.QUEUED:
+            return False
+        needed = self._put_seconds + job.delivery.size / SLOWEST_BYTES_PER_SECOND  # nothing is fetched for it yet
+        return not self._context.ledger.may_start(job.delivery, needed)
 
     async def join(self) -> None:
         """Return when no job is left, those that wait for another try or for their payload included."""
