@@ -212,7 +212,7 @@ class SimQueue:
         if is_copy:
             message.first_receive_told = 0
         message.is_deleted = False
-        message.visible_at = self.driver.now
+        message.visible_at = 0
         self._live[message_id] = message
         self.facts.add(What.CAME_BACK, message.holder, message.handle)
         self._serve()
@@ -256,7 +256,7 @@ class SimQueue:
         if visible_at > message.received_at + ticks(HIDDEN_MAX_SECONDS):
             return Verdict.GONE  # SQS answers InvalidParameterValue
         if seconds == 0:
-            message.visible_at = now
+            message.visible_at = 0  # and not now, at which a lease that it had before may have ended
             self.facts.add(What.GIVEN_BACK, who, handle)
             self.driver.later(0, self._serve)
         else:
