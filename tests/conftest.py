@@ -7,6 +7,7 @@ from unittest import mock
 
 import pytest
 
+from email_processor.signals import SIGNALS
 from tests.support import overheard
 from tests.support.emulators import Emulator, ministack_server, moto_server
 from tests.support.environment import clean_environment
@@ -24,6 +25,15 @@ def _listening() -> Iterator[None]:
     with overheard.listening():
         yield
     overheard.check()
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """No test leaves its signal handlers to the next one of this process, which an interrupt could then end."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

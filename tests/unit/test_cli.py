@@ -146,7 +146,6 @@ def _this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     def leave(code: int) -> NoReturn:
         raise SystemExit(code)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(logging, "shutdown", lambda: None)
@@ -155,8 +154,6 @@ def _this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     with restored_logging():
         yield
     gc.enable()
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("_this_process")

@@ -67,14 +67,11 @@ async def fail_at_a_stop(is_signalled: bool) -> None:
 @pytest.mark.parametrize(("is_signalled", "after"), [(False, handle), (True, end_now)])
 async def test_what_was_there_before_is_restored_unless_a_signal_came(is_signalled: bool, after: object) -> None:
     """If the block fails as well. A second signal that comes late still ends the process as an interrupted one."""
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
-    try:
-        with pytest.raises(ZeroDivisionError):
-            await fail_at_a_stop(is_signalled)
-        assert [after, after] == [signal.getsignal(number) for number in SIGNALS]
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for number in SIGNALS:
+        signal.signal(number, handle)
+    with pytest.raises(ZeroDivisionError):
+        await fail_at_a_stop(is_signalled)
+    assert [after, after] == [signal.getsignal(number) for number in SIGNALS]
 
 
 @pytest.mark.parametrize("second", SIGNALS)
