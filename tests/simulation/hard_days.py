@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from email_processor.domain.errors import Cause
 from tests.simulation.rescue import Command, CommandRun, Leftover, Rescue
-from tests.simulation.story import Fault, Kind, Mail, Story, StorySettings
+from tests.simulation.story import Fault, Kind, Life, Mail, Story, StorySettings
 
 OUTAGE_SECONDS = 240.0
 DEAD = Leftover(quarantine=False, dead=True)
@@ -60,6 +60,15 @@ DAYS: Mapping[str, Story] = {
         (Mail(kind="key denied"), *_A_LITTLE), settings=StorySettings(poll_interval=1.0)
     ),
     "one object in fifty is refused": _day(_busy("key denied", 50), settings=BUSY),
+    "an answer is overtaken by that of a later receive": Story(
+        seed=1500087253,  # it draws how long each answer takes
+        shuffled=False,
+        faults_until=60.0,
+        settings=StorySettings(tail=0.2, key_time="sent"),
+        lives=(Life(), Life(0.0, 52.85)),
+        mails=_mails(19),
+        faults=(Fault(Kind.COPY, at=1.28, nth=18),),
+    ),
     "operators archive what was left": Story(
         shuffled=False,
         faults_until=60.0,

@@ -322,6 +322,14 @@ MUTANTS = (
     ),
     Mutant("nothing given back", "run", "given-back", reading("[it", "() and [it"), (Rule.GIVEN_BACK,)),
     Mutant("old receipt handle kept", "ledger", "newest-handle", nothing, (Rule.LEASE,)),
+    Mutant(
+        "overtaken receipt handle taken for the newest",
+        "ledger",
+        "overtaken",
+        reading("message.receive_count >= known.receive_count", "True"),
+        (Rule.LEASE,),
+        day="an answer is overtaken by that of a later receive",
+    ),
     Mutant("archived and forgotten", "ledger", "remembered", reading("self._remembered", "()"), (Rule.ONE_PUT,)),
     Mutant(
         "corrupt message archived",

@@ -125,8 +125,9 @@ class Ledger:
 
         `answered_at` is when the answer came, if it then had to wait.
 
-        None if it is in flight already, which then goes on with the newest receipt handle. A message that was archived
-        before and not deleted comes back as `ARCHIVED`: only its delete is left to do.
+        None if it is in flight already, which then goes on with the newest receipt handle: that of the receive with the
+        highest count, and among equals the one that came last. A message that was archived before and not deleted comes
+        back as `ARCHIVED`: only its delete is left to do.
         """
         now = self._clock.monotonic()
         received_at = now if answered_at is None else answered_at
@@ -136,12 +137,14 @@ class Ledger:
         lease_until = (now if asked_at is None else asked_at) + self._visibility_timeout
         known = self._deliveries.get(message.message_id)
         if known is not None:
-            known.receipt_handle = message.receipt_handle  # mutant: newest-handle
-            known.receive_count = message.receive_count
-            known.received_at = received_at
-            known.lost = False
-            self.renewed(known, lease_until)
             self._metrics.duplicates.labels("in_flight").inc()
+            # An answer can be overtaken by that of a later receive, whose receipt handle alone is sure to delete it.
+            if message.receive_count >= known.receive_count:  # mutant: overtaken
+                known.receipt_handle = message.receipt_handle  # mutant: newest-handle
+                known.receive_count = message.receive_count
+                known.received_at = received_at
+                known.lost = False
+                self.renewed(known, lease_until)
             return None
         delivery = Delivery(
             message_id=message.message_id,

@@ -87,9 +87,9 @@ class Kit:
         """Take a message into the ledger."""
         return self.context.ledger.admit(Message(message_id, handle, body, attributes=attributes))
 
-    def in_flight(self, message_id: str = "m", handle: str = "r", body: bytes = EMAIL) -> Delivery:
+    def in_flight(self, message_id: str = "m", handle: str = "r", body: bytes = EMAIL, **attributes: str) -> Delivery:
         """A message that was taken into the ledger."""
-        delivery = self.admit(message_id, handle, body)
+        delivery = self.admit(message_id, handle, body, **attributes)
         assert delivery is not None
         return delivery
 

@@ -50,6 +50,18 @@ async def test_a_message_that_comes_again_while_in_flight_brings_only_its_newest
     assert 1 == kit.value("messages_duplicate_total", kind="in_flight")
 
 
+async def test_an_answer_that_was_overtaken_by_that_of_a_later_receive_changes_nothing() -> None:
+    """Its receipt handle is an old one by now, and its lease is over sooner; if that was lost, it still is."""
+    kit = Kit.new()
+    delivery = kit.in_flight(handle="newest", ApproximateReceiveCount="3")
+    kit.context.ledger.lose(delivery, "newest")
+    await asyncio.sleep(10)
+    assert kit.admit(handle="overtaken", ApproximateReceiveCount="2") is None
+    assert ("newest", 3, True) == (delivery.receipt_handle, delivery.receive_count, delivery.lost)
+    assert VISIBILITY_TIMEOUT == delivery.lease_until
+    assert 1 == kit.value("messages_duplicate_total", kind="in_flight")
+
+
 async def test_an_archived_message_whose_lease_was_lost_comes_back_archived() -> None:
     """Only its delete is left to do: no second PUT."""
     kit = Kit.new()
