@@ -1,5 +1,7 @@
 """Checks of what operators do: nothing goes before it is stored, all is stored once, and what is said is true."""
 
+from itertools import takewhile
+
 from email_processor.tools.archive.release import ReleaseOutcome
 from tests.simulation.connection import Fact, What, message_id_of
 from tests.simulation.mails import BROKEN, PROBE, WAITING
@@ -148,11 +150,13 @@ class RescueChecks:
         return {aside if sent.kind in (*BROKEN, *WAITING) else key}
 
     def _is_on_queue(self, message: SimMessage) -> bool:
-        """Whether it waits behind what cannot be read, or is what cannot be read: then nobody else can have it yet."""
-        return self._scene.queue.holds(message.message_id) or (
-            self._scene.mails[message.message_id].kind in (*BROKEN, *WAITING)
-            and self._operators.dead_letters.holds(message.message_id)
-        )
+        """Whether it is left to a queue, or waits behind what is: then nobody else can have it yet."""
+        dead_letters, message_id = self._operators.dead_letters, message.message_id
+        if not dead_letters.holds(message_id):
+            return self._scene.queue.holds(message_id)
+        ahead = list(takewhile(lambda it: it.message_id != message_id, dead_letters.live()))
+        ids = [it.message_id for it in ahead if it.group is not None and it.group == message.group]
+        return any(self._scene.mails[it].kind in (*BROKEN, *WAITING) for it in (*ids, message_id))
 
     def _key(self, message: SimMessage) -> str:
         return self._scene.mails[message.message_id].key(message.message_id, self._scene.dated_at(message))
