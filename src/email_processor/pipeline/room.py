@@ -61,7 +61,6 @@ class Room:
         self._holding = 0  # answers that wait for room
         self._first_in_line = asyncio.Lock()
         self._changed = asyncio.Event()
-        self._is_awaited = False  # by somebody whom nothing has told yet
 
     def follow(self, uploads: Callable[[], int]) -> None:
         """`uploads` tells how many may run at once."""
@@ -165,11 +164,9 @@ class Room:
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             self._changed.clear()
-            self._is_awaited = True
             await self._changed.wait()
 
     def _tell(self) -> None:
         """Something was let go of: tell those who wait for it."""
-        if self._is_awaited and (self._holding or self.is_free):
-            self._is_awaited = False
+        if not self._changed.is_set() and (self._holding or self.is_free):
             self._changed.set()
