@@ -1,8 +1,8 @@
 """Every call to the outside: bounded in time, counted by outcome, and seen by health while it is under way."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -53,9 +53,8 @@ class Calls:
     def __init__(self, metrics: Metrics, health: Health, timeouts: Timeouts) -> None:
         """`timeouts` bound every call."""
         self._requests = metrics.aws_requests
-        self._health = health
         self._deadlines = Deadlines()
-        self._work: dict[asyncio.Task[object] | None, int] = {}  # of each task that makes a call, as health knows it
+        health.watch(self._deadlines)
         seconds = {"sqs": timeouts.queue, "s3": timeouts.store}
         self._kinds = {
             it: _Kind(it.service, part, seconds[it.service], metrics.aws_requests.labels(it.service, it, "ok"))
@@ -66,11 +65,9 @@ class Calls:
         """How many seconds one call of this operation may take."""
         return self._kinds[operation].seconds
 
-    @contextmanager
-    def suspended(self, operation: Operation) -> Iterator[None]:
+    def suspended(self) -> AbstractContextManager[None]:
         """Wait, within the call of this task, for something of ours: that is no time that the call takes."""
-        with self._deadlines.suspended(), self._health.suspended(PARTS[operation], self._work[asyncio.current_task()]):
-            yield
+        return self._deadlines.suspended()
 
     async def bounded(
         self, operation: Operation, request: Awaitable[Answer], longer: float = 0.0, *, is_whole: bool = True
@@ -83,12 +80,14 @@ class Calls:
             QueueFaultError, StoreFaultError: it took too long; what the call itself raises passes through.
         """
         service, part, seconds, answered = self._kinds[operation]
-        task = asyncio.current_task()
         # What every call of its kind may take is in the health's patience; what one large object takes is not.
-        work = self._work[task] = self._health.begin(part, longer if service == "s3" else 0.0)
+        patience = longer if service == "s3" else 0.0
+        call = self._deadlines.begin(part, seconds + longer, patience)  # mutant: call-bounded
         try:
-            answer = await self._deadlines.within(seconds + longer, request)  # mutant: call-bounded
-        except TimeoutError as error:
+            answer = await request
+        except asyncio.CancelledError as error:
+            if not call.takes_back_cancellation():
+                raise
             self._requests.labels(service, operation, Cause.TIMEOUT).inc()
             fault = StoreFaultError if service == "s3" else QueueFaultError
             raise fault(
@@ -103,8 +102,7 @@ class Calls:
             self._requests.labels(service, operation, "refused").inc()
             raise
         finally:
-            del self._work[task]
-            self._health.end(part, work)
+            self._deadlines.end(call)
         if is_whole:
             answered.inc()
         return answer

@@ -1,10 +1,10 @@
 """How every part is: what `/healthz` and `/readyz` answer, and the one log line when a part fails or heals."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from math import inf
+from typing import Protocol
 
 from email_processor.domain.errors import Cause, ServiceFaultError
 from email_processor.ports import Clock, Report
@@ -38,8 +38,15 @@ def _can_do_without(part: Part, fault: ServiceFaultError) -> bool:
     return part is Part.MEASURING or (part is Part.RENEWING and fault.cause is Cause.DENIED)
 
 
+class Work(Protocol):
+    """What is under way for a part, since when (monotonic, in seconds)."""
+
+    part: Part
+    since: float
+
+
 class _Condition:
-    """One part's state: the fault it is in, since when, how often, what was said of it, and what is under way."""
+    """One part's state: the fault it is in, since when, how often, and what was said of it."""
 
     def __init__(self) -> None:
         self.proven = False
@@ -49,7 +56,6 @@ class _Condition:
         self.is_said = False
         self.said_at = float("-inf")
         self.said_cause: Cause | None = None
-        self.under_way: dict[int, float] = {}
 
     def is_red(self) -> bool:
         if self.fault is None:
@@ -63,14 +69,14 @@ class _Condition:
 
 
 class Health:
-    """Gathers faults, successes and work under way from every stage."""
+    """Gathers faults and successes from every stage, and looks at what is under way."""
 
     def __init__(self, clock: Clock, patience: float) -> None:
         """No single operation may take longer than `patience` seconds: each has its own, shorter, deadline."""
         self._now = clock.monotonic
         self._patience = patience
         self._conditions = {part: _Condition() for part in Part}
-        self._begun = 0
+        self._work: Iterable[Work] = ()
         self._is_draining = False
         self._is_circuit_open = False
 
@@ -143,40 +149,22 @@ class Health:
                 },
             )
 
-    def begin(self, part: Part, longer: float = 0.0) -> int:
-        """Mark an operation of this part as under way; one that outlives its patience turns `/healthz` red.
-
-        `longer` seconds are added to its patience. The value is for `end`.
-        """
-        self._begun += 1
-        self._conditions[part].under_way[self._begun] = self._now() + longer
-        return self._begun
-
-    def end(self, part: Part, operation: int) -> None:
-        """An operation that was begun is over, however it went."""
-        del self._conditions[part].under_way[operation]
-
-    @contextmanager
-    def suspended(self, part: Part, operation: int) -> Iterator[None]:
-        """Let an operation wait for something of ours: patience with it begins anew after that."""
-        under_way = self._conditions[part].under_way
-        under_way[operation] = inf
-        try:
-            yield
-        finally:
-            under_way[operation] = self._now()
+    def watch(self, work: Iterable[Work]) -> None:
+        """Look at what is under way; what outlives its patience turns `/healthz` red."""
+        self._work = work
 
     def alive(self) -> Report:
         """Whether every part made progress lately. A part that waits for work, or for S3 to come back, is alive."""
         parts: dict[str, object] = {}
         ok, now = True, self._now()
-        for part, condition in self._conditions.items():
-            oldest = max(0.0, now - min(condition.under_way.values(), default=inf))
+        for part in Part:
+            since = [work.since for work in self._work if work.part is part]
+            oldest = max(0.0, now - min(since, default=inf))
             stuck = oldest > self._patience
             ok = ok and not stuck
             parts[part.value] = {
-                "status": "stuck" if stuck else "working" if condition.under_way else "idle",
-                "under_way": len(condition.under_way),
+                "status": "stuck" if stuck else "working" if since else "idle",
+                "under_way": len(since),
                 "oldest_seconds": round(oldest, 1),
             }
         return Report(ok, parts)

@@ -156,7 +156,7 @@ class Receiver:
     async def _admit(self, reservation: Reservation, size: int) -> None:
         """Wait for room for a large answer; the queue has no part in how long that takes."""
         reservation.answered_at = self._context.clock.monotonic()
-        with self._context.calls.suspended(Operation.RECEIVE):
+        with self._context.calls.suspended():
             await reservation.admit(size)
 
     def _take(self, messages: Sequence[Message], asked_at: float, answered_at: float | None) -> None:

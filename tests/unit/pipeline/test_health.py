@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from email_processor.domain.errors import Cause
+from email_processor.pipeline.deadlines import Deadlines
 from email_processor.pipeline.health import PASSING_FAULTS_BEFORE_RED, REMINDER_SECONDS, Health, Part
 from tests.unit.pipeline.kit import queue_fault, virtual_clock
 
@@ -79,7 +80,8 @@ async def test_it_is_alive_but_not_ready_while_draining_or_without_s3(happen: Ca
 
 async def test_an_operation_that_outlives_its_patience_is_stuck() -> None:
     """It is not alive until that operation ends, however it ends."""
-    health = new_health()
+    health, deadlines = new_health(), Deadlines()
+    health.watch(deadlines)
 
     def assert_storing(status: str, *, alive: bool) -> None:
         report = health.alive()
@@ -87,7 +89,7 @@ async def test_an_operation_that_outlives_its_patience_is_stuck() -> None:
         assert status == report.parts["storing"]["status"]  # type: ignore[index]
 
     async def work() -> None:
-        operation = health.begin(Part.STORING)
+        call = deadlines.begin(Part.STORING, 100)
         try:
             await asyncio.sleep(1)
             assert_storing("working", alive=True)
@@ -97,7 +99,7 @@ async def test_an_operation_that_outlives_its_patience_is_stuck() -> None:
             assert_storing("stuck", alive=False)
             raise ZeroDivisionError
         finally:
-            health.end(Part.STORING, operation)
+            deadlines.end(call)
 
     with pytest.raises(ZeroDivisionError):
         await work()
