@@ -142,7 +142,7 @@ MUTANTS = (
         "delete before PUT",
         "uploader",
         "stored-first",
-        before("self._receipts.put_nowait(job.delivery)"),
+        before("self._receipts.add(job.delivery)"),
         (Rule.DURABLE_FIRST, Rule.NOTHING_LOST),
     ),
     Mutant(
@@ -211,13 +211,13 @@ MUTANTS = (
     Mutant("budget off by one batch", "room", "room-for-one-more", reading(" + 1", ""), (Rule.BUDGET,)),
     Mutant("receives not reserved", "room", "receive-reserved", reading("1", "0"), (Rule.BUDGET,)),
     Mutant(
-        "task_done before the delete",
+        "receipts settled before the delete",
         "receipts",
         "collected",
         before(
-            "self._done = getattr(self, '_done', self.task_done)\n"
-            "self.task_done = lambda: None\n"
-            "[self._done() for _ in batch]"
+            "self._settle_now = getattr(self, '_settle_now', self.settle)\n"
+            "self.settle = lambda count: None\n"
+            "self._settle_now(min(BATCH, len(self._waiting)))"
         ),
         (Rule.GIVEN_BACK,),
     ),
@@ -437,7 +437,7 @@ MUTANTS = (
         "dead letter deleted before it is stored",
         "uploader",
         "stored-first",
-        before("self._receipts.put_nowait(job.delivery)"),
+        before("self._receipts.add(job.delivery)"),
         (Rule.DEAD_UNTIL_STORED,),
         day=RESCUE_DAY,
     ),

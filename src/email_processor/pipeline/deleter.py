@@ -72,8 +72,7 @@ class Deleter:
     async def _delete_once(self, batch: list[Delivery]) -> list[Delivery]:
         """One request; what is left to delete. What lost its lease is only remembered, until it comes again."""
         async with self._slots, self._context.ledger.closing(batch) as ours:
-            for _ in range(len(batch) - len(ours)):
-                self._receipts.task_done()
+            self._receipts.settle(len(batch) - len(ours))
             return await self._request(ours) if ours else []
 
     async def _request(self, batch: list[Delivery]) -> list[Delivery]:
@@ -87,11 +86,13 @@ class Deleter:
             return batch
         self._context.health.well(Part.DELETING)
         self._context.circuit.deleted()
-        return [
+        left = [
             delivery
             for delivery, handle, verdict in zip(batch, handles, verdicts, strict=True)
             if not self._is_settled(delivery, handle, verdict)
         ]
+        self._receipts.settle(len(batch) - len(left))
+        return left
 
     def _is_settled(self, delivery: Delivery, handle: str, verdict: Verdict) -> bool:
         if verdict is Verdict.FAILED:  # mutant: failed-entry
@@ -106,5 +107,4 @@ class Deleter:
         else:
             self._context.metrics.deletes.labels("deleted").inc()
             self._context.ledger.deleted(delivery)
-        self._receipts.task_done()
         return True

@@ -78,7 +78,7 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
     """
     context = context_of(plan, ports, metrics, health)
     jobs = Jobs(MESSAGES_MOST, ports.clock, context.circuit)  # bounded by the room, which may become larger
-    receipts = Receipts(MESSAGES_MOST)
+    receipts = Receipts()
 
     leases = LeaseKeeper(context, ports.inbox, plan.leases)
     receiver = Receiver(context, ports.inbox, jobs, plan.receive)
@@ -130,7 +130,7 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
         await cancel(uploading)
         # mutant of the next line: given-back
         await by(deadline, give_back(leases, [it for it in context.ledger if it.state is not State.ARCHIVED]))
-        await by(deadline, receipts.join())
+        await by(deadline, receipts.settled())
         await cancel([deleting])
         await cancel([renewing, *measuring])
     return len(context.ledger)

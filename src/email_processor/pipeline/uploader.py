@@ -96,7 +96,7 @@ class Uploader:
     async def attempt(self, job: Job, *, is_probe: bool = False) -> None:
         """Have one try at a job that was taken; `is_probe` says that it is for the prober, whom the circuit admits."""
         if job.delivery.state is State.ARCHIVED:
-            self._receipts.put_nowait(job.delivery)
+            self._receipts.add(job.delivery)
             outcome = Outcome.ARCHIVED
         elif self._is_too_late(job):
             outcome = self._release(job, "lease_expired")
@@ -131,7 +131,7 @@ class Uploader:
             outcome = self._refused(job, error)
         if outcome is Outcome.ARCHIVED:
             self._context.ledger.archived(job.delivery)
-            self._receipts.put_nowait(job.delivery)
+            self._receipts.add(job.delivery)
         return outcome
 
     async def _archive(self, job: Job, *, is_probe: bool) -> Outcome:

@@ -21,7 +21,7 @@ class DeleterStage(VirtualAws):
         super().__init__()
         self.kit = Kit.new()
         self.ledger = self.kit.context.ledger
-        self.receipts = Receipts(1000)
+        self.receipts = Receipts()
         self.deleter = Deleter(
             self.kit.context,
             self.inbox,
@@ -36,7 +36,7 @@ class DeleterStage(VirtualAws):
         deliveries = self.admit(self.ledger, count)
         for delivery in deliveries:
             self.ledger.archived(delivery)
-            self.receipts.put_nowait(delivery)
+            self.receipts.add(delivery)
         return deliveries
 
     @property
@@ -50,7 +50,7 @@ class DeleterStage(VirtualAws):
         async with asyncio.TaskGroup() as tasks:
             deleting = tasks.create_task(self.deleter.delete())
             yield
-            await self.receipts.join()
+            await self.receipts.settled()
             deleting.cancel()
 
     async def until_done(self) -> None:

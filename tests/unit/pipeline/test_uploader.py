@@ -46,7 +46,7 @@ class UploaderStage(VirtualAws):
         super().__init__()
         self.kit = Kit.new()
         self.jobs = Jobs(1000, self.kit.context.clock, self.kit.context.circuit)
-        self.receipts = Receipts(1000)
+        self.receipts = Receipts()
         self.storing = Storing(self.kit.context, self.store, StoreRules(most=64, start=16, probe=PROBE))
         self.kit.context.ledger.expect_redrive(max_receive_count)
         self.workers = workers
@@ -105,7 +105,7 @@ class UploaderStage(VirtualAws):
     @property
     def receipt_ids(self) -> list[str]:
         """The messages that went on to the deleter, in order."""
-        return [self.receipts.get_nowait().message_id for _ in range(self.receipts.qsize())]
+        return [delivery.message_id for delivery in self.receipts._waiting]
 
 
 async def test_an_email_is_stored_under_its_key_and_goes_on_to_be_deleted() -> None:
