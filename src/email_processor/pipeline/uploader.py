@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 from functools import partial
+from typing import NamedTuple
 
 from email_processor.domain.document import email_document, quarantine_document
 from email_processor.domain.email import Email, Pointer, read, read_payload
@@ -55,6 +56,18 @@ class UploadRules:
     version: str
     key_time: KeyTime
     blame: Blame = field(default_factory=Blame)
+
+
+class _Document(NamedTuple):
+    """What is to be stored, under which key: `make` makes its bytes, about `expected_bytes` of them.
+
+    `error` is why it goes to quarantine; None if it is an email.
+    """
+
+    key: str
+    make: Callable[[], bytes]
+    expected_bytes: int
+    error: UnarchivableError | None = None
 
 
 class Uploader:
@@ -120,113 +133,105 @@ class Uploader:
 
     async def _settle(self, job: Job, *, is_probe: bool) -> Outcome:
         """Store a message as an email or in quarantine and hand it on to the deleter, or leave it to the queue."""
+        is_aside = False
         try:
-            outcome = await self._archive(job, is_probe=is_probe)  # mutant: stored-first
-        except UnarchivableError as error:
-            outcome = await self._quarantine(job, error, is_probe=is_probe)
+            document = self._document_of(job)
+            if isinstance(document, Pointer):
+                return self._fetch(job, document)
+            is_aside = document.error is not None
+            if is_aside and not self._rules.quarantine:
+                return self._release(job, "rejected")
+            self._blame(job)
+            # mutant of the next line: stored-first
+            answer = await self._storing.store(
+                job.delivery,
+                document.key,
+                document.make,
+                expected_bytes=document.expected_bytes,
+                is_aside=is_aside,
+                history=job.history,
+                is_probe=is_probe,
+            )
         except (ObjectRefusedError, PayloadTooLargeError) as error:
-            outcome = self._refused(job, error)
+            return self._refused_aside(job, error) if is_aside else self._refused(job, error)
         except Exception as error:  # a bug that one message meets must not stop the others  # mutant: errors-only
             log.error("unexpected_error", exc_info=error, extra={"message_id": job.message.message_id})
-            outcome = self._refused(job, error)
-        if outcome is Outcome.ARCHIVED:
-            self._context.ledger.archived(job.delivery)
-            self._receipts.add(job.delivery)
-        return outcome
+            return self._refused(job, error)
+        if isinstance(answer, Stored):
+            return self._stored(job, document, answer)
+        if answer is None:  # the circuit was open
+            self._jobs.put_back(job)
+        else:
+            self._context.ledger.free_payload(job.delivery)  # it is fetched anew: payloads in memory do not wait
+            self._jobs.retry(job._replace(payload=None, history=answer), answer.pause())
+        return Outcome.PASSED_ON
 
-    async def _archive(self, job: Job, *, is_probe: bool) -> Outcome:
+    def _document_of(self, job: Job) -> _Document | Pointer:
+        """The document of a message, or where its body is.
+
+        Raises:
+            ObjectRefusedError, PayloadTooLargeError: its payload cannot be had.
+        """
+        message, moment, rules = job.message, self._moment(job.message), self._rules
+        try:
+            found = self._read(job)
+        except UnarchivableError as caught:
+            error = UnarchivableError(caught.reason, caught.detail)  # anew: the traceback of the other holds the body
+            return _Document(
+                quarantine_key(rules.quarantine_prefix, moment, message.message_id),
+                partial(quarantine_document, message, error, moment, rules.version, job.payload),
+                job.size,
+                error,
+            )
+        if isinstance(found, Pointer):
+            return found
+        return _Document(
+            object_key(rules.key_prefix, moment, found.sender, message.message_id),
+            partial(email_document, message, found, moment, rules.version),
+            len(found.raw) + message.attribute_bytes,
+        )
+
+    def _read(self, job: Job) -> Email | Pointer:
         if job.flaw is not None:
             raise job.aside or job.flaw
         if job.payload is not None and job.pointer is not None:
-            email = read_payload(job.payload, job.pointer)
+            found: Email | Pointer = read_payload(job.payload, job.pointer)
         else:
             found = read(job.message.body)
-            if isinstance(found, Pointer):
-                self._context.ledger.start(job.delivery)
-                self._fetching.add(job, found)
-                self._context.circuit.refund()
-                return Outcome.PASSED_ON
-            email = found
-        if job.aside is not None:
+        if job.aside is not None and not isinstance(found, Pointer):
             raise job.aside
-        return await self._store_email(job, email, is_probe=is_probe)
+        return found
 
-    async def _store_email(self, job: Job, email: Email, *, is_probe: bool) -> Outcome:
-        message, moment, rules = job.message, self._moment(job.message), self._rules
-        key = object_key(rules.key_prefix, moment, email.sender, message.message_id)
-        make_document = partial(email_document, message, email, moment, rules.version)
-        size = len(email.raw) + message.attribute_bytes
-        stored = await self._store(job, key, make_document, size, is_probe=is_probe)
-        if stored is Stored.CREATED:
+    def _fetch(self, job: Job, pointer: Pointer) -> Outcome:
+        self._context.ledger.start(job.delivery)
+        self._fetching.add(job, pointer)
+        self._context.circuit.refund()
+        return Outcome.PASSED_ON
+
+    def _stored(self, job: Job, document: _Document, stored: Stored) -> Outcome:
+        """It is durable: count it, and let it be deleted."""
+        if stored is Stored.ALREADY_THERE:
+            self._metrics.duplicates.labels("stored").inc()
+        elif document.error is None:
             self._metrics.archived.inc()
-            sent_at = message.sent_at
+            sent_at = job.message.sent_at
             if sent_at is not None:
                 self._metrics.sent_to_stored.observe(max(0.0, self._context.clock.wall() - sent_at))
-        return Outcome.PASSED_ON if stored is None else Outcome.ARCHIVED
-
-    async def _quarantine(self, job: Job, error: UnarchivableError, *, is_probe: bool) -> Outcome:
-        message, moment, rules = job.message, self._moment(job.message), self._rules
-        if not rules.quarantine:
-            return self._release(job, "rejected")
-        key = quarantine_key(rules.quarantine_prefix, moment, message.message_id)
-        make_document = partial(quarantine_document, message, error, moment, rules.version, job.payload)
-        try:
-            stored = await self._store(job, key, make_document, job.size, is_probe=is_probe, is_aside=True)
-        except ObjectRefusedError as refusal:
-            log.error(
-                "quarantine_refused",
-                extra={"message_id": message.message_id, "error": refusal.detail, "fix": refusal.fix},
-            )
-            return self._release(job, "refused")
-        if stored is Stored.CREATED:
-            self._metrics.quarantined.labels(error.reason).inc()
+        else:
+            self._metrics.quarantined.labels(document.error.reason).inc()
             log.warning(
                 "quarantined",
                 extra={
-                    "message_id": message.message_id,
-                    "reason": error.reason.value,
-                    "detail": error.detail,
-                    "key": key,
+                    "message_id": job.message.message_id,
+                    "reason": document.error.reason.value,
+                    "detail": document.error.detail,
+                    "key": document.key,
                     "receive_count": job.delivery.receive_count,
                 },
             )
-        return Outcome.PASSED_ON if stored is None else Outcome.ARCHIVED
-
-    async def _store(
-        self,
-        job: Job,
-        key: str,
-        make_document: Callable[[], bytes],
-        expected_bytes: int,
-        *,
-        is_probe: bool,
-        is_aside: bool = False,
-    ) -> Stored | None:
-        """Try once to store the document of a job; None if it did not work out and the job waits for another try.
-
-        Raises:
-            ObjectRefusedError: S3 refuses this object, or it keeps failing while others are stored.
-        """
-        self._blame(job)
-        answer = await self._storing.store(
-            job.delivery,
-            key,
-            make_document,
-            expected_bytes=expected_bytes,
-            is_aside=is_aside,
-            history=job.history,
-            is_probe=is_probe,
-        )
-        if answer is None:
-            self._jobs.put_back(job)
-            return None
-        if isinstance(answer, Stored):
-            if answer is Stored.ALREADY_THERE:
-                self._metrics.duplicates.labels("stored").inc()
-            return answer
-        self._context.ledger.free_payload(job.delivery)  # it is fetched anew: payloads in memory do not wait
-        self._jobs.retry(job._replace(payload=None, history=answer), answer.pause())
-        return None
+        self._context.ledger.archived(job.delivery)
+        self._receipts.add(job.delivery)
+        return Outcome.ARCHIVED
 
     def _blame(self, job: Job) -> None:
         """Raise ObjectRefusedError if the object of a job has failed before and is held to be refused alone."""
@@ -258,6 +263,14 @@ class Uploader:
         log.error(
             "refused",
             extra={"message_id": job.message.message_id, "error": str(error), "fix": getattr(error, "fix", "")},
+        )
+        return self._release(job, "refused")
+
+    def _refused_aside(self, job: Job, error: ObjectRefusedError | PayloadTooLargeError) -> Outcome:
+        """Not even quarantine takes it."""
+        log.error(
+            "quarantine_refused",
+            extra={"message_id": job.message.message_id, "error": error.detail, "fix": error.fix},
         )
         return self._release(job, "refused")
 
