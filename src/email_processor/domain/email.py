@@ -142,21 +142,24 @@ def _sender(value: object) -> str:
         is_encoded_twice = isinstance(value, str) and value.lstrip().startswith("{")
         more = ": it was encoded twice" if is_encoded_twice else ""
         raise UnarchivableError(Reason.NOT_AN_OBJECT, f"the body is {_kind(value)}, not a JSON object{more}")
+    for name in FIELDS:
+        if not isinstance(value.get(name), str):
+            _accept_no_string(value, name)
+    sender: str = value["email_sender"]
+    return sender
+
+
+def _accept_no_string(value: dict[str, Any], name: str) -> None:
+    """A field is no string: only the time may be a number."""
     if not value.keys() >= _ALL_FIELDS:
         missing = [name for name in FIELDS if name not in value]
         notification = notification_in(value)
         more = f": it is {notification}" if notification else ""
         raise UnarchivableError(Reason.MISSING_FIELD, f"{', '.join(missing)} missing{more}")
-    for name in FIELDS:
-        found = value[name]
-        if isinstance(found, str):
-            continue
-        number_allowed = name == "email_timestream" and isinstance(found, int | float) and not isinstance(found, bool)
-        if not number_allowed:
-            wanted = "a string or a number" if name == "email_timestream" else "a string"
-            raise UnarchivableError(Reason.WRONG_TYPE, f"{name} is {_kind(found)}, not {wanted}")
-    sender: str = value["email_sender"]
-    return sender
+    found, is_time = value[name], name == "email_timestream"
+    if not (is_time and isinstance(found, int | float) and not isinstance(found, bool)):
+        wanted = "a string or a number" if is_time else "a string"
+        raise UnarchivableError(Reason.WRONG_TYPE, f"{name} is {_kind(found)}, not {wanted}")
 
 
 def _is_envelope(value: dict[str, Any]) -> bool:

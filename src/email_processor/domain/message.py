@@ -86,10 +86,16 @@ class Message(NamedTuple):
         Of a queue that does not tell the one, the other is taken; of one that tells neither, `now` (epoch seconds).
         """
         for name in (SENT, FIRST_RECEIVED) if key_time == "sent" else (FIRST_RECEIVED, SENT):
-            milliseconds = _milliseconds(self.attributes.get(name))
-            if milliseconds is not None:
-                return _second(milliseconds // 1000)
+            moment = _moment(self.attributes.get(name))
+            if moment is not None:
+                return moment
         return _second(int(now))
+
+
+@lru_cache(maxsize=64)  # those of one receive come in one millisecond
+def _moment(text: str | None) -> datetime | None:
+    milliseconds = _milliseconds(text)
+    return None if milliseconds is None else _second(milliseconds // 1000)
 
 
 @lru_cache(maxsize=64)  # messages come many to a second
