@@ -567,6 +567,24 @@ async def test_an_offloaded_email_that_meets_a_bug_is_at_last_in_quarantine_besi
     assert EMAIL.decode() == json.loads(stage.bucket.objects[QUARANTINED])["payload"]
 
 
+@pytest.mark.parametrize("receives", [1, 3])
+async def test_a_bug_that_is_met_in_quarantine_costs_that_message_alone(receives: int) -> None:
+    """On its last receive, too: it is left to the queue, and the worker goes on."""
+    stage = UploaderStage(workers=1, max_receive_count=3)
+
+    def bug(key: tuple[str, ...]) -> Fate:
+        if key[0].startswith("quarantine/"):
+            raise ZeroDivisionError
+        return Fate()
+
+    stage.script.always(PUT, bug)
+    stage.job("broken", b"no email", receives=receives)
+    stage.job()
+    await stage.until_done()
+    assert ["m"] == stage.receipt_ids
+    assert 1 == stage.released("refused")
+
+
 async def test_a_payload_in_quarantine_counts_against_the_bytes_under_way() -> None:
     """It is most of its document."""
     stage = UploaderStage()
