@@ -43,7 +43,7 @@ class Receipts:
         # mutant of the next line: collected
         return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
 
-    def settle(self, count: int = 1) -> None:
+    def settle(self, count: int) -> None:
         """So many that were taken are deleted, or their lease is lost."""
         self._unsettled -= count
         if not self._unsettled:
