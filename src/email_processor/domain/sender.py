@@ -65,6 +65,8 @@ _RUN_OF_ENCODED_WORDS = re.compile(_ENCODED_WORDS)
 # The charset without the language that may follow it, the encoding, and what is encoded.
 _PARTS_OF_ENCODED_WORD = re.compile(r"=\?([^?*\s]*+)[^?\s]*+\?([bBqQ])\?([^?]*+)\?=")
 
+# What most names are as they stand.
+_FOLDER = re.compile(rf"[a-z0-9-](?:[a-z0-9._-]{{0,{FOLDER_MAX_CHARACTERS - 2}}}[a-z0-9-])?")
 _OTHERS = re.compile(r"[^\w.\-]+")  # \w: letters and digits of any script, and _
 
 
@@ -182,6 +184,8 @@ class _Mailbox:
 
 def _folder(name: str) -> str:
     """What of a name may stand in a key; empty if nothing is left."""
+    if _FOLDER.fullmatch(name):
+        return name
     name = name.strip()[:NAME_MAX_CHARACTERS].lower()
     if name.isascii():
         return _OTHERS.sub("_", name).strip("._")[:FOLDER_MAX_CHARACTERS].rstrip("._")
