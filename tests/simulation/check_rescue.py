@@ -26,7 +26,8 @@ class RescueChecks:
         self._untold: set[Request] = set()  # stored, and the answer was lost
         self._read: set[Request] = set()
         self._deleted: set[Request] = set()  # heard to be deleted
-        self._asked: dict[str, int] = {}  # by who: when it last heard of the queue's state
+        self._asking: dict[str, int] = {}  # by who: when it last asked for the queue's state
+        self._asked: dict[str, int] = {}  # by who: when it asked for the last one that it heard
         self._takers: dict[str, str] = {}  # by key: whose run has begun to take it out of the quarantine
         self._arrived: dict[str, int] = {}  # by message: when it last came onto the dead-letter queue
         scene.facts.listeners[What.STORED].append(self.stored)
@@ -63,6 +64,8 @@ class RescueChecks:
                     scene.violate(Rule.HELD_UNTIL_READ_BACK, f"{fact.who} deletes {key} unread")
             case "PUT", ("PUT", key):
                 self._read.discard((fact.who, key))
+            case "QUEUE_STATE", _:
+                self._asking[fact.who] = fact.tick
             case "DELETE", handles:
                 for handle in handles:
                     if not scene.objects(scene.message_of(handle)):
@@ -79,7 +82,7 @@ class RescueChecks:
                 if heard != "ok" and (fact.who, key) in self._stored:
                     self._untold.add((fact.who, key))
             case "QUEUE_STATE", _, "ok":
-                self._asked[fact.who] = fact.tick
+                self._asked[fact.who] = self._asking[fact.who]
 
     def killed(self, fact: Fact) -> None:
         """A SIGKILL."""
