@@ -4,6 +4,7 @@ The first line of an error's docstring is the start of its message.
 """
 
 from enum import StrEnum
+from typing import Self
 
 
 class EmailProcessorError(Exception):
@@ -95,6 +96,10 @@ class ServiceFaultError(EmailProcessorError):
         self.cause = cause
         self.code = code
         self.status = status
+
+    def anew(self) -> Self:
+        """The same without its traceback, which holds on to all that it has passed: to keep it, and no body with it."""
+        return type(self)(self.cause, self.detail, fix=self.fix, code=self.code, status=self.status)
 
 
 class StoreFaultError(ServiceFaultError):

@@ -182,6 +182,6 @@ class History:
             self._probes.fail(is_last_one_valid=self._is_of_one_key)
             self._openings_at_last = -1 if was_open or self._circuit.is_open else self._circuit.openings
             self.has_failed = True
-        self.fault = fault
+        self.fault = fault.anew()
         self.is_paced = fault.cause is Cause.THROTTLED and self._stored_at_failure in (None, self._tally.stored)
         self._stored_at_failure = self._tally.stored

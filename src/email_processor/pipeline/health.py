@@ -128,7 +128,7 @@ class Health:
         condition = self._conditions[part]
         if condition.fault is None:
             condition.since = self._now()
-        condition.fault = fault
+        condition.fault = fault.anew()
         condition.faults += 1
         if not condition.is_red():
             log.debug("fault", extra={"part": part.value, "cause": fault.cause.value, "error": str(fault)})

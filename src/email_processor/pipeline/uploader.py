@@ -153,10 +153,10 @@ class Uploader:
                 is_probe=is_probe,
             )
         except (ObjectRefusedError, PayloadTooLargeError) as error:
-            return self._refused_aside(job, error) if is_aside else self._refused(job, error)
+            return self._refused(job, error, is_aside=is_aside)
         except Exception as error:  # a bug that one message meets must not stop the others  # mutant: errors-only
             log.error("unexpected_error", exc_info=error, extra={"message_id": job.message.message_id})
-            return self._refused(job, error)
+            return self._refused(job, error, is_aside=is_aside)
         if isinstance(answer, Stored):
             return self._stored(job, document, answer)
         if answer is None:  # the circuit was open
@@ -170,37 +170,40 @@ class Uploader:
         """The document of a message, or where its body is.
 
         Raises:
-            ObjectRefusedError, PayloadTooLargeError: its payload cannot be had.
+            Exception: its payload cannot be had, and not because of the message.
         """
         message, moment, rules = job.message, self._moment(job.message), self._rules
-        try:
-            found = self._read(job)
-        except UnarchivableError as caught:
-            error = UnarchivableError(caught.reason, caught.detail)  # anew: the traceback of the other holds the body
-            return _Document(
-                quarantine_key(rules.quarantine_prefix, moment, message.message_id),
-                partial(quarantine_document, message, error, moment, rules.version, job.payload),
-                job.size,
-                error,
-            )
+        found = self._read(job)
         if isinstance(found, Pointer):
             return found
+        if isinstance(found, UnarchivableError):
+            return _Document(
+                quarantine_key(rules.quarantine_prefix, moment, message.message_id),
+                partial(quarantine_document, message, found, moment, rules.version, job.payload),
+                job.size,
+                found,
+            )
         return _Document(
             object_key(rules.key_prefix, moment, found.sender, message.message_id),
             partial(email_document, message, found, moment, rules.version),
             len(found.raw) + message.attribute_bytes,
         )
 
-    def _read(self, job: Job) -> Email | Pointer:
+    def _read(self, job: Job) -> Email | Pointer | UnarchivableError:
+        """What a message is, or why it is to be quarantined."""
         if job.flaw is not None:
-            raise job.aside or job.flaw
-        if job.payload is not None and job.pointer is not None:
-            found: Email | Pointer = read_payload(job.payload, job.pointer)
-        else:
-            found = read(job.message.body)
-        if job.aside is not None and not isinstance(found, Pointer):
-            raise job.aside
-        return found
+            error = job.aside or job.flaw
+            if isinstance(error, UnarchivableError):
+                return error
+            raise error
+        try:
+            if job.payload is not None and job.pointer is not None:
+                found: Email | Pointer = read_payload(job.payload, job.pointer)
+            else:
+                found = read(job.message.body)
+        except UnarchivableError as error:
+            return UnarchivableError(error.reason, error.detail)  # anew: the traceback of the other holds the body
+        return found if job.aside is None or isinstance(found, Pointer) else job.aside
 
     def _fetch(self, job: Job, pointer: Pointer) -> Outcome:
         self._context.ledger.start(job.delivery)
@@ -253,24 +256,19 @@ class Uploader:
         known = self._context.ledger.max_receive_count or sys.maxsize
         return min(known, LAST_RECEIVE) if self._rules.quarantine else known
 
-    def _refused(self, job: Job, error: Exception) -> Outcome:
-        """It fails alone: quarantine it on its last receive, before the dead-letter queue has it; else leave it."""
+    def _refused(self, job: Job, error: Exception, *, is_aside: bool) -> Outcome:
+        """It fails alone: quarantine it on its last receive, before the dead-letter queue has it; else leave it.
+
+        `is_aside` says that it is quarantine that it fails in.
+        """
         count, limit = job.delivery.receive_count, self._last_receive
-        if self._rules.quarantine and job.aside is None and count >= limit:
+        if self._rules.quarantine and not is_aside and job.aside is None and count >= limit:
             aside = UnarchivableError(Reason.UNDELIVERABLE, f"on its last receive ({count} of {limit}): {error}")
             self._jobs.put_back(job._replace(aside=aside, history=None))
             return Outcome.PASSED_ON
         log.error(
-            "refused",
+            "quarantine_refused" if is_aside else "refused",
             extra={"message_id": job.message.message_id, "error": str(error), "fix": getattr(error, "fix", "")},
-        )
-        return self._release(job, "refused")
-
-    def _refused_aside(self, job: Job, error: ObjectRefusedError | PayloadTooLargeError) -> Outcome:
-        """Not even quarantine takes it."""
-        log.error(
-            "quarantine_refused",
-            extra={"message_id": job.message.message_id, "error": error.detail, "fix": error.fix},
         )
         return self._release(job, "refused")
 

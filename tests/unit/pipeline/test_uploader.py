@@ -1,6 +1,7 @@
 """Uploaders: what becomes of a message, and of a store that fails."""
 
 import asyncio
+import gc
 import gzip
 import json
 import sys
@@ -8,9 +9,11 @@ from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
+from unittest import mock
 
 import pytest
 
+from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, PayloadTooLargeError
 from email_processor.domain.message import MESSAGE_MAX_BYTES, Attribute, KeyTime, Message
 from email_processor.pipeline.circuit import Allowance
@@ -23,6 +26,7 @@ from email_processor.pipeline.receipts import Receipts
 from email_processor.pipeline.storing import StoreRules, Storing
 from email_processor.pipeline.uploader import Uploader, UploadRules
 from tests.simulation.connection import FETCH, PUT, Fate, hung, lost, refused, slow
+from tests.simulation.world import SimBucket
 from tests.unit.pipeline.kit import EMAIL, PROBE, VISIBILITY_TIMEOUT, Kit, later
 from tests.unit.pipeline.virtual_aws import VirtualAws
 
@@ -567,8 +571,43 @@ async def test_an_offloaded_email_that_meets_a_bug_is_at_last_in_quarantine_besi
     assert EMAIL.decode() == json.loads(stage.bucket.objects[QUARANTINED])["payload"]
 
 
+async def test_what_is_set_aside_is_tried_again_with_its_payload() -> None:
+    """It is fetched once more: what only points to it would be no email that is kept."""
+    stage = UploaderStage(max_receive_count=3)
+    is_refused = iter([True])
+
+    def refuse_once(key: tuple[str, ...]) -> Fate:
+        return refused() if key[0].startswith("quarantine/") and next(is_refused, False) else Fate()
+
+    stage.script.always(PUT, refuse_once)
+    stage.bucket.payloads["big", "k"] = EMAIL
+    stage.bucket.refuses.add("emails/")
+    stage.job(body=POINTER, receives=3)
+    await stage.until_done()
+    document = json.loads(stage.bucket.objects[QUARANTINED])
+    assert ("undeliverable", EMAIL.decode()) == (document["reason"], document["payload"])
+    assert 2 == len(stage.calls(FETCH))
+
+
+@pytest.mark.parametrize("body", [b"no email", POINTER], ids=["no email", "payload missing"])
 @pytest.mark.parametrize("receives", [1, 3])
-async def test_a_bug_that_is_met_in_quarantine_costs_that_message_alone(receives: int) -> None:
+async def test_what_quarantine_refuses_is_tried_once_and_left_to_the_queue(
+    body: bytes, receives: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On its last receive, too."""
+    stage = UploaderStage(max_receive_count=3)
+    stage.bucket.refuses.add("quarantine/")
+    stage.job(body=body, receives=receives)
+    await stage.until_done()
+    assert [QUARANTINED] == [key for _, key in stage.puts]
+    assert ["quarantine_refused"] == caplog.messages
+    assert 1 == stage.released("refused")
+
+
+@pytest.mark.parametrize("receives", [1, 3])
+async def test_a_bug_that_is_met_in_quarantine_costs_that_message_alone(
+    receives: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """On its last receive, too: it is left to the queue, and the worker goes on."""
     stage = UploaderStage(workers=1, max_receive_count=3)
 
@@ -581,6 +620,7 @@ async def test_a_bug_that_is_met_in_quarantine_costs_that_message_alone(receives
     stage.job("broken", b"no email", receives=receives)
     stage.job()
     await stage.until_done()
+    assert ["unexpected_error", "quarantine_refused"] == caplog.messages
     assert ["m"] == stage.receipt_ids
     assert 1 == stage.released("refused")
 
@@ -610,6 +650,31 @@ async def test_an_idle_worker_keeps_no_offloaded_body() -> None:
         await stage.uploader.join()
         after = sys.getrefcount(payload)
     assert before == after
+
+
+@pytest.mark.parametrize("is_aside", [False, True], ids=["emails", "quarantine"])
+async def test_in_an_outage_no_body_is_held_by_the_fault_that_it_met(is_aside: bool) -> None:
+    """Ten payloads wait for another try: as often as each was fetched, no more are in memory than are counted there."""
+    stage = UploaderStage(max_receive_count=1)
+    if is_aside:
+        stage.bucket.refuses.add("emails/")
+    stage.script.always(PUT, lambda key: Fate() if key[0].startswith("emails/") and is_aside else refused())
+    fetched: list[bytes] = []
+
+    def fetch(_bucket: SimBucket, _pointer: Pointer) -> bytes:
+        fetched.append(bytes(bytearray(EMAIL)))
+        return fetched[-1]
+
+    with mock.patch.object(SimBucket, "fetch", fetch):
+        for number in range(10):
+            stage.job(f"m{number}", POINTER)
+        async with stage.working():
+            await asyncio.sleep(200)
+            gc.collect()
+            alone = [bytes(bytearray(EMAIL))]
+            held = [body for body in fetched if sys.getrefcount(body) > sys.getrefcount(alone[0]) + 1]
+            assert len(fetched) > len(held)
+            assert stage.fetching._memory._bytes == sum(map(len, held))
 
 
 async def test_unreadable_offloaded_bodies_hold_up_no_email() -> None:
