@@ -78,18 +78,17 @@ class Limiter:
         self._workers: Callable[[], int] = lambda: most
         self._usual, self._large = _Lane(most_bytes), _Lane(0)
         self._grown = asyncio.Event()
-        self.limit = 0  # uploads allowed at once
-        self._follow()
-
-    def _follow(self) -> None:
-        """Allow as many as the store was found to bear."""
-        self.limit = self._adaptive.limit
         self._gauge.set(self.limit)
+
+    @property
+    def limit(self) -> int:
+        """Uploads allowed at once."""
+        return self._adaptive.limit
 
     def resize(self, most: int) -> None:
         """Never allow more than `most` at once from now on."""
         self._adaptive.resize(most)
-        self._follow()
+        self._gauge.set(self.limit)
 
     async def above(self, workers: Callable[[], int]) -> None:
         """Return when more uploads are allowed at once than there are `workers`: with all of those busy, it is full."""
@@ -137,7 +136,7 @@ class Limiter:
 
     @property
     def _has_slot(self) -> bool:
-        return self._running < self.limit and not self._is_resting
+        return self._running < self._adaptive.limit and not self._is_resting
 
     def _lane(self, size: int) -> _Lane:
         return self._usual if size <= self._most_bytes else self._large
@@ -157,8 +156,9 @@ class Limiter:
 
     def succeed(self, started_at: float, size: int) -> None:
         """An upload of `size` bytes that holds a slot, and was sent at `started_at` (monotonic), succeeded."""
-        if self._adaptive.succeed(started_at, size, is_full=self._running >= min(self.limit, self._workers())):
-            self._follow()
+        adaptive = self._adaptive
+        if adaptive.succeed(started_at, size, is_full=self._running >= min(adaptive.limit, self._workers())):
+            self._gauge.set(adaptive.limit)
             self._grown.set()
             self._wake()
 
@@ -170,7 +170,7 @@ class Limiter:
             self._is_resting = True
             asyncio.get_running_loop().call_later(self._backoff.next(REST_SECONDS_MAX), self._go_on)
         if self._adaptive.throttle(started_at):
-            self._follow()
+            self._gauge.set(self.limit)
 
     def _go_on(self) -> None:
         self._is_resting = False
