@@ -45,7 +45,7 @@ class Deleter:
         self._settling = 0
 
     async def delete(self) -> None:
-        """Delete until cancelled. A receipt is done only when its message is deleted or its lease is lost."""
+        """Delete until cancelled. A receipt is settled only when its message is deleted or its lease is lost."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 batch = await self._receipts.batch(self._linger)
@@ -89,12 +89,13 @@ class Deleter:
         left = [
             delivery
             for delivery, handle, verdict in zip(batch, handles, verdicts, strict=True)
-            if not self._is_settled(delivery, handle, verdict)
+            if not self._take_in(delivery, handle, verdict)
         ]
         self._receipts.settle(len(batch) - len(left))
         return left
 
-    def _is_settled(self, delivery: Delivery, handle: str, verdict: Verdict) -> bool:
+    def _take_in(self, delivery: Delivery, handle: str, verdict: Verdict) -> bool:
+        """Take in what the queue said of one entry; whether it is settled."""
         if verdict is Verdict.FAILED:  # mutant: failed-entry
             self._context.metrics.deletes.labels("failed").inc()
             return False

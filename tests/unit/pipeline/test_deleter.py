@@ -46,15 +46,15 @@ class DeleterStage(VirtualAws):
 
     @asynccontextmanager
     async def deleting(self) -> AsyncIterator[None]:
-        """Delete during the block, and then until every receipt is done."""
+        """Delete during the block, and then until every receipt is settled."""
         async with asyncio.TaskGroup() as tasks:
             deleting = tasks.create_task(self.deleter.delete())
             yield
             await self.receipts.settled()
             deleting.cancel()
 
-    async def until_done(self) -> None:
-        """Delete until every receipt is done."""
+    async def until_settled(self) -> None:
+        """Delete until every receipt is settled."""
         async with self.deleting():
             pass
 
@@ -63,7 +63,7 @@ async def test_full_batches_go_at_once_and_the_rest_after_the_linger() -> None:
     """Twenty-five receipts: ten, ten, and five when nothing more came."""
     stage = DeleterStage()
     stage.archived(25)
-    await stage.until_done()
+    await stage.until_settled()
     assert [10, 10, 5] == [len(batch) for batch in stage.batches]
     assert [0, 0, 0.2] == stage.times(DELETE)
 
@@ -78,7 +78,7 @@ async def test_the_linger_is_of_the_batch_not_of_each_receipt() -> None:
     assert [0.2, 0.5, 0.8, 1.1] == stage.times(DELETE)
 
 
-async def test_a_receipt_is_done_only_when_its_message_is_deleted() -> None:
+async def test_a_receipt_is_settled_only_when_its_message_is_deleted() -> None:
     """Until SQS has answered, the delivery is in flight."""
     stage = DeleterStage(linger=0)
     stage.script.always(DELETE, slow(3))
@@ -96,7 +96,7 @@ async def test_failed_entries_are_deleted_again_with_the_handles_that_are_theirs
     stage = DeleterStage(linger=0)
     stage.script.next(DELETE, partly(Entry.DONE, Entry.REFUSED, Entry.DONE, Entry.REFUSED))
     stage.archived(4)
-    await stage.until_done()
+    await stage.until_settled()
     assert [("m1#1", "m2#1", "m3#1", "m4#1"), ("m2#1", "m4#1")] == stage.batches
     assert ["m1", "m2", "m3", "m4"] == stage.queue.deleted
     assert 2 == stage.kit.value("deletes_total", outcome="failed")
@@ -121,7 +121,7 @@ async def test_no_more_requests_are_in_flight_than_allowed() -> None:
     stage = DeleterStage(most_in_flight=2)
     stage.script.always(DELETE, slow(1))
     stage.archived(100)
-    await stage.until_done()
+    await stage.until_settled()
     assert 2 == stage.most_at_once(DELETE)
 
 
@@ -146,7 +146,7 @@ async def test_a_lost_lease_is_one_count_and_no_second_delete() -> None:
     stage = DeleterStage(linger=0)
     stage.script.next(DELETE, partly(Entry.GONE))
     stage.archived()
-    await stage.until_done()
+    await stage.until_settled()
     assert [("m1#1",)] == stage.batches
     assert 1 == stage.kit.value("leases_lost_total")
     assert 1 == stage.kit.value("deletes_total", outcome="gone")
@@ -159,7 +159,7 @@ async def test_a_lease_lost_before_the_delete_makes_no_request() -> None:
     stage = DeleterStage(linger=0)
     (delivery,) = stage.archived()
     stage.ledger.lose(delivery, "m1#1")
-    await stage.until_done()
+    await stage.until_settled()
     assert [] == stage.batches
     assert 0 == len(stage.ledger)
 
@@ -171,7 +171,7 @@ async def test_a_message_redelivered_during_its_delete_is_deleted_with_the_newes
     stage.archived()
     later(0.4, stage.queue.duplicate, "m1")
     later(0.5, stage.admit, stage.ledger)
-    await stage.until_done()
+    await stage.until_settled()
     assert [("m1#1",), ("m1#2",)] == stage.batches
     assert ["m1"] == stage.queue.deleted
 
@@ -195,7 +195,7 @@ async def test_a_hung_delete_is_given_up_and_tried_again() -> None:
     stage = DeleterStage(linger=0)
     stage.script.next(DELETE, hung())
     stage.archived()
-    await stage.until_done()
+    await stage.until_settled()
     assert [0, 8.1] == stage.times(DELETE)
     assert 1 == stage.kit.value(
         "aws_requests_total", aws_service="sqs", operation="DeleteMessageBatch", outcome="timeout"
@@ -208,7 +208,7 @@ async def test_between_two_deletes_that_hang_a_lease_that_is_due_is_renewed() ->
     stage.script.next(DELETE, hung(), hung())
     (delivery,) = stage.archived()
     delivery.lease_until = VISIBILITY_TIMEOUT / 2 + 12
-    await stage.until_done()
+    await stage.until_settled()
     assert [0, 8.1, 16.3] == stage.times(DELETE)
     assert [8.1] == stage.times(CHANGE_VISIBILITY)
     assert VISIBILITY_TIMEOUT + 8.1 == round(delivery.lease_until, 3)
