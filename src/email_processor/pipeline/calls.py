@@ -20,7 +20,7 @@ from email_processor.pipeline.health import Health, Part
 
 Answer = TypeVar("Answer")
 
-PARTS: Mapping[Operation, Part] = {
+_PARTS: Mapping[Operation, Part] = {
     Operation.RECEIVE: Part.RECEIVING,
     Operation.DELETE: Part.DELETING,
     Operation.CHANGE_VISIBILITY: Part.RENEWING,
@@ -58,7 +58,7 @@ class Calls:
         seconds = {"sqs": timeouts.queue, "s3": timeouts.store}
         self._kinds = {
             it: _Kind(it.service, part, seconds[it.service], metrics.aws_requests.labels(it.service, it, "ok"))
-            for it, part in PARTS.items()
+            for it, part in _PARTS.items()
         }
 
     def seconds(self, operation: Operation) -> float:

@@ -1,4 +1,4 @@
-"""Deadlines for many calls at once, with one timer for all of them: a timer for each costs as much as its signature."""
+"""Calls under way: since when, and until when, with one timer for all: one for each costs as much as its signature."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,7 +13,8 @@ from email_processor.pipeline.waiting import EARLY_SECONDS
 class Call:
     """A call that a task makes, until its deadline. Times are of the event loop's clock, in seconds.
 
-    The patience of health with it counts `since` then. `is_late` says that the task was told that it is over.
+    Health counts `since` then: what is granted to this call beyond others of its kind lies before that. `is_late` says
+    that the task was told that its time is over.
     """
 
     __slots__ = ("cancelling", "deadline", "is_late", "part", "since", "task")
