@@ -102,7 +102,7 @@ class Health:
         """An operation of this part succeeded."""
         condition = self._conditions[part]
         condition.proven = True
-        if condition.fault is None:
+        if condition.fault is None and not condition.is_said:
             return
         if condition.is_said:
             condition.is_said = False
@@ -195,13 +195,19 @@ class Health:
             if fault is not None and condition.is_red():
                 parts[part.value] = {"status": "failing", "cause": fault.cause.value, "fix": fault.fix}
                 ok = ok and (part not in READINESS or _can_do_without(part, fault))
-            elif part is Part.RECEIVING and not self._queue_has_answered():
+            elif not self._has_started(part):
                 parts[part.value] = {"status": "starting"}
                 ok = False
             else:
                 parts[part.value] = {"status": "ok"}
         return Report(ok, parts)
 
-    def _queue_has_answered(self) -> bool:
-        """The first long poll may take twenty seconds; the queue's own figures are there at once."""
-        return self._conditions[Part.RECEIVING].proven or self._conditions[Part.MEASURING].proven
+    def _has_started(self, part: Part) -> bool:
+        """Whether a part that begins with the process was seen to work.
+
+        The first long poll may take twenty seconds, but the queue's own figures are there at once; and the store is
+        looked at before anything is received.
+        """
+        if part is Part.RECEIVING:
+            return self._conditions[part].proven or self._conditions[Part.MEASURING].proven
+        return part is not Part.STORING or self._conditions[part].proven

@@ -9,7 +9,13 @@ import pytest
 
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.deadlines import Deadlines
-from email_processor.pipeline.health import PASSING_FAULTS_BEFORE_RED, REMINDER_SECONDS, Health, Part
+from email_processor.pipeline.health import (
+    PASSING_FAULTS_BEFORE_RED,
+    REMINDER_SECONDS,
+    SETTLING_SECONDS,
+    Health,
+    Part,
+)
 from tests.unit.pipeline.kit import queue_fault, virtual_clock
 
 
@@ -19,8 +25,9 @@ def new_health() -> Health:
 
 
 def receiving_health() -> Health:
-    """Health of a process that has received, and hence is ready."""
+    """Health of a process that has looked at the store and has received, and hence is ready."""
     health = new_health()
+    health.well(Part.STORING)
     health.well(Part.RECEIVING)
     assert health.ready().ok
     return health
@@ -30,9 +37,35 @@ def receiving_health() -> Health:
 async def test_it_is_not_ready_before_the_queue_has_answered(part: Part, is_ready: bool) -> None:
     """A receive that came back, or the queue's own figures, prove that receiving works."""
     health = new_health()
+    health.well(Part.STORING)
+    assert {"status": "starting"} == health.ready().parts["receiving"]
     assert not health.ready().ok
     health.well(part)
     assert is_ready == health.ready().ok
+
+
+async def test_it_is_not_ready_before_the_store_has_answered() -> None:
+    """A store that does not answer at all is a fault only after the timeouts of two PUTs: until then nobody knows."""
+    health = new_health()
+    health.well(Part.RECEIVING)
+    assert {"status": "starting"} == health.ready().parts["storing"]
+    assert not health.ready().ok
+    health.well(Part.STORING)
+    assert health.ready().ok
+
+
+async def test_a_fault_that_was_said_is_said_to_be_over_though_there_was_nothing_left_to_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The next to try tells; and the same fault is news once more."""
+    caplog.set_level(logging.INFO)
+    health = new_health()
+    for _ in range(2):
+        health.failed(Part.RENEWING, queue_fault(Cause.DENIED))
+        health.idle(Part.RENEWING)
+        await asyncio.sleep(SETTLING_SECONDS)
+        health.well(Part.RENEWING)
+    assert ["failing", "recovered"] * 2 == caplog.messages
 
 
 @pytest.mark.parametrize(("cause", "faults"), [(Cause.NETWORK, PASSING_FAULTS_BEFORE_RED), (Cause.DENIED, 1)])
