@@ -1,6 +1,7 @@
 """Leases: renewed while a message is in flight, and given back when it will not be worked on."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -103,7 +104,8 @@ class LeaseKeeper:
         return sorted(due, key=lambda it: it.lease_until)
 
     def _is_renewable(self, delivery: Delivery) -> bool:
-        return delivery.is_renewable and self._longest_lease(delivery) > delivery.lease_until + 1
+        ends = max(delivery.lease_until, self._context.clock.monotonic())
+        return delivery.is_renewable and self._longest_lease(delivery) > ends + 1
 
     def _due_at(self, delivery: Delivery) -> float:
         return max(delivery.lease_until - self._half_life, delivery.not_before)
@@ -113,13 +115,26 @@ class LeaseKeeper:
         return min(self._context.clock.monotonic() + self._visibility_timeout, delivery.received_at + LEASE_MAX_SECONDS)
 
     async def _renew_batch(self, batch: list[Delivery]) -> bool:
-        """One request for those of at most ten that may be renewed; whether the queue answered it."""
-        batch = [delivery for delivery in batch if self._is_renewable(delivery)]
-        if not batch:
-            return True
-        seconds = int(min(self._longest_lease(delivery) for delivery in batch) - self._context.clock.monotonic())
-        with self._context.ledger.renewing(batch):
-            return await self._extend(batch, seconds)
+        """One request for those of at most ten that may be renewed; whether the queue answered it.
+
+        Those that may not be hidden for as long as others have a request of their own.
+        """
+        is_answered = True
+        while by_seconds := self._by_seconds(batch):
+            seconds, some = by_seconds.popitem()
+            batch = [delivery for delivery in batch if delivery not in some]
+            with self._context.ledger.renewing(some):
+                is_answered = await self._extend(some, seconds) and is_answered
+        return is_answered
+
+    def _by_seconds(self, batch: Iterable[Delivery]) -> dict[int, list[Delivery]]:
+        """Those that may be renewed, by how long they may be hidden."""
+        now = self._context.clock.monotonic()
+        by_seconds: defaultdict[int, list[Delivery]] = defaultdict(list)
+        for delivery in batch:
+            if self._is_renewable(delivery):
+                by_seconds[int(self._longest_lease(delivery) - now)].append(delivery)
+        return by_seconds
 
     async def _extend(self, batch: list[Delivery], seconds: int) -> bool:
         # counted from before the request: never later than the queue's own count
@@ -149,47 +164,48 @@ class LeaseKeeper:
         # mutant of the next line: waits-alone
         delivery.not_before = self._context.clock.monotonic() + self._pause(delivery.backoff)
 
-    async def give_back(self, deliveries: Sequence[Delivery], after: int = 0) -> None:
+    async def give_back(self, deliveries: Sequence[Delivery], after: int = 0, *, reason: str = "shutdown") -> None:
         """Make messages visible to others: many requests at a time, the messages of a FIFO group in order.
 
-        They become visible at once, or `after` so many seconds. It is tried for as long as it takes, unless it is not
-        permitted: whoever calls it at a stop sets a deadline. What is not given back stays in flight; the queue hands
-        it out again when its lease runs out.
+        They become visible at once, or `after` so many seconds, and are counted as released for this `reason`. It is
+        tried for as long as it takes, unless it is not permitted: so whoever calls it sets a deadline. What is not
+        given back stays in flight; the queue hands it out again when its lease runs out.
         """
         async with asyncio.TaskGroup() as tasks:
             for lane in _lanes(deliveries):
-                tasks.create_task(self._give_back_in_order(lane, after), name="give back")
+                tasks.create_task(self._give_back_in_order(lane, reason, after), name="give back")
 
-    async def _give_back_in_order(self, left: list[Delivery], after: int) -> None:
+    async def _give_back_in_order(self, left: list[Delivery], reason: str, after: int) -> None:
         backoff = self._context.new_backoff()
         while left:
             async with self._releases:
                 if not self._context.ledger.may_renew:
                     return  # it would be denied again
-                failed = await self._release(left[:BATCH], after)
+                failed = await self._release(left[:BATCH], reason, after)
             left = failed + left[BATCH:]
             if failed:
                 await backoff.wait()
 
-    async def _release(self, batch: list[Delivery], after: int) -> list[Delivery]:
+    async def _release(self, batch: list[Delivery], reason: str, after: int) -> list[Delivery]:
         """One request, for those whose lease is still ours; what is left to give back."""
         async with self._context.ledger.closing(batch) as ours:
-            return await self._request_release(ours, after) if ours else []
+            return await self._request_release(ours, reason, after) if ours else []
 
-    async def _request_release(self, batch: list[Delivery], after: int) -> list[Delivery]:
+    async def _request_release(self, batch: list[Delivery], reason: str, after: int) -> list[Delivery]:
+        handles = [delivery.receipt_handle for delivery in batch]
         try:
-            verdicts = await self._change_visibility([delivery.receipt_handle for delivery in batch], after)
+            verdicts = await self._change_visibility(handles, after)
         except QueueFaultError as fault:
             if self._context.ledger.may_renew:
                 self._context.metrics.retries.labels(fault.cause).inc()
             return batch
         left = []
-        for delivery, verdict in zip(batch, verdicts, strict=True):
-            if verdict is Verdict.FAILED:
+        for delivery, handle, verdict in zip(batch, handles, verdicts, strict=True):
+            if verdict is Verdict.FAILED or delivery.receipt_handle != handle:  # or redelivered meanwhile
                 left.append(delivery)
                 continue
             if verdict is Verdict.DONE:
-                self._context.metrics.released.labels("deferred" if after else "shutdown").inc()
+                self._context.metrics.released.labels(reason).inc()
             self._context.ledger.close(delivery)
         return left
 
@@ -200,7 +216,8 @@ class LeaseKeeper:
                 Operation.CHANGE_VISIBILITY, self._inbox.change_visibility(handles, seconds)
             )
         except QueueFaultError as fault:
-            self._context.ledger.permit_renewals(is_permitted=fault.cause is not Cause.DENIED)
+            if fault.cause is Cause.DENIED:
+                self._context.ledger.permit_renewals(is_permitted=False)
             self._context.health.failed(Part.RENEWING, fault)
             raise
         self._context.ledger.permit_renewals(is_permitted=True)

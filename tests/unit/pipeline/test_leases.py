@@ -339,3 +339,59 @@ async def test_a_fifo_group_is_given_back_in_order_beside_the_others() -> None:
     sent = [call.subjects for call in stage.changes if call.subjects[0] in big]
     assert [big[:10], (big[0], *big[10:]), (big[0],)] == sent
     assert 0 == len(stage.ledger)
+
+
+async def test_one_that_may_not_be_hidden_for_long_shortens_no_other_lease() -> None:
+    """It has a request of its own."""
+    stage = LeasesStage()
+    old, *others = stage.received(BATCH)
+    old.received_at = HALF + 200 - LEASE_MAX_SECONDS
+    await stage.keep(HALF + 1)
+    assert [(old.receipt_handle,), tuple(it.receipt_handle for it in others)] == sorted(
+        (call.subjects for call in stage.changes), key=len
+    )
+    assert [HALF + 200, HALF + VISIBILITY_TIMEOUT] == [stage.hidden_until(name) for name in ("m1", "m2")]
+
+
+async def test_one_that_may_not_be_hidden_any_more_is_asked_for_no_more() -> None:
+    """Its lease ran out, and the longest that there can be is over: to ask for less than nothing is refused to all."""
+    stage = LeasesStage()
+    old, *others = stage.received(BATCH)
+    old.received_at, old.lease_until = 10 - LEASE_MAX_SECONDS, 5
+    await stage.keep(HALF + 1)
+    assert [tuple(it.receipt_handle for it in others)] == [call.subjects for call in stage.changes]
+    assert not any(it.lost for it in others)
+
+
+async def test_that_it_is_not_permitted_is_known_until_it_is() -> None:
+    """Another fault says nothing of that."""
+    stage = LeasesStage()
+    stage.received()
+    stage.script.always(CHANGE_VISIBILITY, refused(Cause.DENIED))
+    later(HALF + 1, stage.script.always, CHANGE_VISIBILITY, refused(Cause.TIMEOUT))
+    await stage.keep(VISIBILITY_TIMEOUT)
+    assert not stage.ledger.may_renew
+    stage.script.clear()
+    await stage.keep(VISIBILITY_TIMEOUT)
+    assert stage.ledger.may_renew
+
+
+async def test_one_that_is_redelivered_while_it_is_given_back_is_given_back_once_more() -> None:
+    """By the newest handle: the older one may have been answered well, and have changed nothing."""
+    stage = LeasesStage()
+    deliveries = stage.received()
+    stage.script.always(CHANGE_VISIBILITY, slow(1))
+    later(0.4, stage.queue.duplicate, "m1")
+    later(0.5, stage.admit, stage.ledger)
+    await stage.leases.give_back(deliveries)
+    assert [("m1#1",), ("m1#2",)] == [call.subjects for call in stage.changes]
+    assert ["m1"] == stage.queue.visible
+
+
+async def test_why_it_was_given_back_is_counted_however_long_it_is_hidden() -> None:
+    """At a stop what has failed is hidden for a while."""
+    stage = LeasesStage()
+    await stage.leases.give_back(stage.received(2), 30)
+    await stage.leases.give_back(stage.received(3), 30, reason="deferred")
+    assert 2 == stage.kit.value("messages_released_total", reason="shutdown")
+    assert 3 == stage.kit.value("messages_released_total", reason="deferred")
