@@ -32,8 +32,9 @@ class ProgressChecks:
 
     def excused(self, fact: Fact) -> None:
         """A fault met a call: of one key, of a payload, or of all."""
-        if fact.detail == Kind.STUCK and fact.operation == "PUT":
-            self._refused.add(message_id_of(fact.subject))
+        if fact.detail == Kind.STUCK:  # some messages, and no others
+            if fact.operation == "PUT":
+                self._refused.add(message_id_of(fact.subject))
         elif fact.operation != "FETCH":
             self.disturbed(fact)
 

@@ -49,6 +49,12 @@ DAYS: Mapping[str, Story] = {
         Fault(Kind.SPELL, at=10.0, seconds=OUTAGE_SECONDS, operation="PUT", mode=Kind.HANG),
         settings=StorySettings(poll_interval=1.0),
     ),
+    "a payload bucket is denied, and not all can be hidden": _day(
+        (*_mails(80, "offloaded"), *_mails(40, every=1.0)),
+        _outage("FETCH", cause=Cause.DENIED, where="payloads/"),
+        Fault(Kind.STUCK, seconds=OUTAGE_SECONDS, operation="CHANGE_VISIBILITY", share=0.1),
+        settings=StorySettings(poll_interval=1.0),  # what cannot be hidden comes again and again
+    ),
     "a payload bucket is denied": _day(_OFFLOADED, _outage("FETCH", cause=Cause.DENIED, where="payloads/")),
     "a payload bucket answers with errors": _day(_OFFLOADED, _outage("FETCH", where="payloads/")),
     "a payload bucket does not answer": _day(_OFFLOADED, _outage("FETCH", Kind.HANG, where="payloads/")),

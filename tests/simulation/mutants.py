@@ -199,6 +199,14 @@ MUTANTS = (
         day="a payload bucket does not answer",
     ),
     Mutant(
+        "payloads hidden for as long as it takes",
+        "fetching",
+        "hidden-in-time",
+        reading("HIDING_SECONDS", "None"),
+        (Rule.NOBODY_HELD_UP,),
+        day="a payload bucket is denied, and not all can be hidden",
+    ),
+    Mutant(
         "circuit that nacks",
         "leases",
         "only-renewed",

@@ -1,8 +1,9 @@
 """Fetching: bodies that were too big for the queue are read from the bucket that their message points to."""
 
 import asyncio
+import logging
 from collections import defaultdict
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -29,8 +30,11 @@ from email_processor.pipeline.room import Budget
 from email_processor.pipeline.waiting import pause
 from email_processor.ports import SLOWEST_BYTES_PER_SECOND, Payloads
 
+log = logging.getLogger(__name__)
+
 STALLED_SECONDS = 30.0  # without an answer to any GET: then all that waits is held to wait for a bucket that fails
 HEAD_WAIT_SECONDS = 10.0  # that a body may stay on its socket for want of memory: servers hang up on who does not read
+HIDING_SECONDS = 10.0  # in which the queue has to hide what is over the share, or it comes when its lease runs out
 HIDDEN_SECONDS = 300  # for which, at most, what is over the share is hidden at its first receive ...
 HIDDEN_GROWTH = 3  # ... and so many times longer at each further one ...
 HIDDEN_GROWTHS = 5  # ... until it is longer than SQS allows
@@ -196,9 +200,10 @@ class Fetching:
             self._hand_on(it, flaw=UnarchivableError(Reason.PAYLOAD_MISSING, f"{error.detail} does not exist"))
         except PayloadTooLargeError as error:
             self._answered(bucket)
-            self._hand_on(it, flaw=error)
-        except Exception as error:  # noqa: BLE001 - a bug of ours: the uploaders see to it, as to one that an email meets
-            self._hand_on(it, flaw=error)
+            self._hand_on(it, flaw=PayloadTooLargeError(error.detail, fix=error.fix))  # anew: it holds what was read
+        except Exception as error:  # a bug of ours: the uploaders see to it, as to one that an email meets
+            log.error("unexpected_error", exc_info=error, extra={"message_id": it.delivery.message_id})
+            self._hand_on(it, flaw=RuntimeError(repr(error)))
         else:
             self._answered(bucket)
             if payload is None:
@@ -294,19 +299,26 @@ class Fetching:
         if not self._is_last(delivery):
             growths = min(delivery.receive_count - 1, HIDDEN_GROWTHS)
             longest = min(longest, self._backoff.spread(HIDDEN_SECONDS * HIDDEN_GROWTH**growths))
-        return int(longest / 60) * 60  # to the minute, for many are hidden in one request
+        return max(0, int(longest / 60) * 60)  # to the minute, for many are hidden in one request
 
     async def _defer(self, deliveries: list[Delivery]) -> None:
-        """Let the queue hide them for a while; without permission their leases run out instead."""
+        """Let the queue hide them for a while."""
         by_seconds: defaultdict[int, list[Delivery]] = defaultdict(list)
         for delivery in deliveries:
             by_seconds[self._hidden_seconds(delivery)].append(delivery)
-        for seconds, batch in by_seconds.items():
-            await self._leases.give_back(batch, seconds)
-            for delivery in batch:
-                self._jobs.task_done()
-                if delivery.is_in_flight:
-                    self._context.metrics.released.labels("deferred").inc()
-                    self._context.ledger.close(delivery)
+        async with asyncio.TaskGroup() as tasks:
+            for seconds, batch in by_seconds.items():
+                tasks.create_task(self._hide(batch, seconds), name="defer payloads")
         self._is_deferring = False
         self._changed.set()
+
+    async def _hide(self, batch: list[Delivery], seconds: int) -> None:
+        """Hide a batch; the leases of what the queue does not hide, or not soon, run out instead."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HIDING_SECONDS):  # mutant: hidden-in-time
+                await self._leases.give_back(batch, seconds, reason="deferred")
+        for delivery in batch:
+            self._jobs.task_done()
+            if delivery.is_in_flight:
+                self._context.metrics.released.labels("deferred").inc()
+                self._context.ledger.close(delivery)

@@ -13,7 +13,6 @@ from email_processor.domain.document import email_document, quarantine_document
 from email_processor.domain.email import Email, Pointer, read, read_payload
 from email_processor.domain.errors import (
     ObjectRefusedError,
-    PayloadTooLargeError,
     Reason,
     UnarchivableError,
 )
@@ -110,6 +109,7 @@ class Uploader:
         """Have one try at a job that was taken; `is_probe` says that it is for the prober, whom the circuit admits."""
         if job.delivery.state is State.ARCHIVED:
             self._receipts.add(job.delivery)
+            self._context.circuit.refund()
             outcome = Outcome.ARCHIVED
         elif self._is_too_late(job):
             outcome = self._release(job, "lease_expired")
@@ -136,8 +136,8 @@ class Uploader:
         is_aside = False
         try:
             document = self._document_of(job)
-            if isinstance(document, Pointer):
-                return self._fetch(job, document)
+            if not isinstance(document, _Document):
+                return self._without_body(job, document)
             is_aside = document.error is not None
             if is_aside and not self._rules.quarantine:
                 return self._release(job, "rejected")
@@ -152,7 +152,7 @@ class Uploader:
                 history=job.history,
                 is_probe=is_probe,
             )
-        except (ObjectRefusedError, PayloadTooLargeError) as error:
+        except ObjectRefusedError as error:
             return self._refused(job, error, is_aside=is_aside)
         except Exception as error:  # a bug that one message meets must not stop the others  # mutant: errors-only
             log.error("unexpected_error", exc_info=error, extra={"message_id": job.message.message_id})
@@ -166,16 +166,10 @@ class Uploader:
             self._jobs.retry(job._replace(payload=None, history=answer), answer.pause())
         return Outcome.PASSED_ON
 
-    def _document_of(self, job: Job) -> _Document | Pointer:
-        """The document of a message, or where its body is.
-
-        Raises:
-            Exception: its payload cannot be had, and not because of the message.
-        """
+    def _document_of(self, job: Job) -> _Document | Pointer | Exception:
+        """The document of a message, or where its body is, or why that cannot be had."""
         message, moment, rules = job.message, self._moment(job.message), self._rules
         found = self._read(job)
-        if isinstance(found, Pointer):
-            return found
         if isinstance(found, UnarchivableError):
             return _Document(
                 quarantine_key(rules.quarantine_prefix, moment, message.message_id),
@@ -183,31 +177,33 @@ class Uploader:
                 job.size,
                 found,
             )
+        if not isinstance(found, Email):
+            return found
         return _Document(
             object_key(rules.key_prefix, moment, found.sender, message.message_id),
             partial(email_document, message, found, moment, rules.version),
             len(found.raw) + message.attribute_bytes,
         )
 
-    def _read(self, job: Job) -> Email | Pointer | UnarchivableError:
-        """What a message is, or why it is to be quarantined."""
+    def _read(self, job: Job) -> Email | Pointer | Exception:
+        """What a message is, or what is wrong with it: not raised, for a traceback holds on to the body."""
         if job.flaw is not None:
-            error = job.aside or job.flaw
-            if isinstance(error, UnarchivableError):
-                return error
-            raise error
+            return job.aside or job.flaw
         try:
             if job.payload is not None and job.pointer is not None:
                 found: Email | Pointer = read_payload(job.payload, job.pointer)
             else:
                 found = read(job.message.body)
         except UnarchivableError as error:
-            return UnarchivableError(error.reason, error.detail)  # anew: the traceback of the other holds the body
+            return UnarchivableError(error.reason, error.detail)  # anew, without its traceback
         return found if job.aside is None or isinstance(found, Pointer) else job.aside
 
-    def _fetch(self, job: Job, pointer: Pointer) -> Outcome:
+    def _without_body(self, job: Job, why: Pointer | Exception) -> Outcome:
+        """Have its body fetched, or give up what cannot be."""
+        if isinstance(why, Exception):
+            return self._refused(job, why, is_aside=False)
         self._context.ledger.start(job.delivery)
-        self._fetching.add(job, pointer)
+        self._fetching.add(job, why)
         self._context.circuit.refund()
         return Outcome.PASSED_ON
 

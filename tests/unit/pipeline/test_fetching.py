@@ -1,6 +1,7 @@
 """Fetching: a bucket of offloaded bodies that fails, and what it must not do to others."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -9,7 +10,18 @@ import pytest
 from email_processor.domain.errors import Cause
 from email_processor.pipeline.leases import LeaseRules
 from email_processor.pipeline.room import Budget
-from tests.simulation.connection import CHANGE_VISIBILITY, FETCH, PUT, RECEIVE, Fate, hung, refused, slow
+from tests.simulation.connection import (
+    CHANGE_VISIBILITY,
+    FETCH,
+    PUT,
+    RECEIVE,
+    Entry,
+    Fate,
+    hung,
+    partly,
+    refused,
+    slow,
+)
 from tests.support.mail import pointer
 from tests.unit.pipeline.kit import EMAIL, later
 from tests.unit.pipeline.whole import PLAN, Pipeline
@@ -264,3 +276,23 @@ async def test_that_payloads_cannot_be_read_is_said_once_with_the_fix(caplog: py
     said = [record.message for record in caplog.records if getattr(record, "part", "") == "fetching"]
     assert ["failing", "recovered"] == said
     assert 70 == len(mail.stored)
+
+
+HIDING = {
+    "one entry is refused": lambda handles: partly(*[Entry.REFUSED if it == "m7#1" else Entry.DONE for it in handles]),
+    "all is refused": lambda _: refused(Cause.CONFIGURATION),
+    "all is throttled": lambda _: refused(Cause.THROTTLED),
+    "silence": lambda _: hung(),
+}
+
+
+@pytest.mark.parametrize("fate", HIDING.values(), ids=HIDING)
+async def test_what_the_queue_does_not_hide_holds_up_no_email(fate: Callable[[tuple[str, ...]], Fate]) -> None:
+    """Nor does it keep the others of the surplus in flight: at worst their leases run out."""
+    mail = OffloadedMail()
+    mail.fail("big", refused(Cause.DENIED))
+    mail.script.always(CHANGE_VISIBILITY, fate)
+    mail.offload(1500)
+    mail.send(300)
+    await mail.run(120)
+    assert 300 == len(mail.stored)

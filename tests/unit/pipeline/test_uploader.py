@@ -26,8 +26,8 @@ from email_processor.pipeline.receipts import Receipts
 from email_processor.pipeline.storing import StoreRules, Storing
 from email_processor.pipeline.uploader import Uploader, UploadRules
 from tests.simulation.connection import FETCH, PUT, Fate, hung, lost, refused, slow
-from tests.simulation.world import SimBucket
-from tests.unit.pipeline.kit import EMAIL, PROBE, VISIBILITY_TIMEOUT, Kit, later
+from tests.simulation.world import SimBucket, SimPayload
+from tests.unit.pipeline.kit import EMAIL, PROBE, VISIBILITY_TIMEOUT, Kit, later, store_fault
 from tests.unit.pipeline.virtual_aws import VirtualAws
 
 FIRST_RECEIVED = {"ApproximateFirstReceiveTimestamp": "1733841022000", "SentTimestamp": "1733841020000"}
@@ -715,3 +715,39 @@ async def test_a_quarantine_that_is_refused_leaves_the_message_to_the_queue() ->
     await stage.until_done()
     assert [] == stage.receipt_ids
     assert 1 == stage.released("refused")
+
+
+async def test_nothing_is_kept_of_a_payload_that_is_too_large() -> None:
+    """What was read of it, until it was known."""
+    stage = UploaderStage(max_receive_count=1)
+    stage.script.always(PUT, refused())
+    read: list[bytes] = []
+
+    async def too_large(_payload: SimPayload) -> bytes:
+        part = bytes(bytearray(EMAIL))
+        read.append(part)
+        raise PayloadTooLargeError("s3://big/k")
+
+    with mock.patch.object(SimPayload, "read", too_large):
+        for number in range(10):
+            stage.bucket.payloads["big", "k"] = EMAIL
+            stage.job(f"m{number}", POINTER)
+        async with stage.working():
+            await asyncio.sleep(200)
+            gc.collect()
+            alone = [bytes(bytearray(EMAIL))]
+            assert [] == [part for part in read if sys.getrefcount(part) > sys.getrefcount(alone[0]) + 1]
+    assert 10 == len(read)
+
+
+async def test_one_that_was_stored_before_does_not_use_up_the_one_that_is_allowed_in_doubt() -> None:
+    """It says nothing of the store: another one may be received."""
+    stage = UploaderStage()
+    circuit = stage.kit.context.circuit
+    stage.emails(1)
+    stage.kit.context.ledger.archived(stage.jobs._queue[0].delivery)  # type: ignore[attr-defined]
+    circuit.fail(KEY, store_fault())
+    circuit.succeed(is_probe_object=True)
+    circuit.spend()
+    await stage.until_done()
+    assert Allowance.ONE_MESSAGE is circuit.allowance
