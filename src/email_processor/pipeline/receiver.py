@@ -29,6 +29,12 @@ CUT_SHORT_FIX = (
 )
 
 
+NO_ROOM_FIX = (
+    "There was no room to read the answer while S3 took nothing. Its messages come again after their visibility "
+    "timeout, with one receive more."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiveRules:
     """What receivers need to know of the settings. Times in seconds.
@@ -56,6 +62,7 @@ class Receiver:
         self._stopping = asyncio.Event()
         self._turns = [asyncio.Event() for _ in range(rules.most)]
         self._lives: dict[asyncio.Timeout, bool] = {}  # of each task; whether it has a receive under way
+        self._held: set[asyncio.Timeout] = set()  # of those whose answer waits for room
         self._wanted = 0
         self._has_failed = False
         self._want(1)
@@ -72,6 +79,12 @@ class Receiver:
         for life, is_polling in self._lives.items():
             life.reschedule(deadline if is_polling else now)
 
+    def let_go(self) -> None:
+        """Give up the answers that wait for room."""
+        now = asyncio.get_running_loop().time()
+        for life in self._held:
+            life.reschedule(now)
+
     async def receive(self, index: int) -> None:
         """Receive until stopped."""
         with suppress(TimeoutError):
@@ -81,6 +94,7 @@ class Receiver:
                     await self._receive(index, life)
                 finally:
                     del self._lives[life]
+                    self._held.discard(life)
 
     async def _receive(self, index: int, life: asyncio.Timeout) -> None:
         rules = self._rules
@@ -96,7 +110,7 @@ class Receiver:
             self._lives[life] = True
             try:
                 with self._context.ledger.room.reserved() as reservation:
-                    admit = partial(self._admit, reservation)
+                    admit = partial(self._admit, reservation, life)
                     messages = await self._context.calls.bounded(
                         Operation.RECEIVE, self._inbox.receive(limit, wait, admit), longer=wait
                     )
@@ -110,7 +124,8 @@ class Receiver:
                 continue
             except asyncio.CancelledError:
                 if self._stopping.is_set():
-                    log.warning("receive_cut_short", extra={"receiver": index, "fix": CUT_SHORT_FIX})
+                    fix = NO_ROOM_FIX if life in self._held else CUT_SHORT_FIX
+                    log.warning("receive_cut_short", extra={"receiver": index, "fix": fix})
                 raise
             finally:
                 self._lives[life] = False
@@ -153,11 +168,13 @@ class Receiver:
         for turn in self._turns[self._wanted : before]:
             turn.clear()
 
-    async def _admit(self, reservation: Reservation, size: int) -> None:
+    async def _admit(self, reservation: Reservation, life: asyncio.Timeout, size: int) -> None:
         """Wait for room for a large answer; the queue has no part in how long that takes."""
         reservation.answered_at = self._context.clock.monotonic()
+        self._held.add(life)
         with self._context.calls.suspended():
             await reservation.admit(size)
+        self._held.discard(life)
 
     def _take(self, messages: Sequence[Message], asked_at: float, answered_at: float | None) -> None:
         """Give a batch to the ledger, without an await: between the queue's answer and there nothing may be lost."""

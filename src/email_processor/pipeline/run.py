@@ -125,7 +125,7 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
         last = deadline - min(GIVING_BACK_SECONDS, plan.grace / 5)
         receiver.stop(last)  # mutant: long-poll-awaited
         fetching.drain()
-        await asyncio.wait(receiving)  # mutant: receivers-awaited
+        await end(receiving, receiver, context.circuit)  # mutant: receivers-awaited
         await by(last, either(uploader.join(), context.circuit.stays_open(LAST_PROBE_SECONDS)))
         await cancel(uploading)
         # mutant of the next line: given-back
@@ -134,6 +134,17 @@ async def run(plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: 
         await cancel([deleting])
         await cancel([renewing, *measuring])
     return len(context.ledger)
+
+
+async def end(receiving: Sequence[asyncio.Task[None]], receiver: Receiver, circuit: Circuit) -> None:
+    """Wait for the receives that are under way; for answers that wait for room not if S3 stays down: there is none."""
+
+    async def ended() -> None:
+        await asyncio.wait(receiving)
+
+    await either(ended(), circuit.stays_open(LAST_PROBE_SECONDS))
+    receiver.let_go()
+    await ended()
 
 
 async def give_back(leases: LeaseKeeper, deliveries: Sequence[Delivery]) -> None:

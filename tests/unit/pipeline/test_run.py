@@ -13,6 +13,8 @@ from email_processor.domain.errors import Cause
 from email_processor.pipeline.calls import Timeouts
 from email_processor.pipeline.ceilings import Ceilings
 from email_processor.pipeline.deleter import DeleteRules
+from email_processor.pipeline.receiver import NO_ROOM_FIX
+from email_processor.pipeline.room import Budget
 from email_processor.pipeline.run import GIVING_BACK_SECONDS, HELD_BACK_SECONDS
 from email_processor.pipeline.storing import StoreRules
 from email_processor.ports import Limits
@@ -30,7 +32,7 @@ from tests.simulation.connection import (
     slow,
 )
 from tests.simulation.world import QueueClient, SimQueue
-from tests.unit.pipeline.kit import PROBE, later, now
+from tests.unit.pipeline.kit import EMAIL, PROBE, later, now
 from tests.unit.pipeline.whole import PLAN, Pipeline
 
 START_SECONDS = 1.3  # far from AWS, before more than one email is received
@@ -353,7 +355,7 @@ async def test_a_queue_that_says_nothing_of_a_batch_turns_it_red_and_is_said_onc
     pipeline.script.always(PUT, slow(14))
     pipeline.send(300)
     seen: list[bool] = []
-    for second in (10, 230):
+    for second in (20, 230):
         later(second, lambda: seen.append(pipeline.health.ready().ok))
     later(230, lambda: seen.append(pipeline.health.ready().parts[part]["status"] == "failing"))  # type: ignore[index]
     await pipeline.run(240)
@@ -456,3 +458,21 @@ async def test_far_from_aws_so_much_is_under_way_that_the_distance_costs_no_rate
     pipeline.send(2500)
     await pipeline.run(START_SECONDS + 6)
     assert 2500 == pipeline.value("messages_archived_total")
+
+
+async def test_a_stop_in_an_outage_does_not_wait_for_room_that_there_will_not_be(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Large answers wait on their sockets for emails to be stored: it is told whose fault that is, and that is all."""
+    pipeline = Pipeline(replace(PLAN, budget=Budget(1000, 24 * 1024 * 1024)))
+    pipeline.start_well()
+    pipeline.send(400)
+
+    def jump_in_an_outage() -> None:
+        pipeline.script.always(PUT, refused())
+        pipeline.send(45, EMAIL[:-2] + b"x" * 1000 * 1024 + b'"}')
+
+    later(3, jump_in_an_outage)
+    took = await pipeline.run(600)
+    assert took < 5
+    assert {NO_ROOM_FIX} == {record.__dict__["fix"] for record in caplog.records if record.msg == "receive_cut_short"}
