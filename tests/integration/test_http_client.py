@@ -8,6 +8,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import uvloop
 from botocore.exceptions import (
     BotoCoreError,
     ConnectionClosedError,
@@ -580,3 +581,64 @@ async def test_a_connection_that_is_gone_is_not_kept() -> None:
                 await asyncio.sleep(0)
         kept = [each for each in gc.get_objects() if isinstance(each, http_client._Connection)]
     assert [] == kept
+
+
+async def test_a_server_that_closes_after_each_answer_without_a_word_costs_no_request() -> None:
+    """Its end of the connection is there before the event loop has read it."""
+    async with serving(*[OK] * 100, closes=True) as server:
+        http = HttpClient(f"http://127.0.0.1:{server.port}", tls=None, connect_timeout=1, timeout=5)
+
+        async def work() -> None:
+            for _ in range(25):
+                assert HELLO == await http.send("PUT", "/b/k", {"host": "h"}, b"body")
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(4):
+                tasks.create_task(work())
+        http.close()
+    assert 100 == server.connections
+
+
+async def test_who_gives_up_when_the_answer_is_there_leaves_the_connection_to_others() -> None:
+    """In one turn of the event loop: another request is on it by then."""
+    go = asyncio.Event()
+    async with serving([], OK) as server:
+        http = HttpClient(f"http://127.0.0.1:{server.port}", tls=None, connect_timeout=1, timeout=5)
+
+        async def ask_next() -> Answer:
+            await go.wait()
+            return await http.send("PUT", "/", {}, b"body")
+
+        following = asyncio.ensure_future(ask_next())
+        first = asyncio.ensure_future(http.send("PUT", "/", {}, b"body"))
+        await server.until(lambda: len(server.requests) == 1)
+        (connection,) = http._open
+        go.set()  # so that it takes its turn before the first has heard of its answer
+        connection.data_received(OK)
+        first.cancel()
+        assert HELLO == await following
+        http.close()
+    assert 1 == server.connections
+
+
+def test_a_server_that_ends_a_connection_before_tls_is_one_that_cannot_be_reached(tmp_path: Path) -> None:
+    """Not one that is waited for without end: a balancer with nothing behind it does so, and uvloop does not tell."""
+
+    def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def connect_in_vain() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # uvloop's own, of the handshake
+        listening = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        trust = Trust(str(new_authority(tmp_path).pem))
+        http = HttpClient(f"https://127.0.0.1:{port}", tls=trust, connect_timeout=5, timeout=5)
+        async with asyncio.timeout(60):
+            for _ in range(50):
+                with pytest.raises(EndpointConnectionError):
+                    await http.send("PUT", "/b/k", {"host": "h"}, b"body")
+        http.close()
+        listening.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(connect_in_vain())

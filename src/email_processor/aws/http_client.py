@@ -5,6 +5,7 @@ redirects, no retries.
 """
 
 import asyncio
+import select
 import socket
 import ssl
 from collections import deque
@@ -101,16 +102,17 @@ class HttpClient:
         lines += f"accept-encoding: identity\r\ncontent-length: {len(body)}\r\n"
         head = f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
         connection = self._take() or await self._connect()
-        said: Answer | _Held | None = None
+        asked = connection.ask(head + body, may_hold=admit is not None)
         try:
-            said = await connection.ask(head + body, may_hold=admit is not None)
+            said = await asked
             if isinstance(said, _Held):
+                asked = said.rest
                 if admit is not None:
                     await admit(said.size)
                 said = await connection.read_on(said)
             return cast("Answer", said)
         except BaseException:
-            if not (isinstance(said, _Held) and said.rest.done()):  # else it may be another request's by now
+            if not _is_answered(asked):  # else it may be another request's by now
                 connection.abort()  # what may still arrive on it is no answer to anything
             raise
 
@@ -124,8 +126,9 @@ class HttpClient:
     def _take(self) -> "_Connection | None":
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_open:
+            if connection.is_usable:
                 return connection
+            connection.abort()
         return None
 
     async def _connect(self) -> "_Connection":
@@ -194,6 +197,12 @@ class HttpClient:
         self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep) if self._open else None
 
 
+def _is_answered(asked: "asyncio.Future[Answer | _Held]") -> bool:
+    """Whether its whole answer is there, whoever has heard of it."""
+    is_heard = asked.done() and not asked.cancelled() and asked.exception() is None
+    return is_heard and isinstance(asked.result(), Answer)
+
+
 class _Connection(asyncio.Protocol):
     """One connection, with one request at a time on it."""
 
@@ -202,6 +211,7 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._socket_transport: asyncio.Transport | None = None  # below TLS, where there is any
         self._transport: asyncio.Transport | None = None  # the same, or TLS on top of it
+        self._unread = select.poll()
         self._parser = HttpResponseParser(self)
         self._waiter: asyncio.Future[Answer | _Held] | None = None
         self._may_hold = False  # the body, until whoever waits for it has room
@@ -223,6 +233,14 @@ class _Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     @property
+    def is_usable(self) -> bool:
+        """Whether it is open and silent. What can be read on it, unasked, is mostly its end, which comes unannounced.
+
+        The event loop may not have read it yet: servers that close after each answer do so at once.
+        """
+        return self.is_open and not self._unread.poll(0)
+
+    @property
     def _is_sent(self) -> bool:
         """Whether the server can have read the whole request: the rest would be taken for the start of the next one.
 
@@ -235,14 +253,17 @@ class _Connection(asyncio.Protocol):
         below = self._socket_transport
         if below is None:
             raise ConnectionResetError
-        self._transport = await self._loop.start_tls(below, self, tls, server_hostname=host)
+        transport = await self._loop.start_tls(below, self, tls, server_hostname=host)
+        if transport is None or transport.is_closing():  # uvloop returns one for a connection that has ended before
+            raise ConnectionResetError
+        self._transport = transport
 
     def ask(self, request: bytes, *, may_hold: bool) -> "asyncio.Future[Answer | _Held]":
         """Send a request; the future is its answer, which is held before a large body if it `may_hold`."""
         waiter = self._waiter = self._loop.create_future()
         self._may_hold = may_hold
         self._since = self._loop.time() + len(request) / SLOWEST_BYTES_PER_SECOND  # when it is sent at the latest
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             self._fail(ConnectionClosedError(endpoint_url=self._http.url))
         else:
             self._transport.write(request)
@@ -287,6 +308,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The server has accepted: requests can be sent."""
         self._socket_transport = self._transport = cast("asyncio.Transport", transport)
+        self._unread.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._http.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
