@@ -169,6 +169,7 @@ TLS_FIX = (
     "The server's certificate is not trusted: if an authority of your own has issued it, set AWS_CA_BUNDLE to that "
     "authority's PEM file; else see which server answers at this address (DNS, proxy), and this host's clock."
 )
+NO_CERTIFICATE = "NO_CERTIFICATE_OR_CRL_FOUND"  # what OpenSSL says of a file of authorities that holds none
 SSO_ERRORS = (SSOError, TokenRetrievalError)
 SSO_FIX = "The session with IAM Identity Center has ended: run `aws sso login` for the profile in use."
 FILES_FIX = (
@@ -286,9 +287,11 @@ def _region_fix(refusal: Refusal, said: str) -> str:
 
 
 def _is_tls(error: Exception) -> bool:
-    """A certificate that is not trusted, or a file of authorities that holds none."""
+    """A certificate that is not trusted, or a file of authorities that holds none: all else of TLS can pass."""
     inner = getattr(error, "kwargs", {}).get("error")  # botocore's errors carry what they were made of
-    return isinstance(error, SSLError) or isinstance(inner, ssl.SSLError)
+    if isinstance(inner, ssl.SSLError):
+        return isinstance(inner, ssl.SSLCertVerificationError) or inner.reason == NO_CERTIFICATE
+    return isinstance(error, SSLError)
 
 
 def _cause_of_local(error: Exception) -> Cause:

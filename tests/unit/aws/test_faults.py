@@ -1,9 +1,11 @@
 """From what AWS and its likes say of a refusal to a cause, a detail and a fix."""
 
-import pytest
-from botocore.exceptions import ClientError
+import ssl
 
-from email_processor.aws.faults import DETAIL_MAX, PROTOCOL_FIX, Refusal, explain, explain_refusal
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError, SSLError
+
+from email_processor.aws.faults import DETAIL_MAX, PROTOCOL_FIX, TLS_FIX, Refusal, explain, explain_refusal
 from email_processor.domain.errors import Cause
 
 CAUSES = [
@@ -93,3 +95,31 @@ def test_a_queue_server_of_the_older_protocol_is_named(status: int) -> None:
     """The advice is not about the bucket."""
     response = {"Error": {"Code": str(status)}, "ResponseMetadata": {"HTTPStatusCode": status}}
     assert PROTOCOL_FIX == explain(ClientError(response, "ReceiveMessage"))[2]  # type: ignore[arg-type]
+
+
+def ssl_error(reason: str) -> ssl.SSLError:
+    """What OpenSSL says."""
+    error = ssl.SSLError(1, f"[SSL: {reason}] something (_ssl.c:1000)")
+    error.reason = reason
+    return error
+
+
+@pytest.mark.parametrize(
+    ("inner", "cause"),
+    [
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), Cause.CONFIGURATION),
+        (ssl_error("NO_CERTIFICATE_OR_CRL_FOUND"), Cause.CONFIGURATION),
+        (ssl_error("TLSV1_ALERT_INTERNAL_ERROR"), Cause.NETWORK),
+        (ssl_error("WRONG_VERSION_NUMBER"), Cause.NETWORK),
+        (ssl_error("RECORD_LAYER_FAILURE"), Cause.NETWORK),
+    ],
+    ids=["not trusted", "no authorities", "alert", "no TLS", "broken record"],
+)
+@pytest.mark.parametrize("kind", [SSLError, ConnectionClosedError])
+def test_of_tls_only_trust_needs_a_person(
+    kind: type[SSLError | ConnectionClosedError], inner: ssl.SSLError, cause: Cause
+) -> None:
+    """All else may pass: a balancer that is overloaded, a record that was broken on its way."""
+    found, _, fix = explain(kind(endpoint_url="https://s3", error=inner))
+    assert cause is found
+    assert (fix == TLS_FIX) == (cause is Cause.CONFIGURATION)
