@@ -16,7 +16,7 @@ from email_processor.aws.checked import CheckedArchive
 from email_processor.aws.connect import Aws
 from email_processor.aws.credentials import Credentials
 from email_processor.aws.faults import PROTOCOL_FIX
-from email_processor.aws.http_client import HttpClient
+from email_processor.aws.http_client import Answer, HttpClient
 from email_processor.aws.signed import Endpoint, SignedSqs
 from email_processor.aws.sigv4 import Signer
 from email_processor.domain.errors import Cause, QueueFaultError
@@ -162,6 +162,7 @@ async def test_behind_a_proxy_the_sdk_does_the_work(fake: FakeAws, monkeypatch: 
 async def test_a_default_port_is_not_part_of_the_name() -> None:
     """`host` is what botocore signs: lower case, and a port only where it is not the scheme's."""
     http = mock.create_autospec(HttpClient, instance=True)
+    http.send.return_value = Answer(200, {}, b"")
     credentials = mock.create_autospec(Credentials, instance=True)
     credentials.get_frozen_credentials.return_value = ReadOnlyCredentials(ACCESS_KEY, SECRET_KEY, None)
     for url, host in [
@@ -290,3 +291,12 @@ async def test_a_fifo_receive_that_is_cancelled_is_asked_for_again(fake: FakeAws
     first, again, other = (asked.json["ReceiveRequestAttemptId"] for asked in fake.requests)
     assert first == again
     assert first != other
+
+
+async def test_a_refusal_by_a_gateway_is_one_in_whatever_encoding_it_speaks(fake: FakeAws) -> None:
+    """It is denied, and no fault of the server that passes."""
+    fake.rule = Reply(403, "<html>Accès refusé</html>".encode("latin-1"), {"Content-Type": "text/html"})
+    async with opened() as aws:
+        with pytest.raises(QueueFaultError) as caught:
+            await aws.inbox.receive(10, 0)
+    assert Cause.DENIED is caught.value.cause

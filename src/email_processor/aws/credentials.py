@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from botocore.credentials import ReadOnlyCredentials
@@ -130,7 +131,7 @@ class Credentials:
         if self._look is not None:
             raise CredentialRetrievalError(provider=self.provider, error_msg=f"none after {self._patience:g} s")
         error = self._failure or CredentialRetrievalError(provider=self.provider, error_msg="they are over")
-        raise error.with_traceback(None)  # which would grow with everybody who is told
+        raise copy(error) from error.__cause__  # a copy, or the traceback would grow with everybody who is told
 
     def refused(self, keys: ReadOnlyCredentials | None = None) -> None:
         """AWS does not take `keys` (by default those in use): look again, however long they should have been good."""
@@ -138,6 +139,17 @@ class Credentials:
             self._is_refused = True
             self._fresh_until = 0.0
             self._next_look = min(self._next_look, self._looked_at + AGAIN_SECONDS)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether AWS has refused those in use, and taken no request of theirs since."""
+        return self._is_refused
+
+    def taken(self, keys: ReadOnlyCredentials) -> None:
+        """AWS takes `keys` after all: those in use are as good as they were."""
+        if self._keys is not None and keys == self._keys.frozen:
+            self._is_refused = False
+            self._fresh_until = self._keys.until - AHEAD_SECONDS
 
     async def close(self) -> None:
         """End a look that is under way, and the process that it may have started."""

@@ -56,6 +56,8 @@ class Endpoint:
         answer = await self._http.send(method, target, signed, body, admit)
         if answer.status in REFUSING and _KEYS_REFUSED.search(answer.body):
             self._credentials.refused(credentials)
+        elif self._credentials.is_refused and answer.status < REFUSALS:
+            self._credentials.taken(credentials)
         return answer
 
 
@@ -94,7 +96,11 @@ class SignedSqs:
         body_hash = hashlib.sha256(body).hexdigest()
         answer = await self._endpoint.send("POST", self._target, headers, body, body_hash, admit)
         if answer.status >= REFUSALS:
-            facts = {"status_code": answer.status, "headers": HeadersDict(answer.headers), "body": answer.body}
+            facts = {
+                "status_code": answer.status,
+                "headers": HeadersDict(answer.headers),
+                "body": answer.body.decode(errors="replace").encode(),  # a page of a gateway may be in any encoding
+            }
             raise ClientError(self._errors.parse(facts, None), operation)  # type: ignore[arg-type]
         if not answer.body:
             return {}  # of servers that have nothing to say

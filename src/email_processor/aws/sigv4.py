@@ -66,8 +66,10 @@ class Signer:
 
     def _key_for(self, day: str, credentials: ReadOnlyCredentials) -> bytes:
         if self._key_is_for != (day, credentials):
-            if not f"{credentials.access_key}{credentials.token or ''}".isprintable():
-                raise CredentialRetrievalError(provider="any", error_msg="the key id or token has a line break in it")
+            text = f"{credentials.access_key}{credentials.token or ''}"
+            if not (text.isprintable() and f"{text}{credentials.secret_key}".isascii()):
+                what = "the key id, secret or token has a character in it that no key has: a line break, a curly quote"
+                raise CredentialRetrievalError(provider="any", error_msg=what)
             key = f"AWS4{credentials.secret_key}".encode()
             for step in (day, *self._steps):
                 key = hmac.digest(key, step.encode(), "sha256")

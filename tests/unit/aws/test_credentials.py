@@ -227,3 +227,23 @@ async def test_closing_ends_a_look(world: World) -> None:
     await world.credentials.close()
     await world.credentials.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_refused_ones_that_are_taken_after_all_are_good_again(world: World) -> None:
+    """A single refusal can be a fault of the other side: nothing is looked for again and again, and nobody waits."""
+    keys = await world.credentials.get_frozen_credentials()
+    world.credentials.refused()
+    seen = []
+    for taken in (ReadOnlyCredentials("other", "secret", None), keys):
+        world.credentials.taken(taken)
+        seen.append(world.credentials.is_refused)
+    assert [True, False] == seen
+    await world.live(60, 1, lambda key: None)
+    assert 1 == len(world.looks)
+
+
+async def test_each_is_told_of_a_failure_in_a_copy_of_its_own(world: World) -> None:
+    """An error holds on to all that it has passed, so to the document of the last who was told."""
+    world.trouble = NoCredentialsError()
+    errors = await asyncio.gather(*[world.key() for _ in range(2)], return_exceptions=True)
+    assert errors[0] is not errors[1]

@@ -70,8 +70,18 @@ def test_the_key_of_the_day_is_kept_and_never_used_for_another() -> None:
         assert sign(signer, now=now, keys=keys) == sign(Signer("sqs", "us-east-1"), now=now, keys=keys)
 
 
-@pytest.mark.parametrize("broken", [("AKID\r\nX: y", "token"), ("AKID", "to\nken")])
-def test_credentials_with_a_line_break_are_refused(broken: tuple[str, str]) -> None:
-    """They come from a file that is damaged, and would break out of their header."""
-    with pytest.raises(CredentialRetrievalError, match="line break"):
-        sign(Signer("sqs", "us-east-1"), keys=ReadOnlyCredentials(broken[0], "secret", broken[1]))
+@pytest.mark.parametrize(
+    "broken",
+    [
+        ("AKID\r\nX: y", "secret", "token"),
+        ("AKID", "secret", "to\nken"),
+        ("“AKID”", "secret", "token"),
+        ("AKID", "secret", "tokén"),
+        ("AKID", "“secret”", "token"),
+        ("AKID", "sec\udcffret", "token"),
+    ],
+)
+def test_credentials_with_a_character_that_no_key_has_are_refused(broken: tuple[str, str, str]) -> None:
+    """They come from a file that is damaged, or through a word processor, and would break out of their header."""
+    with pytest.raises(CredentialRetrievalError, match="a character in it that no key has"):
+        sign(Signer("sqs", "us-east-1"), keys=ReadOnlyCredentials(*broken))
