@@ -16,6 +16,12 @@ class EmailProcessorError(Exception):
         self.detail = detail
         self.fix = fix
 
+    def anew(self) -> Self:
+        """The same without its traceback, which holds on to all that it has passed: to keep it, and no body with it."""
+        other = type(self).__new__(type(self), *self.args)
+        vars(other).update(vars(self))
+        return other
+
     def __str__(self) -> str:
         """Say what happened, to what, and what now."""
         headline = (type(self).__doc__ or "").partition("\n")[0]
@@ -96,10 +102,6 @@ class ServiceFaultError(EmailProcessorError):
         self.cause = cause
         self.code = code
         self.status = status
-
-    def anew(self) -> Self:
-        """The same without its traceback, which holds on to all that it has passed: to keep it, and no body with it."""
-        return type(self)(self.cause, self.detail, fix=self.fix, code=self.code, status=self.status)
 
 
 class StoreFaultError(ServiceFaultError):

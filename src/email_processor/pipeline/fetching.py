@@ -200,7 +200,7 @@ class Fetching:
             self._hand_on(it, flaw=UnarchivableError(Reason.PAYLOAD_MISSING, f"{error.detail} does not exist"))
         except PayloadTooLargeError as error:
             self._answered(bucket)
-            self._hand_on(it, flaw=PayloadTooLargeError(error.detail, fix=error.fix))  # anew: it holds what was read
+            self._hand_on(it, flaw=error.anew())  # its traceback holds what was read
         except Exception as error:  # a bug of ours: the uploaders see to it, as to one that an email meets
             log.error("unexpected_error", exc_info=error, extra={"message_id": it.delivery.message_id})
             self._hand_on(it, flaw=RuntimeError(repr(error)))

@@ -195,7 +195,7 @@ class Uploader:
             else:
                 found = read(job.message.body)
         except UnarchivableError as error:
-            return UnarchivableError(error.reason, error.detail)  # anew, without its traceback
+            return error.anew()
         return found if job.aside is None or isinstance(found, Pointer) else job.aside
 
     def _without_body(self, job: Job, why: Pointer | Exception) -> Outcome:
