@@ -104,8 +104,9 @@ class LeaseKeeper:
         return sorted(due, key=lambda it: it.lease_until)
 
     def _is_renewable(self, delivery: Delivery) -> bool:
-        ends = max(delivery.lease_until, self._context.clock.monotonic())
-        return delivery.is_renewable and self._longest_lease(delivery) > ends + 1
+        if not delivery.is_renewable:
+            return False
+        return self._longest_lease(delivery) > max(delivery.lease_until, self._context.clock.monotonic()) + 1
 
     def _due_at(self, delivery: Delivery) -> float:
         return max(delivery.lease_until - self._half_life, delivery.not_before)
