@@ -263,7 +263,7 @@ class _Connection(asyncio.Protocol):
         waiter = self._waiter = self._loop.create_future()
         self._may_hold = may_hold
         self._since = self._loop.time() + len(request) / SLOWEST_BYTES_PER_SECOND  # when it is sent at the latest
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None:
             self._fail(ConnectionClosedError(endpoint_url=self._http.url))
         else:
             self._transport.write(request)
