@@ -652,6 +652,18 @@ async def test_an_idle_worker_keeps_no_offloaded_body() -> None:
     assert before == after
 
 
+def a_copy_of(body: bytes) -> bytes:
+    """The same bytes, in memory of their own."""
+    return bytes(bytearray(body))
+
+
+def held_elsewhere(bodies: list[bytes]) -> list[bytes]:
+    """Those that somebody else holds, beside this list."""
+    gc.collect()
+    alone = [a_copy_of(EMAIL)]
+    return [body for body in bodies if sys.getrefcount(body) > sys.getrefcount(alone[0]) + 1]
+
+
 @pytest.mark.parametrize("is_aside", [False, True], ids=["emails", "quarantine"])
 async def test_in_an_outage_no_body_is_held_by_the_fault_that_it_met(is_aside: bool) -> None:
     """Ten payloads wait for another try: as often as each was fetched, no more are in memory than are counted there."""
@@ -662,7 +674,7 @@ async def test_in_an_outage_no_body_is_held_by_the_fault_that_it_met(is_aside: b
     fetched: list[bytes] = []
 
     def fetch(_bucket: SimBucket, _pointer: Pointer) -> bytes:
-        fetched.append(bytes(bytearray(EMAIL)))
+        fetched.append(a_copy_of(EMAIL))
         return fetched[-1]
 
     with mock.patch.object(SimBucket, "fetch", fetch):
@@ -670,9 +682,7 @@ async def test_in_an_outage_no_body_is_held_by_the_fault_that_it_met(is_aside: b
             stage.job(f"m{number}", POINTER)
         async with stage.working():
             await asyncio.sleep(200)
-            gc.collect()
-            alone = [bytes(bytearray(EMAIL))]
-            held = [body for body in fetched if sys.getrefcount(body) > sys.getrefcount(alone[0]) + 1]
+            held = held_elsewhere(fetched)
             assert len(fetched) > len(held)
             assert stage.fetching._memory._bytes == sum(map(len, held))
 
@@ -724,7 +734,7 @@ async def test_nothing_is_kept_of_a_payload_that_is_too_large() -> None:
     read: list[bytes] = []
 
     async def too_large(_payload: SimPayload) -> bytes:
-        part = bytes(bytearray(EMAIL))
+        part = a_copy_of(EMAIL)
         read.append(part)
         raise PayloadTooLargeError("s3://big/k")
 
@@ -734,9 +744,7 @@ async def test_nothing_is_kept_of_a_payload_that_is_too_large() -> None:
             stage.job(f"m{number}", POINTER)
         async with stage.working():
             await asyncio.sleep(200)
-            gc.collect()
-            alone = [bytes(bytearray(EMAIL))]
-            assert [] == [part for part in read if sys.getrefcount(part) > sys.getrefcount(alone[0]) + 1]
+            assert [] == held_elsewhere(read)
     assert 10 == len(read)
 
 
