@@ -1,16 +1,28 @@
 """What S3 and the network say when something is wrong, and what the archive makes of it."""
 
+import gc
+import sys
+
 import pytest
 
 from email_processor.aws.connect import Aws
 from email_processor.domain.email import Pointer
-from email_processor.domain.errors import Cause, ObjectRefusedError, PayloadMissingError, StoreFaultError
+from email_processor.domain.errors import (
+    Cause,
+    EmailProcessorError,
+    ObjectRefusedError,
+    PayloadMissingError,
+    StoreFaultError,
+)
+from email_processor.metrics import Operation
+from email_processor.pipeline.calls import Calls, Timeouts
 from email_processor.ports import Stored
 from tests.integration.opening import opened, point_at
 from tests.support.aws_answers import STORED, CallFault, Reply, Rule, s3_error
 from tests.support.emulators import free_port
 from tests.support.payloads import fetched
 from tests.support.scripted_server import FakeAws
+from tests.unit.pipeline.kit import Kit, new_metrics
 
 KEY = "emails/2024/12/10/john.doe/m_143022.json"
 PAYLOAD = Pointer("theirs", "payloads/1")
@@ -75,6 +87,26 @@ async def test_what_s3_says_has_a_cause(fake: FakeAws, aws: Aws, status: int, co
     fault = await fault_of_a_put(aws)
     assert fault.cause is cause
     assert fault.detail == f"PutObject s3://archive/{KEY}: {code}: No."
+
+
+@pytest.mark.parametrize(
+    "script",
+    [s3_error("InternalError", 500), s3_error("EntityTooLarge", 400), CallFault.CUT, CallFault.RESET, CallFault.HANG],
+    ids=["refused", "refused alone", "closed", "reset", "no answer"],
+)
+async def test_a_put_that_fails_lets_go_of_its_document(fake: FakeAws, aws: Aws, script: Rule) -> None:
+    """At once: until the garbage collector came, those of a hundred lost connections would be in memory."""
+    fake.rule = script
+    document = bytes(bytearray(b"{}"))
+    before = sys.getrefcount(document)
+    calls = Calls(new_metrics(), Kit.new().context.health, Timeouts(queue=1, store=0.2))
+    gc.disable()
+    try:
+        with pytest.raises(EmailProcessorError):
+            await calls.bounded(Operation.PUT, aws.archive.put(KEY, document))
+        assert before == sys.getrefcount(document)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(("script", "cause"), BARE.values(), ids=BARE)

@@ -177,8 +177,8 @@ MUTANTS = (
         "calls",
         "call-refused",
         after(
-            "    if fault.cause is Cause.CREDENTIALS:\n"
-            "        self._kinds = {it: kind._replace(seconds=0.0) for it, kind in self._kinds.items()}"
+            "if outcome is Cause.CREDENTIALS:\n"
+            "    self._kinds = {it: kind._replace(seconds=0.0) for it, kind in self._kinds.items()}"
         ),
         (Rule.READY, Rule.DRAINED),
     ),

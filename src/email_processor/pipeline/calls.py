@@ -88,6 +88,7 @@ class Calls:
         except asyncio.CancelledError as error:
             if not call.takes_back_cancellation():
                 raise
+            _let_go(error)
             self._requests.labels(service, operation, Cause.TIMEOUT).inc()
             fault = StoreFaultError if service == "s3" else QueueFaultError
             raise fault(
@@ -95,14 +96,27 @@ class Calls:
                 f"{operation}: no answer within {seconds + longer:g} s.",
                 fix="Check the network path to the service: route, security group, VPC endpoint, proxy.",
             ) from error
-        except ServiceFaultError as fault:  # mutant: call-refused
-            self._requests.labels(service, operation, fault.cause).inc()
-            raise
-        except EmailProcessorError:
-            self._requests.labels(service, operation, "refused").inc()
+        except EmailProcessorError as error:
+            # mutant of the next line: call-refused
+            outcome = error.cause if isinstance(error, ServiceFaultError) else "refused"
+            self._requests.labels(service, operation, outcome).inc()
+            _let_go(error)
             raise
         finally:
             self._deadlines.end(call)
         if is_whole:
             answered.inc()
         return answer
+
+
+def _let_go(error: BaseException) -> None:
+    """Let go of the frames that an error and its causes have passed: a body is in them.
+
+    A client that keeps an error, in its connection or in a future, is in those frames too. The two would hold on to
+    each other until the garbage collector comes, and in an outage there are many. Whoever hears of a fault has no use
+    for where it was raised: it says itself what has happened.
+    """
+    link: BaseException | None = error
+    while link is not None and link.__traceback__ is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
