@@ -51,7 +51,7 @@ class UnarchivableError(EmailProcessorError):
 
 
 class ObjectRefusedError(EmailProcessorError):
-    """The store refuses this object, and only this one."""
+    """The store refuses this object, and takes others."""
 
 
 class ForeignObjectError(EmailProcessorError):

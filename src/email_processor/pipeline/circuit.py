@@ -140,7 +140,6 @@ class Circuit:
 
     def succeed(self, *, is_probe_object: bool = False) -> None:
         """A PUT succeeded."""
-        self._health.well(Part.STORING)
         self._throttled_since = None
         if self._allowance is Allowance.EVERYTHING:
             return

@@ -137,6 +137,11 @@ class History:
         return self._was_closed and (self._others.contradicts or self._probes.contradicts)
 
     @property
+    def is_alone(self) -> bool:
+        """Whether none of the others was stored since it first failed: for all that is known, they fail as well."""
+        return not (self._others.has_contradicted or self._others.contradicts)
+
+    @property
     def _was_closed(self) -> bool:
         return self._circuit.openings == self._openings_at_last
 
@@ -159,8 +164,7 @@ class History:
 
     def is_suspected(self, blame: Blame) -> bool:
         """Whether it looks as if it were refused alone."""
-        by_others = self._by_others
-        return blame.is_suspected(by_others) or blame.is_sure(by_others) or blame.is_sure(self._by_probes)
+        return blame.is_suspected(self._by_others) or self.is_sure(blame)
 
     def is_sure(self, blame: Blame) -> bool:
         """Whether it is refused alone."""

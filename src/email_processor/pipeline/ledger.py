@@ -118,6 +118,11 @@ class Ledger:
         """The deliveries in flight, oldest receive first."""
         return iter(tuple(self._deliveries.values()))
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether something waits for another try to store it."""
+        return any(delivery.state is State.FAILED for delivery in self._deliveries.values())
+
     def admit(
         self, message: Message, asked_at: float | None = None, answered_at: float | None = None
     ) -> Delivery | None:

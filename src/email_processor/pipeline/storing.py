@@ -7,6 +7,7 @@ from email_processor.domain.errors import Cause, ObjectRefusedError, StoreFaultE
 from email_processor.metrics import Operation
 from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.evidence import History, Tally
+from email_processor.pipeline.health import Part
 from email_processor.pipeline.ledger import Delivery, State
 from email_processor.pipeline.limiter import Limiter
 from email_processor.ports import SLOWEST_BYTES_PER_SECOND, Archive, ProbeObject, Stored
@@ -46,6 +47,7 @@ class Storing:
         self._emails = Tally()
         self._asides = Tally()
         self._probes = Tally()
+        self._are_emails_denied = False  # the last one was, or whatever else needs a person
 
     @property
     def limit(self) -> int:
@@ -122,11 +124,31 @@ class Storing:
                 tally.add(is_first=is_first, is_stored=False)
                 circuit.fail(key, fault, is_news=not history.is_refused)
                 delivery.state = State.FAILED
+            if tally is self._emails and fault.cause.needs_a_person:
+                self._are_emails_denied = True
+                if not is_first and history.is_alone:  # they may be too few to open the circuit
+                    self._context.health.failed(Part.STORING, fault)
             history.fail(fault, was_open=was_open)
             return history
         tally.add(is_first=is_first, is_stored=True)
+        self._are_emails_denied = self._are_emails_denied and tally is not self._emails
+        self._say_well()
         circuit.succeed()
         return stored
+
+    def _say_well(self) -> None:
+        """Something was stored: all is well, unless an email waits to whose prefix nothing may be written.
+
+        The probe object, and what is quarantined, have another prefix, and vouch for theirs only.
+        """
+        if not (self._are_emails_denied and self._context.ledger.has_failed):
+            self._context.health.well(Part.STORING)
+
+    def let_go(self) -> None:
+        """One that failed is in flight no more: if it was the last, nobody knows how the next email would fare."""
+        if self._are_emails_denied and not self._context.ledger.has_failed:
+            self._are_emails_denied = False
+            self._context.health.idle(Part.STORING)
 
     async def probe(self) -> None:
         """Put the probe object."""
@@ -142,6 +164,7 @@ class Storing:
             except ObjectRefusedError:
                 pass  # the store is up, and has an opinion
             self._probes.add(is_stored=True)
+            self._say_well()
             circuit.succeed(is_probe_object=True)
 
     async def _put(self, key: str, make_document: Callable[[], bytes], *, is_probe: bool) -> Stored:

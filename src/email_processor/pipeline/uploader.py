@@ -239,7 +239,8 @@ class Uploader:
             return
         is_last = job.delivery.receive_count >= self._last_receive
         if history.is_sure(blame) if is_last else history.is_suspected(blame):  # mutant: blamed-with-others
-            detail = f"{history.failures} tries failed while others succeeded: {history.fault.detail}"
+            others = "the probe object was, and no email" if history.is_alone else "others were"
+            detail = f"{history.failures} tries failed while {others} stored: {history.fault.detail}"
             raise ObjectRefusedError(detail, fix=history.fault.fix) from history.fault
 
     @property
@@ -276,5 +277,6 @@ class Uploader:
         """Let go of it: when its lease runs out the queue hands it out again, or moves it to the dead-letter queue."""
         self._metrics.released.labels(reason).inc()
         self._context.ledger.close(job.delivery)
+        self._storing.let_go()
         self._context.circuit.refund()
         return Outcome.RELEASED

@@ -107,7 +107,7 @@ async def test_to_be_throttled_is_no_evidence() -> None:
     ("cause", "stored", "verdict"),
     [
         (Cause.SERVER, 0, (True, True)),
-        (Cause.DENIED, 0, (True, False)),  # perhaps all emails are denied, and only the probe object is not
+        (Cause.DENIED, 0, (False, False)),  # perhaps all emails are denied, and only the probe object is not
         (Cause.DENIED, 1, (True, True)),
         (Cause.ENCRYPTION, 1, (False, False)),  # the probe object is there already: nothing has to be encrypted
         (Cause.TIMEOUT, 1, (False, False)),  # it is small
