@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -87,15 +88,13 @@ class DayReport:
 
 def audit(day: date, output: str, *, counts: Path | None, full: bool, most_requests: int) -> int:
     """Print the report of a day; the exit code is 3 if there are findings."""
-    listed = None if counts is None else (lambda: read_counts(counts, day))
 
     async def work(settings: Settings) -> int:
-        task = AuditTask(
-            day, settings.s3_key_prefix, settings.s3_quarantine_prefix, full, None if listed is None else listed()
-        )
-        async with open_reader(settings, most_requests) as (reader, configured):
-            report = await examine(reader, configured, task)
-            say(str(reader.tally))
+        with nullcontext() if counts is None else read_counts(counts, day) as sent:
+            task = AuditTask(day, settings.s3_key_prefix, settings.s3_quarantine_prefix, full, sent)
+            async with open_reader(settings, most_requests) as (reader, configured):
+                report = await examine(reader, configured, task)
+        say(str(reader.tally))
         document = orjson.dumps(report.document(), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2)
         emit(document if output == "json" else str(report).encode())
         return EXIT_FINDINGS if report.findings.counts else 0

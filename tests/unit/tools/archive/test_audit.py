@@ -1,7 +1,9 @@
 """The audit of a day: a clean one is clean, and each defect is found, named, and nothing else is."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from email_processor.domain.key import read_object_key
 from email_processor.domain.sender import sender_folder
 from email_processor.tools.archive.audit import AuditTask, DayReport, examine
-from email_processor.tools.archive.counts import read_counts
+from email_processor.tools.archive.counts import NoRoomError, read_counts
 from email_processor.tools.archive.day_keys import DayKeys
 from email_processor.tools.archive.findings import MOST_NAMED, AuditFindings, Flaw
 from email_processor.tools.archive.reader import OBJECT_BYTES, Kind
@@ -40,8 +42,8 @@ def a_day(page_size: int = 1000) -> Archived:
 
 async def report_of(archived: Archived, *, full: bool = False, sent: Path | None = None) -> DayReport:
     """The report of the day, and how often something was read."""
-    listed = None if sent is None else read_counts(sent, DAY)
-    return await examine(archived.reader(), None, AuditTask(DAY, "emails", "quarantine", full, listed))
+    with nullcontext() if sent is None else read_counts(sent, DAY) as counts:
+        return await examine(archived.reader(), None, AuditTask(DAY, "emails", "quarantine", full, counts))
 
 
 async def test_a_clean_day_is_clean_and_nothing_of_it_is_read() -> None:
@@ -208,8 +210,34 @@ def test_a_list_that_is_none_is_refused(text: str | None, said: str, tmp_path: P
     sent = tmp_path / "sent"
     if text is not None:
         sent.write_text(text)
-    with pytest.raises(WrongUseError, match=said):
-        read_counts(sent, DAY)
+    with pytest.raises(WrongUseError, match=said), read_counts(sent, DAY):
+        pass
+
+
+async def test_a_list_that_can_be_read_once_only_is_a_list() -> None:
+    """As a pipe, which has nothing to say when it is asked again."""
+    reading, writing = os.pipe()
+    os.write(writing, b"m1\nq1\nlost\n")
+    os.close(writing)
+    try:
+        report = await report_of(a_day(), sent=Path(f"/dev/fd/{reading}"))
+    finally:
+        os.close(reading)
+    assert ["lost"] == [named["what"] for named in report.findings.named]
+
+
+async def test_more_ids_than_are_kept_in_memory_are_compared_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in a temporary file; without room for one it is said where to make it."""
+    monkeypatch.setattr("email_processor.tools.archive.counts.IN_MEMORY_BYTES", 20)
+    sent = tmp_path / "sent"
+    sent.write_text("\n".join([*IDS, "lost", "q1"]))
+    report = await report_of(a_day(), sent=sent)
+    assert ["lost"] == [named["what"] for named in report.findings.named]
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(NoRoomError, match="Make room there, or set TMPDIR"):
+        await report_of(a_day(), sent=sent)
 
 
 async def test_ids_whose_hashes_meet_are_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
