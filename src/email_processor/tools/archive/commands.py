@@ -42,7 +42,28 @@ class _Day(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.
         return self.fail(f"{value!r} is no day; write it as 2026-10-01, in UTC, or say today or yesterday.", param, ctx)
 
 
+class _MessageId(click.ParamType):  # type: ignore[type-arg]  # as above
+    """The id that SQS gave a message: never empty, as an unset variable of a shell is, for that means all."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401 - as click has it
+        if value.strip() and value.isprintable():
+            return str(value)
+        return self.fail(f"{value!r} is no message id; if it comes from a variable, see that it is set.", param, ctx)
+
+
+class _KeyOrId(_MessageId):
+    """An object's key, in which a slash stands, or a message id."""
+
+    name = "key or id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401 - as click has it
+        return str(value) if "/" in value else super().convert(value, param, ctx)
+
+
 DAY = _Day()
+_MESSAGE_ID = _MessageId()
 _PATH = click.Path(path_type=Path)
 Command = Callable[..., Any]
 
@@ -65,7 +86,7 @@ _DAYS = _options(
     click.option("--since", type=DAY, metavar="DAY", help="The first day."),
     click.option("--until", type=DAY, metavar="DAY", help="The last day; today if not given."),
 )
-_ID = click.option("--id", "message_id", metavar="ID", help="The message id that SQS gave it.")
+_ID = click.option("--id", "message_id", type=_MESSAGE_ID, metavar="ID", help="The message id that SQS gave it.")
 _MAILS = _options(
     click.option("--from", "sender", metavar="ADDRESS|NAME", help="An address, or what stands before its @."),
     _DAYS,
@@ -126,14 +147,12 @@ def _selection(options: Mapping[str, Any]) -> "Selection":
         from email_processor.tools.archive.selection import Selection, days_of, pattern_of, sender_of
 
     given = defaultdict(lambda: None, options)
-    sender, message_id = given["sender"], given["message_id"]
+    sender = given["sender"]
     if given["quarantine"] and (sender or given["subject"] or given["text"]):
         raise click.UsageError(
             "A message in quarantine is no email: it has no sender, subject or text to look for. `quarantine ls` "
             "groups them by reason."
         )
-    if message_id is not None and not (message_id and message_id.isprintable()):
-        raise click.UsageError("--id has no message id in it.")
     first, last = days_of(given["day"], given["since"], given["until"])
     folder, address = ("", "") if sender is None else sender_of(sender)
     return Selection(
@@ -141,7 +160,7 @@ def _selection(options: Mapping[str, Any]) -> "Selection":
         last=last,
         folder=folder,
         address=address,
-        message_id=message_id or "",
+        message_id=given["message_id"] or "",
         subject=pattern_of(given["subject"], "--subject"),
         text=pattern_of(given["text"], "--text"),
         quarantine=bool(given["quarantine"]),
@@ -212,7 +231,7 @@ def find(
         "show 5fea7756-0ea4-451a-a703-a558b933e274 --day 2026-10-01 --html mail.html",
     ),
 )
-@click.argument("target", metavar="KEY|ID")
+@click.argument("target", type=_KeyOrId(), metavar="KEY|ID")
 @_DAYS
 @click.option("--raw", is_flag=True, help="Print the object as it is.")
 @click.option("--eml", is_flag=True, help="Print it as mail programs read it (RFC 5322).")
@@ -398,7 +417,7 @@ def quarantine_ls(*, which: "Rejected", output: str, most_requests: int) -> int:
     short_help="Show one message in quarantine, safely.",
     epilog=_examples("quarantine show 5fea7756-0ea4-451a-a703-a558b933e274 --day 2026-10-01"),
 )
-@click.argument("message_id", metavar="ID")
+@click.argument("message_id", type=_MESSAGE_ID, metavar="ID")
 @_DAYS
 @click.option("--raw", is_flag=True, help="Print the object as it is.")
 @_MOST_REQUESTS

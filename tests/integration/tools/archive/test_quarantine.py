@@ -78,6 +78,28 @@ def test_wrong_use_is_two_and_changes_nothing(place: Place, arguments: str, said
     assert sorted(OBJECTS) == place.site.bucket.listing("quarantine/")
 
 
+NO_ID = [
+    "quarantine discard --because x --id",
+    "quarantine release --id",
+    "quarantine ls --id",
+    "quarantine show",
+    "find --day 2024-12-10 --id",
+    "export --day 2024-12-10 --format jsonl --to a --id",
+    "show --day 2024-12-10",
+]
+
+
+@pytest.mark.parametrize("command", NO_ID)
+def test_an_id_that_is_none_never_means_all(place: Place, command: str) -> None:
+    """As from a variable of the shell that is not set."""
+    place.add(OBJECTS)
+    for message_id in ("", " ", "m1\n"):
+        ended = place.run(*command.split(), message_id)
+        assert (2, "") == (ended.exit_code, ended.stdout)
+        assert "is no message id" in ended.stderr
+    assert sorted(OBJECTS) == place.site.bucket.listing("")
+
+
 def test_what_is_not_there_is_one(place: Place) -> None:
     """And what cannot be released."""
     assert 1 == place.run("quarantine", "show", "nobody").exit_code
