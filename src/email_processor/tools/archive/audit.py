@@ -51,8 +51,9 @@ class DayReport:
     keys: DayKeys
     findings: AuditFindings
     quarantine: Counter[str] = field(default_factory=Counter)  # by reason
-    quarantined_ids: dict[str, str] = field(default_factory=dict)  # with their keys
-    gone: set[str] = field(default_factory=set)  # ids that have left the quarantine meanwhile
+    quarantined: dict[str, Listed] = field(default_factory=dict)  # by their ids
+    gone: set[str] = field(default_factory=set)  # ids of those that have left the quarantine meanwhile
+    not_archived: set[str] = field(default_factory=set)  # ids of those that the day's emails do not have
     late: int = 0
     remarks: list[str] = field(default_factory=list)
 
@@ -106,6 +107,8 @@ async def examine(reader: Reader, configured: Configured | None, task: AuditTask
     """Look at all of a day: its keys, what is suspicious, its quarantine, what a producer counted, and lifecycles."""
     findings = AuditFindings()
     report = DayReport(task, DayKeys(task.prefix, task.day, findings), findings)
+    # The quarantine first: what is released meanwhile is stored and then deleted there, so that one of both has it.
+    await _list_quarantine(reader, report)
     with progress(f"Listing {task.day}") as advance:
 
         def take(page: Sequence[Listed]) -> None:
@@ -117,7 +120,7 @@ async def examine(reader: Reader, configured: Configured | None, task: AuditTask
         findings.add(Flaw.TWO_KEYS, message_id, " and ".join(each.key for each in objects))
         report.keys.suspicious += objects
     await _read_suspicious(reader, report)
-    await _look_into_quarantine(reader, report)
+    await _read_quarantine(reader, report)
     if report.gone:
         report.remarks.append(f"{len(report.gone):,} left the quarantine during the audit: run it again after that.")
     if task.counts is not None:
@@ -161,10 +164,9 @@ async def _read_suspicious(reader: Reader, report: DayReport) -> None:
             findings.add(Flaw.CONTRADICTION, key, f"what is in it belongs under {expected}")
 
 
-async def _look_into_quarantine(reader: Reader, report: DayReport) -> None:
-    """Why is what in there, and is any of it archived as well?"""
+async def _list_quarantine(reader: Reader, report: DayReport) -> None:
+    """What is in there?"""
     task, findings = report.task, report.findings
-    objects: list[Listed] = []
     async for page in reader.objects([KeyRange(day_prefix(task.quarantine_prefix, task.day))]):
         for listed in page:
             place = read_quarantine_key(task.quarantine_prefix, listed.key)
@@ -173,12 +175,14 @@ async def _look_into_quarantine(reader: Reader, report: DayReport) -> None:
             elif not listed.size:
                 findings.add(Flaw.EMPTY, listed.key, "an object without a byte in it")
             else:
-                objects.append(listed)
-                report.quarantined_ids[place.message_id] = listed.key
-    ids = {key: message_id for message_id, key in report.quarantined_ids.items()}
-    async for key, document in _documents(reader, objects):
+                report.quarantined[place.message_id] = listed
+
+
+async def _read_quarantine(reader: Reader, report: DayReport) -> None:
+    """Why is what in there, and is any of it archived as well?"""
+    findings, ids = report.findings, {listed.key: message_id for message_id, listed in report.quarantined.items()}
+    async for key, document in _documents(reader, report.quarantined.values()):
         if document is None:
-            del report.quarantined_ids[ids[key]]
             report.gone.add(ids[key])
             continue
         try:
@@ -187,15 +191,19 @@ async def _look_into_quarantine(reader: Reader, report: DayReport) -> None:
             findings.add(Flaw.UNREADABLE, key, error.detail)
         else:
             report.quarantine[quarantined.reason] += 1
-    for message_id, keys in report.keys.keys_of(report.quarantined_ids.keys()).items():
-        findings.add(Flaw.QUARANTINED_AND_ARCHIVED, report.quarantined_ids[message_id], f"archived as {keys[0]}")
+    archived = report.keys.keys_of(report.quarantined.keys())
+    for message_id, keys in archived.items():
+        if message_id not in report.gone:
+            what = report.quarantined[message_id].key
+            findings.add(Flaw.QUARANTINED_AND_ARCHIVED, what, f"archived as {keys[0]}")
+    report.not_archived = report.quarantined.keys() - archived.keys()
 
 
 async def _compare(reader: Reader, report: DayReport, counts: ProducerList) -> None:
     """What a producer has sent and the archive does not have."""
-    findings, quarantined = report.findings, report.quarantined_ids.keys() | report.gone
+    findings = report.findings
     if counts.ids:
-        missing = dict.fromkeys(it for it in report.keys.missing(counts.each_id()) if it not in quarantined)
+        missing = dict.fromkeys(it for it in report.keys.missing(counts.each_id()) if it not in report.quarantined)
         for message_id in await _found_on(reader, report.task, report.task.day + DAY, missing) if missing else ():
             del missing[message_id]
             report.late += 1
@@ -206,7 +214,7 @@ async def _compare(reader: Reader, report: DayReport, counts: ProducerList) -> N
         there = report.keys.hours[hour]
         if there < count:
             findings.add(Flaw.GAP, f"{hour:02}:00", f"{there:,} archived of {count:,} sent")
-    there = report.keys.count + report.quarantine.total() + len(report.gone)
+    there = report.keys.count + len(report.not_archived)
     if counts.total is not None and there < counts.total:
         findings.add(
             Flaw.GAP, report.task.day.isoformat(), f"{there:,} archived or in quarantine of {counts.total:,} sent"
@@ -216,12 +224,12 @@ async def _compare(reader: Reader, report: DayReport, counts: ProducerList) -> N
 async def _found_on(reader: Reader, task: AuditTask, day: date, wanted: Mapping[str, None]) -> set[str]:
     """Those of the ids that are there on another day: what is sent near midnight is received on the next."""
     found: set[str] = set()
-    ranges = [KeyRange(day_prefix(prefix, day)) for prefix in (task.prefix, task.quarantine_prefix)]
-    async for page in reader.objects(ranges):
-        for listed in page:
-            place = read_object_key(task.prefix, listed.key) or read_quarantine_key(task.quarantine_prefix, listed.key)
-            if place is not None and place.message_id in wanted:
-                found.add(place.message_id)
+    for prefix in (task.quarantine_prefix, task.prefix):  # one after the other, in this order: see `examine`
+        async for page in reader.objects([KeyRange(day_prefix(prefix, day))]):
+            for key, _ in page:
+                place = read_object_key(task.prefix, key) or read_quarantine_key(task.quarantine_prefix, key)
+                if place is not None and place.message_id in wanted:
+                    found.add(place.message_id)
     return found
 
 

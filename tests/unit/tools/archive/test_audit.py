@@ -1,5 +1,6 @@
 """The audit of a day: a clean one is clean, and each defect is found, named, and nothing else is."""
 
+import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -17,9 +18,11 @@ from email_processor.tools.archive.audit import AuditTask, DayReport, examine
 from email_processor.tools.archive.counts import NoRoomError, read_counts
 from email_processor.tools.archive.day_keys import DayKeys
 from email_processor.tools.archive.findings import MOST_NAMED, AuditFindings, Flaw
+from email_processor.tools.archive.quarantine import Rejected
 from email_processor.tools.archive.reader import OBJECT_BYTES, Kind
+from email_processor.tools.archive.release import ReleaseRules, release_all
 from email_processor.tools.command import WrongUseError
-from tests.simulation.connection import FETCH, Fate, slow
+from tests.simulation.connection import FETCH, PUT, Fate, slow
 from tests.support.mail import email
 from tests.unit.pipeline.kit import later
 from tests.unit.tools.archive.kit import DAY, NOON, Archived, counts, made
@@ -151,6 +154,39 @@ async def test_what_leaves_the_quarantine_meanwhile_is_no_finding(tmp_path: Path
     assert {} == report.findings.counts
     assert {"not_json": 1} == report.quarantine
     assert "1 left the quarantine during the audit" in str(report)
+
+
+def lists_are_slow(subjects: tuple[str, ...]) -> Fate:
+    """So slow that a whole release has room behind each."""
+    if subjects[0] == "LIST" and subjects[1].startswith("quarantine/2024"):
+        return slow(1.0, 0.1)
+    return slow(0.0, 1.0) if subjects[1].startswith("emails/2024") and subjects[0] == "LIST" else slow(0.1, 0.1)
+
+
+@pytest.mark.parametrize("begins", range(0, 60, 4))
+async def test_what_is_released_beside_an_audit_is_there_once(begins: int, tmp_path: Path) -> None:
+    """Whenever the release runs, on this day or on the next: neither missing, nor counted in both places."""
+    archived = a_day()
+    archived.reject("next", email(), NOON + timedelta(days=1))
+    archived.faults.always(FETCH, lists_are_slow)
+    archived.faults.always(PUT, lists_are_slow)
+    lists = {name: tmp_path / name for name in ("ids", "all", "more")}
+    for name, text in (("ids", "q1\nq2\nnext\n"), ("all", "total 42\n"), ("more", "total 43\n")):
+        lists[name].write_text(text)
+
+    async def released() -> None:
+        await asyncio.sleep(begins / 10)
+        rules = ReleaseRules("emails", "1.0.0")
+        await release_all(archived.reader(), rules, "quarantine", Rejected(), lambda *_: None)
+
+    objects = dict(archived.bucket.objects)
+    for name, flaws in (("ids", set()), ("all", set()), ("more", {Flaw.GAP})):
+        archived.bucket.objects.clear()
+        archived.bucket.objects.update(objects)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(released())
+            report = await report_of(archived, sent=lists[name])
+        assert flaws == report.findings.counts.keys() & {Flaw.MISSING, Flaw.GAP}, name
 
 
 async def test_a_full_audit_reads_no_more_at_once_than_has_room() -> None:
