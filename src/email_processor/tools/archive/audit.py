@@ -54,6 +54,7 @@ class DayReport:
     quarantined: dict[str, Listed] = field(default_factory=dict)  # by their ids
     gone: set[str] = field(default_factory=set)  # ids of those that have left the quarantine meanwhile
     not_archived: set[str] = field(default_factory=set)  # ids of those that the day's emails do not have
+    hours: Counter[int] = field(default_factory=Counter)  # of these, as far as their documents say it
     late: int = 0
     remarks: list[str] = field(default_factory=list)
 
@@ -181,6 +182,7 @@ async def _list_quarantine(reader: Reader, report: DayReport) -> None:
 async def _read_quarantine(reader: Reader, report: DayReport) -> None:
     """Why is what in there, and is any of it archived as well?"""
     findings, ids = report.findings, {listed.key: message_id for message_id, listed in report.quarantined.items()}
+    hours: dict[str, int] = {}  # by their ids
     async for key, document in _documents(reader, report.quarantined.values()):
         if document is None:
             report.gone.add(ids[key])
@@ -191,12 +193,14 @@ async def _read_quarantine(reader: Reader, report: DayReport) -> None:
             findings.add(Flaw.UNREADABLE, key, error.detail)
         else:
             report.quarantine[quarantined.reason] += 1
+            hours[ids[key]] = quarantined.moment.hour
     archived = report.keys.keys_of(report.quarantined.keys())
     for message_id, keys in archived.items():
         if message_id not in report.gone:
             what = report.quarantined[message_id].key
             findings.add(Flaw.QUARANTINED_AND_ARCHIVED, what, f"archived as {keys[0]}")
     report.not_archived = report.quarantined.keys() - archived.keys()
+    report.hours = Counter(hour for message_id, hour in hours.items() if message_id not in archived)
 
 
 async def _compare(reader: Reader, report: DayReport, counts: ProducerList) -> None:
@@ -210,15 +214,28 @@ async def _compare(reader: Reader, report: DayReport, counts: ProducerList) -> N
         for message_id in missing:
             findings.add(Flaw.MISSING, message_id, "sent, says the producer; neither archived nor in quarantine")
         return
-    for hour, count in sorted(counts.hours.items()):
-        there = report.keys.hours[hour]
-        if there < count:
-            findings.add(Flaw.GAP, f"{hour:02}:00", f"{there:,} archived of {count:,} sent")
+    _compare_hours(report, counts.hours)
     there = report.keys.count + len(report.not_archived)
     if counts.total is not None and there < counts.total:
         findings.add(
-            Flaw.GAP, report.task.day.isoformat(), f"{there:,} archived or in quarantine of {counts.total:,} sent"
+            Flaw.GAP, report.task.day.isoformat(), f"archived or in quarantine are {there:,} of {counts.total:,} sent"
         )
+
+
+def _compare_hours(report: DayReport, sent: Mapping[int, int]) -> None:
+    """In which hours the archive has fewer than were sent; in quarantine is there, too."""
+    there = report.keys.hours + report.hours
+    gaps = {hour: f"{there[hour]:,} of {count:,} sent" for hour, count in sorted(sent.items()) if there[hour] < count}
+    lacking = sum(sent[hour] - there[hour] for hour in gaps)
+    of_any_hour = len(report.not_archived) - report.hours.total()
+    if gaps and lacking <= of_any_hour:
+        said = ", ".join(f"{what} at {hour:02}:00" for hour, what in gaps.items())
+        report.remarks.append(
+            f"{said}: what lacks can be among the {of_any_hour:,} of the quarantine that do not tell their hour."
+        )
+        return
+    for hour, what in gaps.items():
+        report.findings.add(Flaw.GAP, f"{hour:02}:00", f"archived or in quarantine are {what}")
 
 
 async def _found_on(reader: Reader, task: AuditTask, day: date, wanted: Mapping[str, None]) -> set[str]:

@@ -213,6 +213,8 @@ COUNTED = {
     "one that is nowhere": ("m1\nlost\n", {Flaw.MISSING: 1}, 0),
     "one that came late": ("m1\nlate\n", {}, 1),
     "hours that fit": ("12 14\n2024-12-10T13:00Z,13\n", {}, 0),
+    "an hour with some in quarantine": ("12 16\n13 13\n", {}, 0),
+    "an hour that lacks more than those": ("12 17\n13 13\n", {Flaw.GAP: 1}, 0),
     "an hour that does not": ("12 14\n14;20\n23 1\n", {Flaw.GAP: 2}, 0),
     "a total that fits": ("total 42\n", {}, 0),
     "a total that does not": ("total: 43\n", {Flaw.GAP: 1}, 0),
@@ -229,6 +231,34 @@ async def test_what_a_producer_sent_is_compared(text: str, flaws: dict[Flaw, int
     report = await report_of(archived, sent=sent)
     assert flaws == report.findings.counts
     assert late == report.late
+
+
+@pytest.mark.parametrize(
+    ("text", "flaws"),
+    [("12 16\n", {}), ("12 17\n", {}), ("12 16\n13 14\n", {}), ("12 17\n13 14\n", {Flaw.GAP: 2}), ("total 43\n", {})],
+)
+async def test_what_does_not_tell_its_hour_can_be_what_an_hour_lacks(
+    text: str, flaws: dict[Flaw, int], tmp_path: Path
+) -> None:
+    """A gap is said in any case, and is a finding if it is larger than what has no hour."""
+    archived = a_day()
+    archived.bucket.objects["quarantine/2024/12/10/q9.json"] = b"{}"
+    sent = tmp_path / "sent"
+    sent.write_text(text)
+    report = await report_of(archived, sent=sent)
+    assert {Flaw.UNREADABLE: 1, **flaws} == report.findings.counts
+    assert ("12:00: what lacks can be among the 1 of the quarantine" in str(report)) is (text == "12 17\n")
+
+
+async def test_what_is_in_both_is_one_of_its_hour(tmp_path: Path) -> None:
+    """So that it does not hide one that is missing."""
+    archived = a_day()
+    archived.reject("m3", BROKEN)
+    sent = tmp_path / "sent"
+    sent.write_text("12 17\n")
+    report = await report_of(archived, sent=sent)
+    assert {Flaw.QUARANTINED_AND_ARCHIVED: 1, Flaw.GAP: 1} == report.findings.counts
+    assert "gap: 12:00: archived or in quarantine are 16 of 17 sent" in str(report)
 
 
 @pytest.mark.parametrize(
