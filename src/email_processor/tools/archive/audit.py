@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from email_processor.aws.shelf import Configured
-from email_processor.domain.errors import Cause, ForeignObjectError, StoreFaultError
+from email_processor.domain.errors import Cause, EmailProcessorError, ForeignObjectError, StoreFaultError
 from email_processor.domain.key import day_prefix, object_key, read_object_key, read_quarantine_key
 from email_processor.domain.stored import read_email_document, read_quarantine_document
 from email_processor.exit_codes import EXIT_FINDINGS
@@ -127,7 +127,7 @@ async def examine(reader: Reader, configured: Configured | None, task: AuditTask
     if task.counts is not None:
         await _compare(reader, report, task.counts)
     if configured is not None:
-        await _lifecycles(configured, report)
+        await _lifecycles(reader, configured, report)
     return report
 
 
@@ -250,14 +250,14 @@ async def _found_on(reader: Reader, task: AuditTask, day: date, wanted: Mapping[
     return found
 
 
-async def _lifecycles(configured: Configured, report: DayReport) -> None:
-    """Does the bucket delete it by itself?"""
+async def _lifecycles(reader: Reader, configured: Configured, report: DayReport) -> None:
+    """Does the bucket delete it by itself? Whatever comes of the question, what was found before is reported."""
     try:
-        rules = await configured.lifecycle()
-    except StoreFaultError as fault:
-        if fault.cause is not Cause.DENIED:
-            raise
-        report.remarks.append("Lifecycle rules are not readable without s3:GetLifecycleConfiguration.")
+        rules = await reader.setting(configured.lifecycle)
+    except EmailProcessorError as error:
+        is_denied = isinstance(error, StoreFaultError) and error.cause is Cause.DENIED
+        why = "without s3:GetLifecycleConfiguration they are not readable" if is_denied else error.detail
+        report.remarks.append(f"Lifecycle rules could not be read: {one_line(why).removesuffix('.')}.")
         return
     for prefix in (f"{report.task.prefix}/", f"{report.task.quarantine_prefix}/"):
         for rule in expiring(rules, prefix):

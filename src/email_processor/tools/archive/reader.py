@@ -46,6 +46,7 @@ class Kind(Enum):
     GET = "read", "object", 4e-7
     PUT = "wrote", "object", 5e-6
     DELETE = "deleted", "object", 0.0
+    SETTING = "read", "setting", 4e-7
 
     @property
     def dollars(self) -> float:
@@ -180,6 +181,10 @@ class Reader:
     async def delete(self, key: str) -> None:
         """Delete an object."""
         await self._ask(Kind.DELETE, lambda: self._shelf.delete(key))
+
+    async def setting(self, request: Callable[[], Awaitable[T]]) -> T:
+        """What the bucket is set to, by a `request` that raises `StoreFaultError` when the store fails."""
+        return await self._ask(Kind.SETTING, request)
 
     async def _ask(self, kind: Kind, request: Callable[[], Awaitable[T]], size: int = 0) -> T:
         with self._silence.listened_to():
