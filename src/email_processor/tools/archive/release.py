@@ -5,6 +5,7 @@ there is no new id, no second object, and no loop. Whatever ends it, it can be b
 what is in quarantine is only deleted when it was read back from the archive.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class ReleaseOutcome(StrEnum):
 
     RELEASED = "released"
     THERE = "archived already"
+    STORED = "stored, perhaps still in quarantine"
     WOULD = "would be released"
     STILL = "still no email"
     CORRUPT = "corrupt, which only --reason corrupt releases"
@@ -43,6 +45,7 @@ class ReleaseOutcome(StrEnum):
     UNREADABLE = "not released: it is not what the service writes there"
 
 
+Ended = Callable[[HeldMessage, ReleaseOutcome], None]
 NOT_RELEASED = frozenset({ReleaseOutcome.CONFLICT, ReleaseOutcome.REFUSED, ReleaseOutcome.UNREADABLE})
 
 
@@ -61,9 +64,12 @@ class ReleaseRules:
 
 
 async def release_one(
-    reader: Reader, rules: ReleaseRules, which: Rejected, held_message: HeldMessage
+    reader: Reader, rules: ReleaseRules, which: Rejected, held_message: HeldMessage, ended: Ended
 ) -> ReleaseOutcome:
-    """Archive a message in quarantine, see that it is there, and only then take it out of the quarantine."""
+    """Archive a message in quarantine, see that it is there, and only then take it out of the quarantine.
+
+    If that is ended in between, by a fault or by Ctrl-C, `ended` hears that it is stored.
+    """
     if held_message.quarantined is None:
         return ReleaseOutcome.UNREADABLE
     try:
@@ -74,19 +80,26 @@ async def release_one(
         return ReleaseOutcome.CORRUPT
     if rules.dry:
         return ReleaseOutcome.WOULD
-    return await _moved(reader, rules, held_message, made)
+    return await _moved(reader, rules, held_message, made, ended)
 
 
-async def _moved(reader: Reader, rules: ReleaseRules, held_message: HeldMessage, made: MadeObject) -> ReleaseOutcome:
+async def _moved(
+    reader: Reader, rules: ReleaseRules, held_message: HeldMessage, made: MadeObject, ended: Ended
+) -> ReleaseOutcome:
     try:
         stored = await _put(reader, made, conditional=rules.conditional)  # mutant: stored-first
     except ObjectRefusedError:
         return ReleaseOutcome.REFUSED
-    there = await reader.get(made.key, len(made.document))  # mutant: read-back
-    if there is None or not (there == made.document or are_of_one_message(there, made.document)):
-        return ReleaseOutcome.CONFLICT  # mutant: conflict-kept
-    if not rules.keep:  # mutant: taken-out
-        await reader.delete(held_message.key)
+    try:
+        there = await reader.get(made.key, len(made.document))  # mutant: read-back
+        if there is None or not (there == made.document or are_of_one_message(there, made.document)):
+            return ReleaseOutcome.CONFLICT  # mutant: conflict-kept
+        if not rules.keep:  # mutant: taken-out
+            await reader.delete(held_message.key)
+    except (Exception, asyncio.CancelledError):
+        if stored is Stored.CREATED:  # what was there before is none of our doing
+            ended(held_message, ReleaseOutcome.STORED)
+        raise
     # mutant of the next line: told-apart
     return ReleaseOutcome.RELEASED if stored is Stored.CREATED else ReleaseOutcome.THERE
 
@@ -96,19 +109,19 @@ async def release_all(
     rules: ReleaseRules,
     quarantine_prefix: str,
     which: Rejected,
-    ended: Callable[[HeldMessage, ReleaseOutcome], None],
+    ended: Ended,
 ) -> None:
-    """Release all that is meant, many at once; `ended` hears what became of each."""
+    """Release all that is meant, many at once; `ended` hears what became of each, as soon as it has."""
 
-    async def end(message: HeldMessage) -> tuple[HeldMessage, ReleaseOutcome]:
-        return message, await release_one(reader, rules, which, message)
+    async def end(message: HeldMessage) -> None:
+        ended(message, await release_one(reader, rules, which, message, ended))
 
     async with (
         held(reader, quarantine_prefix, which) as messages,
         mapped(messages, end, OBJECTS_AT_ONCE) as endings,
     ):
-        async for message, ending in endings:
-            ended(message, ending)
+        async for _ in endings:
+            pass
 
 
 async def _put(reader: Reader, made: MadeObject, *, conditional: bool) -> Stored:
@@ -151,18 +164,15 @@ def _tell(message: HeldMessage, ending: ReleaseOutcome, endings: Counter[Release
 
 def discard(which: Rejected, *, most_requests: int | None, because: str) -> int:
     """Throw away what is in quarantine, each message after the record of it is stored; the exit code."""
-    gone = 0
+    tally = DiscardTally()
 
     async def work(settings: Settings) -> None:
-        nonlocal gone
         async with open_reader(settings, most_requests) as (reader, _):
             batch: list[Mapping[str, str]] = []
             with progress("Discarding") as advance:
 
                 async def away() -> None:
-                    nonlocal gone
-                    await discard_batch(reader, which, batch, because)
-                    gone += len(batch)
+                    await discard_batch(reader, which, batch, because, tally)
                     advance(len(batch))
                     batch.clear()
 
@@ -173,17 +183,38 @@ def discard(which: Rejected, *, most_requests: int | None, because: str) -> int:
                             await away()
                 if batch:
                     await away()
-            say(f"{gone:,} discarded; {reader.tally}")
+            say(f"{tally}; {reader.tally}")
 
-    return run_command(work, reads=bucket_settings, so_far=lambda: f"{gone:,} discarded." if gone else "")
+    return run_command(work, reads=bucket_settings, so_far=lambda: f"{tally}." if tally.recorded else "")
 
 
-async def discard_batch(reader: Reader, which: Rejected, batch: Sequence[Mapping[str, str]], because: str) -> None:
-    """The record of these facts first, which is read back; then the deletes."""
+@dataclass(slots=True)
+class DiscardTally:
+    """How many are on record as thrown away, and how many of these are seen to be gone."""
+
+    recorded: int = 0
+    gone: int = 0
+
+    def __str__(self) -> str:
+        """Say it; in between a delete may have been done whose answer nobody waited for."""
+        more = f", {self.recorded - self.gone:,} more on record and perhaps gone" if self.gone < self.recorded else ""
+        return f"{self.gone:,} discarded{more}"
+
+
+async def discard_batch(
+    reader: Reader, which: Rejected, batch: Sequence[Mapping[str, str]], because: str, tally: DiscardTally
+) -> None:
+    """The record of these facts first, which is read back; then the deletes. Each is counted when it is done."""
+
+    async def away(key: str) -> None:
+        await reader.delete(key)
+        tally.gone += 1
+
     await note(reader, AccessRecord("quarantine discard", str(which), Because(because, is_stored=True), list(batch)))
+    tally.recorded += len(batch)
     async with task_group() as tasks:
         for facts in batch:
-            tasks.create_task(reader.delete(facts["key"]))
+            tasks.create_task(away(facts["key"]))
 
 
 def facts_of(message: HeldMessage) -> Mapping[str, str]:

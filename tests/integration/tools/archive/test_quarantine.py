@@ -1,6 +1,7 @@
 """`quarantine` as it is typed: what is in there, out of it, or away."""
 
 import json
+import re
 
 import pytest
 
@@ -8,6 +9,8 @@ from email_processor.domain.document import quarantine_document
 from email_processor.domain.errors import Reason, UnarchivableError
 from email_processor.domain.message import Message
 from tests.integration.tools.archive.conftest import Place
+from tests.support.aws_answers import s3_error
+from tests.support.fault_proxy import fault_proxy, only
 from tests.support.mail import email
 from tests.unit.tools.archive.kit import NOON, made
 
@@ -76,6 +79,19 @@ def test_wrong_use_is_two_and_changes_nothing(place: Place, arguments: str, said
     assert (2, "") == (ended.exit_code, ended.stdout)
     assert said in ended.stderr
     assert sorted(OBJECTS) == place.site.bucket.listing("quarantine/")
+
+
+def test_what_was_done_before_a_fault_is_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release without the right to delete has stored; a discard has written its record."""
+    place.add(OBJECTS)
+    with fault_proxy(place.site.emulator.url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        proxy.rule = only("DELETE", s3_error("AccessDenied", 403))
+        released = place.run("quarantine", "release")
+        discarded = place.run("quarantine", "discard", "--reason", "not_json", "--because", "noise")
+    assert (1, 1) == (released.exit_code, discarded.exit_code)
+    assert re.search(r"^Until then: [1-4] stored, perhaps still in quarantine", released.stderr, re.MULTILINE)
+    assert "Until then: 0 discarded, 1 more on record and perhaps gone.\n" in discarded.stderr
 
 
 NO_ID = [

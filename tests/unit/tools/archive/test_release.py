@@ -13,11 +13,18 @@ from types import ModuleType
 
 import pytest
 
-from email_processor.domain.errors import Cause, Reason
+from email_processor.domain.errors import Cause, Reason, StoreFaultError
 from email_processor.domain.stored import read_quarantine_document
 from email_processor.tools.archive import release
 from email_processor.tools.archive.quarantine import HeldMessage, Rejected, verdict
-from email_processor.tools.archive.release import ReleaseOutcome, ReleaseRules, discard_batch, facts_of, release_all
+from email_processor.tools.archive.release import (
+    DiscardTally,
+    ReleaseOutcome,
+    ReleaseRules,
+    discard_batch,
+    facts_of,
+    release_all,
+)
 from tests.simulation.connection import FETCH, PUT, Fate, hung, lost, refused, unanswered
 from tests.simulation.mutants import Change, Mutant, before, instead, reading
 from tests.support.mail import email
@@ -245,6 +252,54 @@ async def test_a_store_without_conditional_writes_is_looked_at_first() -> None:
     assert older == archived.bucket.objects[key]
 
 
+@dataclass
+class DeletesEnd:
+    """Fates by which all deletes but the last `done` never end, or are refused a second later."""
+
+    fate: Fate
+    done: int
+    left: int = 6
+
+    def __call__(self, subjects: tuple[str, ...]) -> Fate:
+        """The fate of one call."""
+        if subjects[0] != "DELETE":
+            return Fate()
+        self.left -= 1
+        return self.fate if self.left >= self.done else Fate()
+
+
+@pytest.mark.parametrize("done", [0, 2])
+@pytest.mark.parametrize("fate", [hung(), refused(Cause.DENIED, after=1)], ids=["interrupted", "denied"])
+async def test_what_was_done_is_told_whatever_ends_it(fate: Fate, done: int) -> None:
+    """What is stored and not deleted is told apart, though what came first never ended."""
+    watched = Watched()
+    watched.archived.faults.always(PUT, DeletesEnd(fate, done))
+    endings: Counter[ReleaseOutcome] = Counter()
+    with pytest.raises((TimeoutError, StoreFaultError)):
+        async with asyncio.timeout(KILLED_AFTER_SECONDS):
+            await release_all(
+                watched.archived.reader(), RULES, "quarantine", ALL, lambda _, ending: endings.update([ending])
+            )
+    expected = {ReleaseOutcome.STORED: 6 - done, ReleaseOutcome.RELEASED: done, ReleaseOutcome.STILL: 1}
+    assert Counter(expected) == endings
+    assert 6 - done + 1 == sum(key.startswith("quarantine/") for key in watched.archived.bucket.objects)
+
+
+async def test_of_what_was_archived_before_an_interrupted_release_tells_nothing() -> None:
+    """It has done nothing to it."""
+    watched = Watched()
+    for message_id, body in watched.bodies.items():
+        key, document = made(message_id, body)
+        watched.archived.bucket.objects[key] = document
+    watched.archived.faults.always(PUT, DeletesEnd(refused(Cause.DENIED), done=0))
+    endings: Counter[ReleaseOutcome] = Counter()
+    with pytest.raises(StoreFaultError):
+        await release_all(
+            watched.archived.reader(), RULES, "quarantine", ALL, lambda _, ending: endings.update([ending])
+        )
+    assert not endings.keys() & {ReleaseOutcome.STORED, ReleaseOutcome.RELEASED, ReleaseOutcome.THERE}
+
+
 async def test_faults_that_pass_are_passed() -> None:
     """Answers that are lost, throttles, errors: tried again, and nothing is twice."""
     watched = Watched()
@@ -261,11 +316,28 @@ async def test_what_is_discarded_is_on_record_before_it_is_gone(capsys: pytest.C
     archived.faults.always(PUT, hung())
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(5):
-            await discard_batch(archived.reader(), Rejected(), [facts], "a load test")
+            await discard_batch(archived.reader(), Rejected(), [facts], "a load test", DiscardTally())
     assert [key] == list(archived.bucket.objects)
     archived.faults.clear(PUT)
-    await discard_batch(archived.reader(), Rejected(), [facts], "a load test")
+    await discard_batch(archived.reader(), Rejected(), [facts], "a load test", DiscardTally())
     ((record, document),) = archived.bucket.objects.items()
     assert record.startswith("access-records/")
     assert all(part in document for part in (key.encode(), b'"a load test"', b'"quarantine discard"', b'"sha256"'))
     assert '"event":"archive_accessed"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("done", "said"),
+    [(0, "0 discarded, 6 more on record and perhaps gone"), (4, "4 discarded, 2 more on record and perhaps gone")],
+)
+async def test_what_was_discarded_is_told_whatever_ends_it(done: int, said: str) -> None:
+    """Each is counted when it is gone, not when all of its record are."""
+    archived = Archived()
+    facts = [{"key": archived.reject(f"m{number}", BROKEN)} for number in range(6)]
+    archived.faults.always(PUT, DeletesEnd(hung(), done))
+    tally = DiscardTally()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(KILLED_AFTER_SECONDS):
+            await discard_batch(archived.reader(), ALL, facts, "a load test", tally)
+    assert said == str(tally)
+    assert 6 - done == sum(key.startswith("quarantine/") for key in archived.bucket.objects)
