@@ -70,6 +70,7 @@ _CODES: dict[Cause, tuple[str, ...]] = {
         "OptInRequired",
         "UnauthorizedAccess",
         "UnauthorizedOperation",
+        "InvalidObjectState",  # as no other object is: it has to be restored first
         "InvalidPayer",
         "403",
     ),
@@ -117,6 +118,8 @@ _CODES: dict[Cause, tuple[str, ...]] = {
     Cause.CONFIGURATION: ("NotImplemented", "501"),  # a header, by a store that is not quite S3
 }
 _CODE_FIXES = {
+    "InvalidObjectState": "Restore the object (s3:RestoreObject), and ask again when that is done: it is in an archive "
+    "class or tier, as S3 Glacier Flexible Retrieval, from which nothing is read at once.",
     "OverLimit": "Too many messages of this queue are in flight (120,000, or 20,000 of a FIFO queue): see which "
     "consumers receive and do not delete, and run fewer pods if it is this one.",
 }

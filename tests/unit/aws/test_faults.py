@@ -90,6 +90,15 @@ def test_too_many_messages_in_flight_have_a_fix() -> None:
     assert "in flight" in fix
 
 
+def test_an_object_in_an_archive_tier_has_to_be_restored() -> None:
+    """S3 answers 403 to a GET of it, as to one that is not allowed; no policy mends it."""
+    cause, detail, fix = explain_refusal(Refusal(("InvalidObjectState",), 403, "The object's storage class is wrong."))
+    assert Cause.DENIED is cause
+    assert "InvalidObjectState: The object's storage class is wrong." == detail
+    assert fix.startswith("Restore the object (s3:RestoreObject)")
+    assert "policy" not in fix
+
+
 @pytest.mark.parametrize("status", [400, 415])
 def test_a_queue_server_of_the_older_protocol_is_named(status: int) -> None:
     """The advice is not about the bucket."""
