@@ -484,8 +484,8 @@ def quarantine_release(
 def quarantine_discard(*, which: "Rejected", because: str, most_requests: int | None) -> int:
     """Throw messages in quarantine away, after a record of each is stored: key, SHA-256, reason, who and why.
 
-    Their content is gone then. Say which are meant: by reason, days or id. Needs s3:ListBucket, s3:GetObject,
-    s3:PutObject under access-records/, and s3:DeleteObject under the quarantine prefix.
+    Their content is gone then, unless the bucket keeps versions. Say which are meant: by reason, days or id. Needs
+    s3:ListBucket, s3:GetObject, s3:PutObject under access-records/, and s3:DeleteObject under the quarantine prefix.
     """
     if which.is_all:
         raise click.UsageError("Which ones? Add --reason, --day, --since or --id: all of it at once is never meant.")
