@@ -107,8 +107,9 @@ EXPECTED = {
     "EmailProcessorThrottled": ("green", ["upload_concurrency_limit [0-9.]+", NAME, ""]),
     "EmailProcessorDeletesFailing": ("green", [NOTHING, "ok   EP", r'deletes_total{outcome="failed"} 0']),
     "EmailProcessorNotReady": ("SQS denied", ["0/1", RED, "failing.*denied"]),
-    "The dead-letter queue": ("green", ["", "", "given up on", "TaskHandle|error"]),
-    "Replaying the quarantine": ("green", ["", "not_json +1 ", "1 still no email", "1 still no email"]),
+    "The dead-letter queue": ("green", ["for the quarantine: not_json", "1 received, 1 quarantined"]),
+    # of what was on the queue and what was on the dead-letter queue
+    "Replaying the quarantine": ("green", ["not_json +2 ", "2 still no email", "2 still no email"]),
 }
 
 
