@@ -12,6 +12,7 @@ from email_processor.domain.errors import Cause
 from email_processor.tools.check.codes import BY_CODE, Check, Group, codes_of
 from email_processor.tools.check.inspect.asking import Failure, Unasked, is_aws, origin_of
 from email_processor.tools.check.inspect.sts_and_kms import Identity
+from email_processor.tools.check.partitions import partition_of
 
 ENDPOINT_FIX = "See what answers there in place of AWS, and correct the AWS_ENDPOINT_URL variables."
 
@@ -139,10 +140,8 @@ def bucket_arn(bucket: str, region: str) -> str:
 
 
 def partition(region: str) -> str:
-    """The part of AWS that a region is in, as ARNs name it."""
-    if region.startswith("us-gov-"):
-        return "aws-us-gov"
-    return "aws-cn" if region.startswith("cn-") else "aws"
+    """The part of AWS that a region is in, as ARNs name it; `aws` for a region that only another server knows."""
+    return partition_of(region) or "aws"
 
 
 def command(endpoint: str, *words: str) -> str:

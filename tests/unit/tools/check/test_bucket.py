@@ -276,8 +276,16 @@ def test_list_is_denied() -> None:
 
 
 def test_arns_of_other_partitions() -> None:
-    """In China and GovCloud ARNs begin otherwise."""
-    for region, partition in (("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")):
+    """Each partition of AWS has its own beginning, for pseudo-regions and regions newer than botocore, too."""
+    for region, partition in (
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("fips-us-gov-west-1", "aws-us-gov"),
+        ("us-gov-new-7", "aws-us-gov"),
+        ("eusc-de-east-1", "aws-eusc"),
+        ("us-iso-east-1", "aws-iso"),
+        ("us-isob-east-1", "aws-iso-b"),
+    ):
         known = facts(settings=settings(aws_region=region), bucket=replace(BUCKET, may_list=DENIED))
         assert f'"Resource": "arn:{partition}:s3:::archive"' in found("EP407", known).fix
 

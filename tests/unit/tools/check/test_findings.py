@@ -56,3 +56,8 @@ def test_arn_of_a_queue() -> None:
     """The queue's ARN follows from its URL, however many segments come first."""
     assert QUEUE_ARN == queue_arn(QUEUE_URL, "us-east-1")
     assert QUEUE_ARN == queue_arn(f"http://localhost:4566/queue/us-east-1/{ACCOUNT}/emails", "us-east-1")
+
+
+def test_arn_in_a_region_that_only_another_server_knows() -> None:
+    """What is not AWS's has the ARNs that its servers make."""
+    assert f"arn:aws:sqs:garage:{ACCOUNT}:emails" == queue_arn(f"http://localhost:3900/{ACCOUNT}/emails", "garage")

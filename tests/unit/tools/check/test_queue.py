@@ -1,6 +1,7 @@
 """Findings about the queue and what may be done with it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from email_processor.tools.check.check import judge
 from email_processor.tools.check.inspect.asking import Failure, Unasked
 from email_processor.tools.check.judge.queue import CHANGE_VISIBILITY
 from tests.unit.tools.check.known import (
+    ACCOUNT,
     ATTRIBUTES,
     DENIED,
     MISSING,
@@ -111,6 +113,18 @@ def test_commands_go_where_the_queue_is() -> None:
     commands = [line for finding in [*judge(gone), *judge(bare)] for line in finding.fix.splitlines() if "aws " in line]
     assert 5 == len(commands)
     assert all(line.startswith(f"aws --endpoint-url {elsewhere} sqs ") for line in commands)
+
+
+def test_sovereign_cloud_is_aws() -> None:
+    """The European Sovereign Cloud has a domain of its own, and is asked like the rest of AWS."""
+    region = "eusc-de-east-1"
+    at = f"https://sqs.{region}.amazonaws.eu"
+    chosen = settings(sqs_queue_url=f"{at}/{ACCOUNT}/emails", aws_region=region)
+    known = facts(settings=chosen, queue=queue(endpoint=at, attributes=MISSING, delete=MISSING).queue)
+    assert f"failed: SQS in {region} knows no such queue" == told("EP303", known)
+    assert f"aws sqs list-queues --region {region}" in found("EP303", known).fix
+    denied = replace(known, queue=queue(endpoint=at, delete=DENIED).queue)
+    assert f'"arn:aws-eusc:sqs:{region}:{ACCOUNT}:emails"' in found("EP306", denied).fix
 
 
 def test_missing_where_there_is_no_sqs() -> None:

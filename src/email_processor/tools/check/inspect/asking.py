@@ -20,8 +20,8 @@ from email_processor.aws.connect import Aws, QueueOptions, client_config, connec
 from email_processor.aws.credentials import Credentials
 from email_processor.aws.faults import explain, fix_for
 from email_processor.domain.errors import Cause, ServiceFaultError, StartError
+from email_processor.tools.check.partitions import partition_of
 
-AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 SECONDS_PER_QUESTION = 10.0
 SECONDS_IN_ALL = 50.0
 
@@ -37,7 +37,7 @@ def origin_of(url: str) -> str:
 
 def is_aws(url: str) -> bool:
     """Whether `url` is at AWS itself."""
-    return (urlsplit(url).hostname or "").endswith(AWS_DOMAINS)
+    return partition_of(urlsplit(url).hostname or "") is not None
 
 
 @dataclass(frozen=True, slots=True)
