@@ -39,7 +39,13 @@ def store_options(settings: Settings) -> StoreOptions:
     )
 
 
+def written_prefixes(settings: Settings) -> tuple[str, ...]:
+    """All prefixes that something is stored under: that of emails, and that of the quarantine if it is used."""
+    if settings.quarantine_enabled:
+        return settings.s3_key_prefix, settings.s3_quarantine_prefix
+    return (settings.s3_key_prefix,)
+
+
 def probe_object(settings: Settings) -> ProbeObject:
     """What is put to see whether objects can be stored: aside from the emails, if anything may be stored there."""
-    prefix = settings.s3_quarantine_prefix if settings.quarantine_enabled else settings.s3_key_prefix
-    return probe_of(store_options(settings), prefix)
+    return probe_of(store_options(settings), written_prefixes(settings)[-1])

@@ -208,8 +208,9 @@ CHECKS: tuple[Check, ...] = (
         "EP405",
         Group.BUCKET,
         "s3:PutObject",
-        "With `--write`, a real PUT. Without, the end of a multipart upload that does not exist, under both prefixes: "
-        "S3 denies it, or does not know the upload; nothing is written.",
+        "Under each prefix that is written (with `QUARANTINE_ENABLED=false` only that of emails): with `--write`, a "
+        "real PUT, which proves its own prefix only. Else the end of a multipart upload that does not exist: S3 denies "
+        "it, or does not know the upload; nothing is written.",
         "Nothing is stored; the circuit opens and receiving stops.",
     ),
     Check(
@@ -231,10 +232,10 @@ CHECKS: tuple[Check, ...] = (
         "EP408",
         Group.BUCKET,
         "write probe",
-        "Only with `--write`: a PUT and a GET of `<S3_QUARANTINE_PREFIX>/check/probe-<digest>.json` through the code "
-        "that stores emails. The key follows from the headers of the PUT (encryption, KMS key, condition): a later run "
-        "finds the object there already, a run with other headers does not. It is left in place: the service has no "
-        "permission to delete.",
+        "Only with `--write`: a PUT and a GET of `check/probe-<digest>.json` under each prefix that is written, by "
+        "the code that stores emails. The key follows from the headers of the PUT (encryption, KMS key, condition): a "
+        "later run finds the object there already, a run with other headers does not. It is left in place: the service "
+        "has no permission to delete. No command on the archive takes it for an email.",
         "Nothing is stored; the circuit opens and receiving stops.",
     ),
     Check(

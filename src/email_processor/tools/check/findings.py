@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -29,6 +29,9 @@ class Status(StrEnum):
     WARNING = "warning"
     FAILED = "failed"
     SKIPPED = "skipped"
+
+
+FROM_WORST = (Status.FAILED, Status.WARNING, Status.OK, Status.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,18 @@ def failed(code: str, evidence: str, *, fix: str, error: str = "", about: str = 
 def skipped(code: str, why: str, *, error: str = "") -> Finding:
     """It could not be looked at, or there is nothing to look at."""
     return Finding(code, Status.SKIPPED, why, error)
+
+
+def together(findings: Sequence[Finding]) -> Finding:
+    """What a check found in several places, as one finding: the worst, and all that is as bad."""
+    worst = next(status for status in FROM_WORST for finding in findings if finding.status is status)
+    found = [finding for finding in findings if finding.status is worst]
+    return replace(
+        found[0],
+        evidence="; ".join(dict.fromkeys(finding.evidence for finding in found)),
+        error="; ".join(dict.fromkeys(finding.error for finding in found if finding.error)),
+        fix="\n".join(dict.fromkeys(finding.fix for finding in found if finding.fix)),
+    )
 
 
 def blocked(code: str, answer: Failure | Unasked, *, missing: str) -> Finding | Failure:

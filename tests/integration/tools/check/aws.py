@@ -27,8 +27,10 @@ ATTRIBUTES = {
     "SqsManagedSseEnabled": "true",
     "VisibilityTimeout": "30",
 }
-# The key of the write probe of a service that has all settings at their defaults.
-PROBE_KEY = BucketPlan.of(Settings(sqs_queue_url=QUEUE_URL, s3_bucket_name="archive"), write=True).probe.key
+# The keys of the write probes of a service that has all settings at their defaults.
+PLAN = BucketPlan.of(Settings(sqs_queue_url=QUEUE_URL, s3_bucket_name="archive"), write=True)
+PROBE_KEY = PLAN.probe.key
+PROBE_KEYS = [probe.key for probe in PLAN.probes.values()]
 SUBRESOURCES = {
     "encryption": "GetBucketEncryption",
     "lifecycle": "GetBucketLifecycleConfiguration",
@@ -46,7 +48,7 @@ class PermittedAws:
 
     `objects` is what is stored, by path; `waiting` how many messages are; `skew` is how far its clock is ahead of ours,
     in seconds; `operations` is what was asked. With `only_new` its bucket's policy denies all
-    writes without a condition.
+    writes without a condition; `closed` are the prefixes that it denies all writes under.
     """
 
     instead: dict[str, Reply | CallFault] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class PermittedAws:
     objects: dict[str, bytes] = field(default_factory=dict)
     waiting: int = 0
     only_new: bool = False
+    closed: frozenset[str] = frozenset()
     operations: list[str] = field(default_factory=list)
 
     def deny(self, *operations: str) -> None:
@@ -71,6 +74,8 @@ class PermittedAws:
         self.operations.append(operation)
         reply = self.instead.get(operation) or self._well(operation, asked)
         if self.only_new and operation in WRITES and "if-none-match" not in asked.headers:
+            reply = denied(operation)
+        if operation in WRITES and asked.path.split("/")[2] in self.closed:
             reply = denied(operation)
         if isinstance(reply, Reply):
             reply.headers["Date"] = formatdate(time.time() + self.skew, usegmt=True)

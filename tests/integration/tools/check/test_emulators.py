@@ -5,7 +5,7 @@ import json
 import pytest
 
 from email_processor.tools.check.codes import CHECKS
-from tests.integration.tools.check.aws import PROBE_KEY
+from tests.integration.tools.check.aws import PROBE_KEYS
 from tests.integration.tools.check.looking import bad, look, told
 from tests.support.emulators import Bucket, Emulator, Queue, aws_environment, client
 
@@ -49,17 +49,17 @@ async def test_nothing_is_changed(queue: Queue, bucket: Bucket) -> None:
 
 
 async def test_write(bucket: Bucket, emulator: Emulator) -> None:
-    """With --write the probe is stored under the quarantine prefix and read back; a second run finds it there."""
+    """With --write a probe is stored under each prefix and read back; a second run finds them there."""
     first, second = await look(write=True), await look(write=True)
     assert ({}, {}) == (bad(first), bad(second))
-    assert told(first, "EP408").startswith(f"ok: s3://{bucket.name}/{PROBE_KEY}: stored, and read back")
-    assert told(second, "EP408").startswith(
-        f"ok: s3://{bucket.name}/{PROBE_KEY}: was there already, from an earlier check"
-    )
+    for key in PROBE_KEYS:
+        where = f"s3://{bucket.name}/{key}"
+        assert f"{where}: stored, and read back" in told(first, "EP408")
+        assert f"{where}: was there already, from an earlier check" in told(second, "EP408")
     assert "ok: the second PUT left the first alone" == told(second, "EP409")
-    assert "ok: allowed (a real PUT)" == told(first, "EP405")
+    assert "ok: allowed under emails/ and quarantine/ (a real PUT)" == told(first, "EP405")
     assert "ok: allowed (no message was waiting)" == told(first, "EP305")
-    assert [PROBE_KEY] == bucket.listing(with_probe=True)
+    assert PROBE_KEYS == bucket.listing(with_probe=True)
 
 
 async def test_receive(queue: Queue) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.integration.tools.check.aws import ATTRIBUTES, KEY_ARN, PROBE_KEY, QUEUE_ARN, PermittedAws, xml
+from tests.integration.tools.check.aws import ATTRIBUTES, KEY_ARN, PROBE_KEYS, QUEUE_ARN, PermittedAws, xml
 from tests.integration.tools.check.looking import bad, error_of, look, told
 from tests.support.aws_answers import s3_error, sqs, sqs_error
 
@@ -34,13 +34,13 @@ async def test_all_allowed(permitted: PermittedAws) -> None:
 
 
 async def test_write(permitted: PermittedAws) -> None:
-    """With --write, one receive and two PUTs of one key are made."""
+    """With --write, one receive is made, and two PUTs of one key under each prefix."""
     permitted.waiting = 12
     report = await look(write=True)
     assert {} == bad(report)
-    assert [f"/archive/{PROBE_KEY}"] == list(permitted.objects)
+    assert [f"/archive/{key}" for key in PROBE_KEYS] == sorted(permitted.objects)
     assert 1 == permitted.operations.count("ReceiveMessage")
-    assert 2 == permitted.operations.count("PutObject")
+    assert 4 == permitted.operations.count("PutObject")
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,27 @@ async def test_put_is_denied(permitted: PermittedAws) -> None:
     """A PUT that is denied though the harmless question was not (a condition on encryption, say) is found."""
     permitted.deny("PutObject")
     assert {"EP408": "failed"} == bad(await look(write=True))
+
+
+@pytest.mark.parametrize("write", [False, True])
+async def test_put_is_denied_under_one_prefix(permitted: PermittedAws, *, write: bool) -> None:
+    """A PUT that succeeds in the quarantine proves nothing for emails."""
+    permitted.closed = frozenset({"emails"})
+    report = await look(write=write)
+    assert {"EP405": "failed"} == bad(report)
+    assert "failed: denied: nothing can be stored under emails/" == told(report, "EP405")
+
+
+@pytest.mark.parametrize("write", [False, True])
+async def test_nothing_is_asked_of_a_quarantine_that_is_not_used(
+    permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch, *, write: bool
+) -> None:
+    """Nothing is ever stored there, so nothing need be allowed."""
+    monkeypatch.setenv("QUARANTINE_ENABLED", "false")
+    permitted.closed = frozenset({"quarantine"})
+    report = await look(write=write)
+    assert {} == bad(report)
+    assert told(report, "EP405").startswith("ok: allowed under emails/")
 
 
 async def test_bucket_that_is_never_written_over(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from email_processor.tools.check.check import check
 from email_processor.tools.check.codes import Group
 from email_processor.tools.check.inspect.asking import Asker, Unasked, config
 from email_processor.tools.check.inspect.queue import may_receive
-from tests.integration.tools.check.aws import ACTIONS, MESSAGE, PROBE_KEY, QUEUE_ARN, PermittedAws
+from tests.integration.tools.check.aws import ACTIONS, MESSAGE, PROBE_KEYS, QUEUE_ARN, PermittedAws
 from tests.integration.tools.check.looking import bad, error_of, look, look_briefly, told
 from tests.support.aws_answers import CallFault, Reply, s3_error, sqs, sqs_error
 from tests.support.emulators import REGION, free_port
@@ -196,7 +196,7 @@ async def test_store_without_conditional_writes(permitted: PermittedAws) -> None
 async def test_store_that_ignores_conditions(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that takes the second PUT is found out."""
     permitted.instead["PutObject"] = Reply(headers={"ETag": '"0"'})
-    permitted.objects[f"/archive/{PROBE_KEY}"] = b"{}"
+    permitted.objects = {f"/archive/{key}": b"{}" for key in PROBE_KEYS}
     report = await look(write=True)
     assert {"EP408": "failed", "EP409": "warning"} == bad(report)
     assert told(report, "EP408").endswith("holds something else")

@@ -9,8 +9,8 @@ from email_processor.settings import Settings
 from email_processor.tools.check.check import judge
 from email_processor.tools.check.examine import AwsFacts
 from email_processor.tools.check.findings import Finding
-from email_processor.tools.check.inspect.asking import Failure, Unasked
-from email_processor.tools.check.inspect.bucket import BucketFacts, HeadAnswer
+from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked
+from email_processor.tools.check.inspect.bucket import BucketFacts, HeadAnswer, PrefixFacts, Written
 from email_processor.tools.check.inspect.queue import QueueFacts
 from email_processor.tools.check.inspect.sts_and_kms import Identity, IdentityFacts
 
@@ -64,13 +64,11 @@ BUCKET = BucketFacts(
     seen=HeadAnswer(403, "us-east-1"),
     may_list=True,
     may_get=True,
-    may_put=True,
-    may_quarantine=True,
+    prefixes={"emails": PrefixFacts(may_put=True, written=NO_WRITE), "quarantine": PrefixFacts(True, NO_WRITE)},
     encryption=AES256,
     versioning={"Status": "Enabled"},
     object_lock={},
     lifecycle={},
-    written=NO_WRITE,
     skew=0.3,
 )
 
@@ -102,6 +100,13 @@ def attributes(**changed: str) -> AwsFacts:
 def bucket(**changed: Any) -> AwsFacts:  # noqa: ANN401 - any fact of the bucket
     """All is well, but for what is changed of the bucket."""
     return facts(bucket=replace(BUCKET, **changed))
+
+
+def storing(
+    prefix: str = "quarantine", *, may_put: Answer[bool] = True, written: Written | Unasked = NO_WRITE
+) -> AwsFacts:
+    """All is well, but for storing under this prefix."""
+    return bucket(prefixes={**BUCKET.prefixes, prefix: PrefixFacts(may_put, written)})
 
 
 def found(code: str, known: AwsFacts) -> Finding:

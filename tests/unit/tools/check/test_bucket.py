@@ -1,6 +1,7 @@
 """Findings about the bucket: what may be done with it, the write probe, and its configuration."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,14 +13,29 @@ from email_processor.domain.errors import Cause
 from email_processor.ports import Stored
 from email_processor.tools.check.examine import AwsFacts
 from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked
-from email_processor.tools.check.inspect.bucket import HeadAnswer, Written
-from tests.unit.tools.check.known import BUCKET, DENIED, LATE, S3, TIMEOUT, bucket, facts, found, settings, told
+from email_processor.tools.check.inspect.bucket import BucketFacts, HeadAnswer, PrefixFacts, Written
+from tests.unit.tools.check.known import (
+    BUCKET,
+    DENIED,
+    LATE,
+    NO_WRITE,
+    S3,
+    TIMEOUT,
+    bucket,
+    facts,
+    found,
+    settings,
+    storing,
+    told,
+)
 
 ELSEWHERE = "https://archive.s3.eu-west-1.amazonaws.com"
 NO_BUCKET = Failure(Cause.MISSING, "NoSuchBucket: No.", "", "NoSuchBucket")
 BROKEN = Failure(Cause.SERVER, "500: Internal Server Error", "", "500")
 KEY = "quarantine/check/probe-0a1b2c3d4e5f.json"
+EMAILS_KEY = "emails/check/probe-0a1b2c3d4e5f.json"
 WRITTEN = Written(KEY, Stored.CREATED, Stored.ALREADY_THERE, PROBE)
+NOT_WRITTEN = Written(KEY, TIMEOUT, Unasked("a PUT that succeeds"), Unasked("a PUT that succeeds"))
 WHERE = f"s3://archive/{KEY}"
 NO = Unasked("a PUT that succeeds")
 
@@ -72,16 +88,27 @@ def region(endpoint: str, name: str | None) -> AwsFacts:
     return bucket(endpoint=endpoint, put_endpoint=endpoint, seen=HeadAnswer(301, name))
 
 
+def everywhere(found: PrefixFacts) -> AwsFacts:
+    """A bucket of which this was learnt under each prefix."""
+    return bucket(prefixes=dict.fromkeys(BUCKET.prefixes, found))
+
+
+def replace_bucket(known: AwsFacts, **changed: Any) -> AwsFacts:  # noqa: ANN401 - any fact of the bucket
+    """The same, but for what is changed of the bucket."""
+    assert isinstance(known.bucket, BucketFacts)
+    return replace(known, bucket=replace(known.bucket, **changed))
+
+
 def probed(**changed: Any) -> AwsFacts:  # noqa: ANN401 - anything of the probe
     """A bucket into which the probe was written, but for what is changed."""
-    return bucket(written=replace(WRITTEN, **changed))
+    return storing(written=replace(WRITTEN, **changed))
 
 
 NO_SUCH = "failed: there is no bucket of the name archive"
 NOT_FETCHED = "warning: denied: bodies that the SQS extended client put into a bucket cannot be fetched"
 NAMES_THE_ACTION = replace(DENIED, error="AccessDenied: not authorized to perform: s3:GetObject on resource: x")
 OVERWRITES = "warning: this store ignores If-None-Match: the second PUT overwrote the first"
-FOR_EVERY = "by default: it holds for every email, and for the probe of --write"
+FOR_EVERY = "by default: it holds for every email, and for the probes of --write"
 DELETES = "warning: the rule tidy deletes objects under"
 DELETES_NOTHING = "ok: nothing under emails/ is deleted by it"
 FINDINGS = [
@@ -106,10 +133,13 @@ FINDINGS = [
     # a store that answers the harmless question with an error leaves it open; a PUT that went through shows it
     (
         "EP405",
-        bucket(may_put=BROKEN, may_quarantine=BROKEN),
+        everywhere(PrefixFacts(BROKEN, NO_WRITE)),
         "skipped: cannot be told without a real PUT, which --write makes (500: Internal Server Error)",
     ),
-    ("EP405", bucket(may_put=DENIED, written=WRITTEN), "ok: allowed (a real PUT)"),
+    ("EP405", everywhere(PrefixFacts(BROKEN, WRITTEN)), "ok: allowed under emails/ and quarantine/ (a real PUT)"),
+    ("EP405", everywhere(PrefixFacts(DENIED, WRITTEN)), "ok: allowed under emails/ and quarantine/ (a real PUT)"),
+    ("EP405", everywhere(PrefixFacts(True, NOT_WRITTEN)), "skipped: a real PUT failed, which says more: EP408"),
+    ("EP405", everywhere(PrefixFacts(BROKEN, NOT_WRITTEN)), "skipped: a real PUT failed, which says more: EP408"),
     # without ListBucket, a denied GET says nothing unless AWS names the action or the object is there for sure
     ("EP406", bucket(may_get=DENIED), NOT_FETCHED),
     (
@@ -118,12 +148,16 @@ FINDINGS = [
         "skipped: needs s3:ListBucket: without it, S3 denies a GET of what is not there",
     ),
     ("EP406", bucket(may_get=NAMES_THE_ACTION, may_list=DENIED), NOT_FETCHED),
-    ("EP406", bucket(may_get=DENIED, may_list=DENIED, written=WRITTEN), "ok: allowed"),
-    ("EP406", bucket(may_get=DENIED, may_list=DENIED, written=replace(WRITTEN, back=DENIED)), NOT_FETCHED),
+    ("EP406", replace_bucket(probed(), may_get=DENIED, may_list=DENIED), "ok: allowed"),
+    ("EP406", replace_bucket(probed(back=DENIED), may_get=DENIED, may_list=DENIED), NOT_FETCHED),
     ("EP406", bucket(may_get=TIMEOUT), "warning: neither allowed nor denied"),
     ("EP410", bucket(may_get=DENIED), "skipped: find, show, export, audit and quarantine need s3:GetObject"),
     ("EP410", bucket(may_list=TIMEOUT), "skipped: needs the answers to s3:ListBucket and s3:GetObject"),
-    ("EP410", bucket(may_put=DENIED), "ok: find, show, export, audit; quarantine release also needs s3:PutObject"),
+    (
+        "EP410",
+        storing("emails", may_put=DENIED),
+        "ok: find, show, export, audit; quarantine release also needs s3:PutObject",
+    ),
     # what became of the probe object
     ("EP408", probed(), f"ok: {WHERE}: stored, and read back; it stays there"),
     (
@@ -154,19 +188,24 @@ FINDINGS = [
     ("EP408", probed(back=DENIED), f"ok: {WHERE}: stored; to read it back is denied; it stays there"),
     ("EP408", probed(back=TIMEOUT), f"failed: {WHERE}: stored, but not read back"),
     ("EP408", probed(back=b"{}"), f"failed: {WHERE} holds something else"),
-    ("EP408", bucket(written=Written(KEY, TIMEOUT, NO, NO)), "failed: not stored"),
-    ("EP408", bucket(written=Written(KEY, LATE, NO, NO)), "skipped: needs the right time on this host"),
+    ("EP408", storing(written=NOT_WRITTEN), "failed: not stored under quarantine/"),
+    (
+        "EP408",
+        everywhere(PrefixFacts(True, NOT_WRITTEN)),
+        "failed: not stored under emails/; not stored under quarantine/",
+    ),
+    ("EP408", storing(written=Written(KEY, LATE, NO, NO)), "skipped: needs --write; needs the right time on this host"),
     # a denied PUT is one failure if the harmless question found it as well, else its own
-    ("EP408", bucket(written=Written(KEY, DENIED, NO, NO), may_quarantine=DENIED), "skipped: needs s3:PutObject"),
-    ("EP408", bucket(written=Written(KEY, DENIED, NO, NO)), "failed: not stored"),
+    ("EP408", everywhere(PrefixFacts(DENIED, Written(KEY, DENIED, NO, NO))), "skipped: needs s3:PutObject"),
+    ("EP408", storing(written=Written(KEY, DENIED, NO, NO)), "failed: not stored under quarantine/"),
     # a store that takes the second PUT would overwrite emails with their duplicates; who has it off knows
     ("EP409", probed(again=Stored.ALREADY_THERE), "ok: the second PUT left the first alone"),
     ("EP409", probed(again=Stored.CREATED), OVERWRITES),
     ("EP409", probed(again=TIMEOUT), "failed: the second PUT failed"),
-    ("EP409", probed(again=NO), "skipped: needs a PUT that succeeds"),
+    ("EP409", everywhere(PrefixFacts(True, NOT_WRITTEN)), "skipped: needs a PUT that succeeds"),
     (
         "EP409",
-        replace(probed(again=Stored.CREATED), settings=settings(s3_conditional_writes=False)),
+        replace(everywhere(PrefixFacts(True, WRITTEN)), settings=settings(s3_conditional_writes=False)),
         "skipped: not used: S3_CONDITIONAL_WRITES is false",
     ),
     ("EP411", bucket(encryption={}), "ok: no default of its own"),
@@ -209,7 +248,7 @@ def test_finding(code: str, known: AwsFacts, expected: str) -> None:
 def test_unreachable() -> None:
     """Where S3 does not answer, that is the one failure."""
     no = Unasked("an answer of S3")
-    known = bucket(seen=TIMEOUT, may_list=no, may_get=no, may_put=no, may_quarantine=no, written=no, encryption=no)
+    known = replace_bucket(everywhere(PrefixFacts(no, no)), seen=TIMEOUT, may_list=no, may_get=no, encryption=no)
     assert f"failed: no answer from {S3}" == told("EP401", known)
     for code in ("EP403", "EP404", "EP405", "EP406", "EP407", "EP408", "EP409", "EP411"):
         assert "skipped: needs an answer of S3" == told(code, known)
@@ -224,14 +263,12 @@ def test_answer_that_cannot_be_understood() -> None:
 def test_missing() -> None:
     """A bucket that does not exist fails once, with the command that makes it; all else about it is skipped."""
     no = Written(KEY, NO_BUCKET, Unasked("a PUT that succeeds"), Unasked("a PUT that succeeds"))
-    known = bucket(
+    known = replace_bucket(
+        everywhere(PrefixFacts(NO_BUCKET, no)),
         seen=HeadAnswer(404, None),
         may_list=NO_BUCKET,
         may_get=NO_BUCKET,
-        may_put=NO_BUCKET,
-        may_quarantine=NO_BUCKET,
         encryption=NO_BUCKET,
-        written=no,
     )
     assert "aws s3 mb s3://archive --region us-east-1" in found("EP403", known).fix
     for code in ("EP404", "EP405", "EP406", "EP407", "EP408", "EP411"):
@@ -246,24 +283,34 @@ def test_commands_go_where_the_bucket_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "evidence", "resources"),
+    ("known", "evidence", "resources"),
     [
         (
-            {"may_put": DENIED, "may_quarantine": DENIED},
+            everywhere(PrefixFacts(DENIED, NO_WRITE)),
             "denied: nothing can be stored under emails/ and quarantine/",
             ["arn:aws:s3:::archive/emails/*", "arn:aws:s3:::archive/quarantine/*"],
         ),
         (
-            {"may_quarantine": DENIED},
+            storing(may_put=DENIED),
             "denied: nothing can be stored under quarantine/",
             ["arn:aws:s3:::archive/quarantine/*"],
         ),
+        (
+            bucket(
+                prefixes={
+                    "emails": PrefixFacts(DENIED, Written(EMAILS_KEY, DENIED, NO, NO)),
+                    "quarantine": PrefixFacts(True, WRITTEN),
+                }
+            ),
+            "denied: nothing can be stored under emails/",
+            ["arn:aws:s3:::archive/emails/*"],
+        ),
     ],
 )
-def test_put_is_denied(changed: dict[str, Any], evidence: str, resources: list[str]) -> None:
-    """A denial of PUTs names the prefixes, and its fix allows just these."""
-    finding = found("EP405", bucket(**changed))
-    assert f"failed: {evidence}" == told("EP405", bucket(**changed))
+def test_put_is_denied(known: AwsFacts, evidence: str, resources: list[str]) -> None:
+    """A denial of PUTs names the prefixes, whatever was stored under another; and its fix allows just these."""
+    finding = found("EP405", known)
+    assert f"failed: {evidence}" == told("EP405", known)
     statement = json.loads(finding.fix.splitlines()[1])
     assert {"Effect": "Allow", "Action": "s3:PutObject", "Resource": resources} == statement
 
@@ -292,8 +339,22 @@ def test_arns_of_other_partitions() -> None:
 
 def test_denied_with_a_key() -> None:
     """With KMS, a denied PUT may be about the key."""
-    known = facts(settings=settings(s3_sse="aws:kms"), bucket=replace(BUCKET, written=Written(KEY, DENIED, NO, NO)))
+    known = replace(storing(written=Written(KEY, DENIED, NO, NO)), settings=settings(s3_sse="aws:kms"))
     assert "kms:GenerateDataKey" in found("EP408", known).fix
+
+
+def test_put_is_denied_where_the_probe_went() -> None:
+    """The fix allows PUTs under the prefix whose own was denied."""
+    known = storing("emails", written=Written(EMAILS_KEY, DENIED, NO, NO))
+    statement = json.loads(found("EP408", known).fix.splitlines()[1])
+    assert "arn:aws:s3:::archive/emails/*" == statement["Resource"]
+
+
+def test_each_prefix_has_its_own_fix() -> None:
+    """What keeps anything from being stored anywhere is told at once."""
+    known = everywhere(PrefixFacts(True, Written(KEY, DENIED, NO, NO)))
+    fix = found("EP408", known).fix
+    assert ['"arn:aws:s3:::archive/emails/*"', '"arn:aws:s3:::archive/quarantine/*"'] == re.findall(r'"arn:[^"]+"', fix)
 
 
 @pytest.mark.parametrize(
@@ -309,9 +370,9 @@ def test_denied_with_a_key() -> None:
 def test_store_that_lacks_what_a_header_asks_for(said: str, sse: str, conditional: bool, expected: list[str]) -> None:
     """The settings that can be meant are told, and none that is not in use or that the answer is not about."""
     fault = Failure(Cause.CONFIGURATION, f"PutObject s3://archive/k: NotImplemented: {said}", "Look.", "NotImplemented")
-    known = facts(
+    known = replace(
+        storing(written=Written(KEY, fault, NO, NO)),
         settings=settings(s3_sse=sse, s3_conditional_writes=conditional),
-        bucket=replace(BUCKET, written=Written(KEY, fault, NO, NO)),
     )
     assert expected == [line for line in found("EP408", known).fix.splitlines() if not line.startswith("If this store")]
 
@@ -319,7 +380,8 @@ def test_store_that_lacks_what_a_header_asks_for(said: str, sse: str, conditiona
 def test_bucket_with_default_retention() -> None:
     """A PUT that a locked bucket refuses is explained."""
     fault = Failure(Cause.CONFIGURATION, "PutObject s3://archive/k: 400 InvalidRequest", "Check.")
-    known = bucket(written=Written(KEY, fault, NO, NO), object_lock=locked(Mode="GOVERNANCE", Days=30))
+    probed_in_vain = storing(written=Written(KEY, fault, NO, NO))
+    known = replace_bucket(probed_in_vain, object_lock=locked(Mode="GOVERNANCE", Days=30))
     assert "checksum" in found("EP408", known).fix
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from email_processor.domain.key import read_object_key, read_quarantine_key
 from email_processor.settings import Settings
 from email_processor.tools.check.examine import asked_with, needed_for_bucket, needed_for_queue
 from email_processor.tools.check.inspect.bucket import BucketPlan
@@ -63,3 +64,16 @@ def test_a_probe_with_the_same_headers_is_the_same_object() -> None:
     assert probe_key().startswith("quarantine/check/probe-")
     assert probe_key(s3_quarantine_prefix="rejected").startswith("rejected/check/probe-")
     assert probe_key(quarantine_enabled=False).startswith("emails/check/probe-")
+
+
+def test_a_probe_for_each_prefix_that_is_written() -> None:
+    """A policy may allow one and not the other; without a quarantine there is nothing to allow there."""
+    assert ["emails", "quarantine"] == list(BucketPlan.of(settings(), write=True).probes)
+    assert ["emails"] == list(BucketPlan.of(settings(quarantine_enabled=False), write=True).probes)
+
+
+def test_a_probe_is_no_email() -> None:
+    """The commands on the archive would take it for one."""
+    probes = BucketPlan.of(settings(), write=True).probes
+    assert read_object_key("emails", probes["emails"].key) is None
+    assert read_quarantine_key("quarantine", probes["quarantine"].key) is None

@@ -24,6 +24,7 @@ from tests.unit.tools.check.known import (
     found,
     queue,
     settings,
+    storing,
     told,
 )
 
@@ -96,14 +97,15 @@ def test_unreachable() -> None:
 
 def test_real_put_is_better_evidence() -> None:
     """What S3 did with the key counts more than what we may do."""
-    known = key(DENIED, DENIED, bucket=replace(BUCKET, written=WRITTEN))
+    known = key(DENIED, DENIED, bucket=storing(written=WRITTEN).bucket)
     assert f"ok: S3 encrypted the probe with {KEY_ARN}" == told("EP501", known)
     assert "ok: the probe was read back" == told("EP502", known)
 
 
 def test_old_probe_is_no_evidence() -> None:
     """A probe from an earlier check says nothing of today's permission to encrypt."""
-    known = key(DENIED, bucket=replace(BUCKET, written=replace(WRITTEN, first=Stored.ALREADY_THERE)))
+    old = replace(WRITTEN, first=Stored.ALREADY_THERE)
+    known = key(DENIED, bucket=storing(written=old).bucket)
     assert f"warning: {VIA_S3}" == told("EP501", known)
 
 

@@ -1,15 +1,15 @@
 """The bucket: is it there, how is it set up, what may we do with it."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from email_processor.aws.archive import StoreOptions
+from email_processor.aws.archive import StoreOptions, probe_of
 from email_processor.aws.endpoints import bucket_address
-from email_processor.options import probe_object, store_options
+from email_processor.options import probe_object, store_options, written_prefixes
 from email_processor.ports import Archive, ProbeObject, Stored
 from email_processor.settings import Settings
 from email_processor.tools.check.inspect.asking import (
@@ -54,6 +54,23 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class PrefixFacts:
+    """What was learnt of storing under a prefix.
+
+    `may_put` is the answer to a question that changes nothing, and `written` what became of a real PUT.
+    """
+
+    may_put: Answer[bool]
+    written: Written | Unasked
+
+    @property
+    def allowed(self) -> Answer[bool]:
+        """Whether a PUT is permitted here. One that was made shows it, and proves nothing for another prefix."""
+        is_stored = isinstance(self.written, Written) and not isinstance(self.written.first, Failure)
+        return True if is_stored else self.may_put
+
+
+@dataclass(frozen=True, slots=True)
 class HeadAnswer:
     """The answer to an unsigned HEAD of the bucket: S3 gives status and region even where it allows nothing."""
 
@@ -65,7 +82,8 @@ class HeadAnswer:
 class BucketFacts:
     """What was learnt of the bucket. The configurations are as S3 sent them, empty where there is none.
 
-    `endpoint` is where the SDK's requests went and `put_endpoint` where the service's PUTs go.
+    `endpoint` is where the SDK's requests went and `put_endpoint` where the service's PUTs go. `prefixes` are all that
+    something is stored under.
     """
 
     endpoint: str
@@ -73,14 +91,17 @@ class BucketFacts:
     seen: HeadAnswer | Failure
     may_list: Answer[bool]
     may_get: Answer[bool]
-    may_put: Answer[bool]
-    may_quarantine: Answer[bool]
+    prefixes: Mapping[str, PrefixFacts]
     encryption: Answer[Mapping[str, Any]]
     versioning: Answer[Mapping[str, Any]]
     object_lock: Answer[Mapping[str, Any]]
     lifecycle: Answer[Mapping[str, Any]]
-    written: Written | Unasked
     skew: float | None = None
+
+    @property
+    def written(self) -> Sequence[Written]:
+        """What became of the real PUTs, in the order of the prefixes; empty if none was made."""
+        return [each.written for each in self.prefixes.values() if isinstance(each.written, Written)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +127,23 @@ def default_encryption(facts: BucketFacts) -> DefaultEncryption | None:
 
 @dataclass(frozen=True, slots=True)
 class BucketPlan:
-    """How the service stores, under which prefixes, and whether the probe may be written."""
+    """How the service stores, which object it probes the store with, and whether `probes` may be written.
+
+    There is one for each prefix that something is stored under.
+    """
 
     store: StoreOptions
     key_prefix: str
-    quarantine_prefix: str
     probe: ProbeObject
+    probes: Mapping[str, ProbeObject]
     write: bool
 
     @classmethod
     def of(cls, settings: Settings, *, write: bool) -> "BucketPlan":
         """The bucket's part of the settings."""
-        return cls(
-            store_options(settings),
-            settings.s3_key_prefix,
-            settings.s3_quarantine_prefix,
-            probe_object(settings),
-            write=write,
-        )
+        store = store_options(settings)
+        probes = {prefix: probe_of(store, prefix) for prefix in written_prefixes(settings)}
+        return cls(store, settings.s3_key_prefix, probe_object(settings), probes, write)
 
 
 async def inspect_bucket(ask: Asker, opened: Opened, plan: BucketPlan, *, signed: bool) -> BucketFacts:
@@ -141,13 +161,11 @@ async def inspect_bucket(ask: Asker, opened: Opened, plan: BucketPlan, *, signed
         seen=seen,
         may_list=no,
         may_get=no,
-        may_put=no,
-        may_quarantine=no,
+        prefixes={prefix: PrefixFacts(no, no) for prefix in plan.probes},
         encryption=no,
         versioning=no,
         object_lock=no,
         lifecycle=no,
-        written=no,
         skew=tap.skew,
     )
 
@@ -159,28 +177,25 @@ async def _with_credentials(
     async with asyncio.TaskGroup() as tasks:
         may_list = tasks.create_task(ask(_lists(client, bucket, plan.key_prefix)))
         may_get = tasks.create_task(ask(_gets(client, bucket, plan.probe.key)))
-        may_put = tasks.create_task(ask(_may_put(client, plan.store, plan.key_prefix)))
-        may_quarantine = tasks.create_task(ask(_may_put(client, plan.store, plan.quarantine_prefix)))
+        prefixes = {
+            prefix: tasks.create_task(_storing(ask, opened.ports.archive, client, plan, prefix))
+            for prefix in plan.probes
+        }
         encryption = tasks.create_task(ask(_unless_absent(client.get_bucket_encryption(Bucket=bucket))))
         versioning = tasks.create_task(ask(_unless_absent(client.get_bucket_versioning(Bucket=bucket))))
         object_lock = tasks.create_task(ask(_unless_absent(client.get_object_lock_configuration(Bucket=bucket))))
         lifecycle = tasks.create_task(ask(_unless_absent(client.get_bucket_lifecycle_configuration(Bucket=bucket))))
-    written: Written | Unasked = Unasked("--write")
-    if plan.write:
-        written = await _write(ask, opened.ports.archive, client, bucket, plan.probe)
     return BucketFacts(
         endpoint=tap.origin or put_origin,
         put_endpoint=put_origin,
         seen=seen,
         may_list=may_list.result(),
         may_get=may_get.result(),
-        may_put=may_put.result(),
-        may_quarantine=may_quarantine.result(),
+        prefixes={prefix: task.result() for prefix, task in prefixes.items()},
         encryption=encryption.result(),
         versioning=versioning.result(),
         object_lock=object_lock.result(),
         lifecycle=lifecycle.result(),
-        written=written,
         skew=tap.skew,
     )
 
@@ -210,6 +225,14 @@ async def _gets(client: "S3Client", bucket: str, key: str) -> bool:
         if error.response.get("Error", {}).get("Code") != "NoSuchKey":
             raise
     return True
+
+
+async def _storing(ask: Asker, archive: Archive, client: "S3Client", plan: BucketPlan, prefix: str) -> PrefixFacts:
+    """The harmless question is put in any case: where the PUT fails, it tells a denial of all PUTs from one of this."""
+    may_put = await ask(_may_put(client, plan.store, prefix))
+    if not plan.write:
+        return PrefixFacts(may_put, Unasked("--write"))
+    return PrefixFacts(may_put, await _write(ask, archive, client, plan.store.bucket, plan.probes[prefix]))
 
 
 async def _may_put(client: "S3Client", store: StoreOptions, prefix: str) -> bool:

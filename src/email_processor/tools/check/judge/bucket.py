@@ -25,6 +25,7 @@ from email_processor.tools.check.findings import (
     ok,
     skip_group,
     skipped,
+    together,
     warning,
 )
 from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked, is_aws
@@ -114,21 +115,22 @@ def _region(facts: AwsFacts, bucket: BucketFacts) -> Finding:
 
 def _put(facts: AwsFacts, bucket: BucketFacts) -> Finding:
     settings = facts.settings
-    if isinstance(bucket.written, Written) and not isinstance(bucket.written.first, Failure):
-        return ok("EP405", "allowed (a real PUT)")
-    answers = {settings.s3_key_prefix: bucket.may_put, settings.s3_quarantine_prefix: bucket.may_quarantine}
-    refusals = {prefix: answer for prefix, answer in answers.items() if isinstance(answer, Failure | Unasked)}
-    denials = {prefix: answer for prefix, answer in refusals.items() if is_denied(answer)}
+    answers = {prefix: each.allowed for prefix, each in bucket.prefixes.items()}
+    denials = {prefix: answer for prefix, answer in answers.items() if is_denied(answer)}
     if denials:
         resources = [object_arn(settings.s3_bucket_name, prefix, settings.aws_region) for prefix in denials]
         permission = Permission("EP405", Status.FAILED, f"nothing can be stored under {_under(denials)}")
         return permission.refused(next(iter(denials.values())), resources, facts.identity, missing="the bucket")
-    if not refusals:
-        return ok("EP405", f"allowed under {_under(answers)}")
-    finding = blocked("EP405", next(iter(refusals.values())), missing="the bucket")
+    refusal = next((answer for answer in answers.values() if isinstance(answer, Failure | Unasked)), None)
+    finding = None if refusal is None else blocked("EP405", refusal, missing="the bucket")
     if isinstance(finding, Finding):
         return finding
-    return skipped("EP405", f"cannot be told without a real PUT, which --write makes ({finding.error})")
+    if any(isinstance(written.first, Failure) for written in bucket.written):
+        return skipped("EP405", "a real PUT failed, which says more: EP408")
+    if finding is not None:
+        return skipped("EP405", f"cannot be told without a real PUT, which --write makes ({finding.error})")
+    real = " (a real PUT)" if bucket.written else ""
+    return ok("EP405", f"allowed under {_under(answers)}{real}")
 
 
 def _commands(facts: AwsFacts, bucket: BucketFacts) -> Finding:
@@ -140,7 +142,7 @@ def _commands(facts: AwsFacts, bucket: BucketFacts) -> Finding:
     if not (bucket.may_list is True and bucket.may_get is True):
         return skipped("EP410", "needs the answers to s3:ListBucket and s3:GetObject")
     quarantine = facts.settings.s3_quarantine_prefix
-    if is_denied(bucket.may_put):
+    if is_denied(bucket.prefixes[facts.settings.s3_key_prefix].allowed):
         return ok("EP410", "find, show, export, audit; quarantine release also needs s3:PutObject")
     return ok("EP410", f"all; quarantine release and discard also need s3:DeleteObject under {quarantine}/, not asked")
 
@@ -150,10 +152,10 @@ def _under(prefixes: Iterable[str]) -> str:
 
 
 def _get(facts: AwsFacts, bucket: BucketFacts) -> Finding:
-    back = bucket.written.back if isinstance(bucket.written, Written) else None
+    backs = [written.back for written in bucket.written if not isinstance(written.back, Unasked)]
     answer = bucket.may_get
-    if back is not None and not isinstance(back, Unasked):
-        answer = back if isinstance(back, Failure) else True  # of an object that is there for sure
+    if backs:  # of objects that are there for sure
+        answer = next((back for back in backs if isinstance(back, Failure)), True)
     elif is_denied(answer) and bucket.may_list is not True and "s3:GetObject" not in answer.error:
         return skipped("EP406", "needs s3:ListBucket: without it, S3 denies a GET of what is not there")
     if isinstance(answer, Failure | Unasked):
@@ -170,26 +172,30 @@ def _list(facts: AwsFacts, bucket: BucketFacts) -> Finding:
 
 
 def _write_probe(facts: AwsFacts, bucket: BucketFacts) -> Iterator[Finding]:
-    """A real PUT, a second one, and a GET."""
-    written = bucket.written
+    """A real PUT, a second one, and a GET, under each prefix."""
+    yield together([_probe(facts, bucket, prefix) for prefix in bucket.prefixes])
+    yield together([_conditional(facts, each.written) for each in bucket.prefixes.values()])
+
+
+def _probe(facts: AwsFacts, bucket: BucketFacts, prefix: str) -> Finding:
+    written = bucket.prefixes[prefix].written
     if isinstance(written, Unasked):
-        yield skipped("EP408", f"needs {written.needs}")
-        yield skipped("EP409", f"needs {written.needs}")
-        return
-    yield _not_stored(facts, bucket, written.first) if isinstance(written.first, Failure) else _stored(facts, written)
-    yield _conditional(facts, written)
+        return skipped("EP408", f"needs {written.needs}")
+    if isinstance(written.first, Failure):
+        return _not_stored(facts, bucket, prefix, written.first)
+    return _stored(facts, written)
 
 
-def _not_stored(facts: AwsFacts, bucket: BucketFacts, answer: Failure) -> Finding:
+def _not_stored(facts: AwsFacts, bucket: BucketFacts, prefix: str, answer: Failure) -> Finding:
     fault = blocked("EP408", answer, missing="the bucket")
     if isinstance(fault, Finding):
         return fault
     settings = facts.settings
     fix = fault.fix
-    if is_denied(fault) and is_denied(bucket.may_quarantine):
+    if is_denied(fault) and is_denied(bucket.prefixes[prefix].may_put):
         return skipped("EP408", "needs s3:PutObject")
     if fault.cause is Cause.DENIED:
-        where = object_arn(settings.s3_bucket_name, settings.s3_quarantine_prefix, settings.aws_region)
+        where = object_arn(settings.s3_bucket_name, prefix, settings.aws_region)
         fix = allow("s3:PutObject", where, fault, facts.identity)
         if settings.s3_sse == "aws:kms":
             fix += "\nIf that is allowed already, it is the KMS key: kms:GenerateDataKey and kms:Decrypt."
@@ -197,7 +203,7 @@ def _not_stored(facts: AwsFacts, bucket: BucketFacts, answer: Failure) -> Findin
         fix = _without(fault, settings) or fix
     elif _default_retention(bucket) is not None:
         fix = "Take the default retention off the bucket: with it, S3 refuses PUTs without a checksum."
-    return failed("EP408", "not stored", error=fault.error, fix=fix)
+    return failed("EP408", f"not stored under {prefix}/", error=fault.error, fix=fix)
 
 
 def _without(fault: Failure, settings: Settings) -> str:
@@ -243,7 +249,9 @@ def _passed_over(settings: Settings, written: Written, stored: str) -> Finding |
     return None
 
 
-def _conditional(facts: AwsFacts, written: Written) -> Finding:
+def _conditional(facts: AwsFacts, written: Written | Unasked) -> Finding:
+    if isinstance(written, Unasked):
+        return skipped("EP409", f"needs {written.needs}")
     if not facts.settings.s3_conditional_writes:
         return skipped("EP409", "not used: S3_CONDITIONAL_WRITES is false")
     if isinstance(written.again, Unasked):
@@ -297,7 +305,7 @@ def _object_lock(bucket: BucketFacts) -> Finding:
     retention = _default_retention(bucket)
     if retention is None:
         return ok("EP413", "on, without a default retention")
-    return ok("EP413", f"on, {retention} by default: it holds for every email, and for the probe of --write")
+    return ok("EP413", f"on, {retention} by default: it holds for every email, and for the probes of --write")
 
 
 def _default_retention(bucket: BucketFacts) -> str | None:

@@ -40,15 +40,14 @@ def _why_none(facts: AwsFacts) -> str:
 
 
 def _generate(facts: AwsFacts, key: KeyFacts) -> Finding:
-    written = _written(facts)
-    if written and written.first is Stored.CREATED and written.encryption.startswith("aws:kms"):
-        return ok("EP501", f"S3 encrypted the probe with {written.encryption.removeprefix('aws:kms').strip() or 'it'}")
+    new = next((written for written in _encrypted(facts) if written.first is Stored.CREATED), None)
+    if new is not None:
+        return ok("EP501", f"S3 encrypted the probe with {new.encryption.removeprefix('aws:kms').strip() or 'it'}")
     return _usage("EP501", "kms:GenerateDataKey", key.generate, facts, key)
 
 
 def _decrypt(facts: AwsFacts, key: KeyFacts) -> Finding:
-    written = _written(facts)
-    if written and isinstance(written.back, bytes) and written.encryption.startswith("aws:kms"):
+    if any(isinstance(written.back, bytes) for written in _encrypted(facts)):
         return ok("EP502", "the probe was read back")
     return _usage("EP502", "kms:Decrypt", key.decrypt, facts, key)
 
@@ -104,6 +103,7 @@ def _queue_key(facts: AwsFacts) -> Finding:
     return skipped("EP503", f"{key}: kms:Decrypt shows with --write when a message waits")
 
 
-def _written(facts: AwsFacts) -> Written | None:
-    written = facts.bucket.written if isinstance(facts.bucket, BucketFacts) else None
-    return written if isinstance(written, Written) else None
+def _encrypted(facts: AwsFacts) -> Iterator[Written]:
+    """The probes that KMS encrypted."""
+    if isinstance(facts.bucket, BucketFacts):
+        yield from (written for written in facts.bucket.written if written.encryption.startswith("aws:kms"))
