@@ -120,7 +120,7 @@ CHECKS: tuple[Check, ...] = (
         Group.QUEUE,
         "sqs:ReceiveMessage",
         "With `--write`, one receive without wait and with a visibility timeout of 0, which gives the message back at "
-        "once but counts as a receive; not made if messages wait and maxReceiveCount is under 3. Without `--write`, "
+        "once but counts as a receive; not made if messages wait and maxReceiveCount is under 3. Where it is not made, "
         "AWS is asked for eleven messages, which it never gives: it can deny that, but not confirm it; emulators are "
         "not asked.",
         "Nothing is received.",

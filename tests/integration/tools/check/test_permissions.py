@@ -128,6 +128,22 @@ async def test_write_without_attributes(permitted: PermittedAws) -> None:
     assert "ReceiveMessage" not in permitted.operations
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_receive_that_would_do_harm_at_aws(
+    permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch, *, is_known: bool
+) -> None:
+    """With --write no less is found than without: where no receive is risked, AWS can still deny one."""
+    monkeypatch.setattr("email_processor.tools.check.inspect.queue.is_aws", lambda _: True)
+    policy = json.dumps({"deadLetterTargetArn": f"{QUEUE_ARN}-dead", "maxReceiveCount": 2})
+    permitted.attributes = {**ATTRIBUTES, "RedrivePolicy": policy}
+    if not is_known:
+        permitted.deny("GetQueueAttributes")
+    permitted.instead["ReceiveMessage"] = sqs_error("InvalidParameterValue", message="Value 11 for ...")
+    assert told(await look(write=True), "EP305").startswith("skipped: needs ")
+    permitted.deny("ReceiveMessage")
+    assert told(await look(write=True), "EP305").startswith("failed: denied: ")
+
+
 async def test_batch_that_is_refused_entry_by_entry(permitted: PermittedAws) -> None:
     """A denial inside a batch's answer is a denial."""
     failed = {"Id": "0", "SenderFault": True, "Code": "AccessDenied", "Message": "No."}

@@ -10,7 +10,7 @@ from email_processor.aws.connect import open_session
 from email_processor.domain.errors import Cause
 from email_processor.tools.check.check import check
 from email_processor.tools.check.codes import Group
-from email_processor.tools.check.inspect.asking import Asker, Unasked, config
+from email_processor.tools.check.inspect.asking import WITHOUT_WRITE, Asker, Unasked, config
 from email_processor.tools.check.inspect.queue import may_receive
 from tests.integration.tools.check.aws import ACTIONS, MESSAGE, PROBE_KEYS, QUEUE_ARN, PermittedAws
 from tests.integration.tools.check.looking import bad, error_of, look, look_briefly, told
@@ -247,17 +247,17 @@ async def test_settings_that_cannot_be_read(tmp_path: Path) -> None:
     assert report.settings_are_wrong
 
 
-async def test_receive_at_aws_without_write(permitted: PermittedAws) -> None:
+async def test_receive_at_aws_that_is_not_made(permitted: PermittedAws) -> None:
     """Request for more messages than it ever gives, AWS can deny a receive, and hands nothing out."""
     session, _ = open_session(REGION)
     url = "https://sqs.us-east-1.amazonaws.com/123456789012/emails"
     ask = Asker()
     async with session.client("sqs", config=config()) as client:
         permitted.instead["ReceiveMessage"] = sqs_error("InvalidParameterValue", message="Value 11 for ...")
-        allowed = await may_receive(ask, client, url)
+        allowed = await may_receive(ask, client, url, WITHOUT_WRITE)
         permitted.deny("ReceiveMessage")
-        denied = await may_receive(ask, client, url)
-    assert Unasked("--write") == allowed
+        denied = await may_receive(ask, client, url, WITHOUT_WRITE)
+    assert WITHOUT_WRITE == allowed
     assert not isinstance(denied, Unasked)
     assert Cause.DENIED is denied.cause
 

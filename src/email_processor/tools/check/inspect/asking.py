@@ -75,6 +75,8 @@ class Unasked:
     needs: str
 
 
+WITHOUT_WRITE = Unasked("--write")
+
 Answer: TypeAlias = T | Failure | Unasked
 
 

@@ -13,6 +13,7 @@ from email_processor.options import probe_object, store_options, written_prefixe
 from email_processor.ports import Archive, ProbeObject, Stored
 from email_processor.settings import Settings
 from email_processor.tools.check.inspect.asking import (
+    WITHOUT_WRITE,
     Answer,
     Asker,
     Failure,
@@ -231,7 +232,7 @@ async def _storing(ask: Asker, archive: Archive, client: "S3Client", plan: Bucke
     """The harmless question is put in any case: where the PUT fails, it tells a denial of all PUTs from one of this."""
     may_put = await ask(_may_put(client, plan.store, prefix))
     if not plan.write:
-        return PrefixFacts(may_put, Unasked("--write"))
+        return PrefixFacts(may_put, WITHOUT_WRITE)
     return PrefixFacts(may_put, await _write(ask, archive, client, plan.store.bucket, plan.probes[prefix]))
 
 

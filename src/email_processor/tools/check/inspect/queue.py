@@ -15,6 +15,7 @@ from email_processor.aws.inbox import SqsInbox
 from email_processor.domain.errors import Cause
 from email_processor.domain.message import KeyTime, Message
 from email_processor.tools.check.inspect.asking import (
+    WITHOUT_WRITE,
     Answer,
     Asker,
     Failure,
@@ -120,15 +121,21 @@ async def _receive(
 
     The inbox was opened with a visibility timeout of 0: the message is never hidden, whoever asks next can have it.
     """
-    if not write:
-        return await may_receive(ask, client, url) if is_aws(client.meta.endpoint_url) else Unasked("--write")
+    why_not = _why_not_receive(attributes) if write else WITHOUT_WRITE
+    if why_not is None:
+        return await ask(inbox.receive(1, 0))
+    return await may_receive(ask, client, url, why_not) if is_aws(client.meta.endpoint_url) else why_not
+
+
+def _why_not_receive(attributes: Mapping[str, str] | Failure) -> Unasked | None:
+    """What is wanting for a receive that does no harm; None if nothing is."""
     if isinstance(attributes, Failure):
         return Unasked("sqs:GetQueueAttributes, to know that a receive does no harm")
     redrive = redrive_of(attributes)
     waiting = attributes.get("ApproximateNumberOfMessages", "0") != "0"
     if waiting and redrive is not None and redrive.limit < RECEIVES_TO_SPARE:
         return Unasked(f"an empty queue: with a maxReceiveCount of {redrive.limit} a receive more would do harm")
-    return await ask(inbox.receive(1, 0))
+    return None
 
 
 def _is_dated(messages: Answer[Sequence[Message]], key_time: KeyTime, endpoint: str) -> bool | Unasked:
@@ -137,15 +144,16 @@ def _is_dated(messages: Answer[Sequence[Message]], key_time: KeyTime, endpoint: 
     return True if is_aws(endpoint) else Unasked("--write and a message that waits")  # AWS documents both times
 
 
-async def may_receive(ask: Asker, client: "SQSClient", url: str) -> Failure | Unasked:
+async def may_receive(ask: Asker, client: "SQSClient", url: str, otherwise: Unasked) -> Failure | Unasked:
     """Ask AWS for more messages than it ever gives: a denial is an answer, the error about the number is none.
 
+    Without a denial it is as before: `otherwise`, which says why no message is received in earnest.
     For AWS only: an emulator may be generous and hand messages out.
     """
     answer = await ask(client.receive_message(QueueUrl=url, MaxNumberOfMessages=TOO_MANY))
     if isinstance(answer, Failure) and answer.cause is Cause.DENIED:
         return answer
-    return Unasked("--write")
+    return otherwise
 
 
 def redrive_of(attributes: Mapping[str, str]) -> RedrivePolicy | None:

@@ -25,7 +25,7 @@ from email_processor.tools.check.findings import (
     skipped,
     warning,
 )
-from email_processor.tools.check.inspect.asking import Failure, Unasked, is_aws, origin_of
+from email_processor.tools.check.inspect.asking import WITHOUT_WRITE, Failure, Unasked, is_aws, origin_of
 from email_processor.tools.check.inspect.queue import RECEIVES_TO_SPARE, QueueFacts, redrive_of
 
 GET_ATTRIBUTES = Permission(
@@ -126,7 +126,7 @@ def _receive(facts: AwsFacts, queue: QueueFacts) -> Finding:
     answer = queue.receive
     if isinstance(queue.attributes, Failure) and queue.attributes.cause is Cause.MISSING:
         return skipped("EP305", "needs the queue")
-    if isinstance(answer, Unasked) and answer.needs == "--write":
+    if answer == WITHOUT_WRITE:
         return skipped("EP305", "needs --write: only a receive can show it, and that counts against maxReceiveCount")
     if isinstance(answer, Failure) and answer.cause is Cause.ENCRYPTION:
         return skipped("EP305", "needs the queue's key")
