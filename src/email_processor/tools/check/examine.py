@@ -10,6 +10,7 @@ from email_processor.domain.errors import Cause
 from email_processor.options import queue_options, store_options
 from email_processor.settings import Problem, Settings, read_by
 from email_processor.tools.check.inspect.asking import (
+    Answer,
     Asker,
     Failure,
     Opened,
@@ -29,6 +30,7 @@ from email_processor.tools.check.inspect.sts_and_kms import (
     inspect_key,
 )
 
+WORK = ("receive", "store", "delete")  # what the service has to be able to
 FOR_AWS = frozenset({"AWS_CLIENT", "AWS_REGION"})
 
 
@@ -56,6 +58,13 @@ class AwsFacts:
         groups = (self.who, self.queue, self.bucket)
         skews = [group.skew for group in groups if not isinstance(group, Unasked) and group.skew is not None]
         return min(skews, key=abs, default=None)
+
+    @property
+    def work(self) -> Mapping[str, Answer[object]]:
+        """What shows that the service can do each part of its WORK: a receive that was made, PUTs, a delete."""
+        queue, bucket = self.queue, self.bucket
+        receive, delete = (queue, queue) if isinstance(queue, Unasked) else (queue.receive, queue.delete)
+        return dict(zip(WORK, (receive, bucket if isinstance(bucket, Unasked) else bucket.stored, delete), strict=True))
 
     def groups(self) -> Iterator[tuple[str, object]]:
         """All that was asked, and of whom: first what the service needs."""

@@ -15,9 +15,9 @@ from email_processor import __version__
 from email_processor.domain.errors import SettingsError
 from email_processor.settings import Problem, Settings, queue_region
 from email_processor.tools.check.codes import Group
-from email_processor.tools.check.examine import AwsFacts
+from email_processor.tools.check.examine import WORK, AwsFacts
 from email_processor.tools.check.findings import Finding, Status, failed
-from email_processor.tools.check.inspect.asking import origin_of
+from email_processor.tools.check.inspect.asking import WITHOUT_WRITE, Failure, Unasked, origin_of
 from email_processor.tools.check.inspect.bucket import BucketFacts
 from email_processor.tools.check.inspect.queue import QueueFacts
 from email_processor.tools.check.inspect.sts_and_kms import Identity
@@ -35,7 +35,10 @@ QUEUE_PLACE = frozenset({"AWS_REGION", "SQS_QUEUE_URL", "SQS_REGION"})  # what t
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """Where and as whom was looked, and what was found. What is not known is None."""
+    """Where and as whom was looked, and what was found. What is not known is None.
+
+    `unshown` is what of the service's work nothing has shown that it can do; with `try_write`, --write tries it.
+    """
 
     version: str
     region: str | None
@@ -45,6 +48,8 @@ class CheckReport:
     identity: Identity | None
     endpoints: Mapping[str, str | None]
     findings: Sequence[Finding]
+    unshown: Sequence[str]
+    try_write: bool
 
     @property
     def counts(self) -> Mapping[Status, int]:
@@ -70,6 +75,9 @@ def report_of(
         endpoints["sqs"] = origin_of(facts.queue.endpoint)
     if facts is not None and isinstance(facts.bucket, BucketFacts):
         endpoints |= {"s3": facts.bucket.endpoint, "s3_put": facts.bucket.put_endpoint}
+    unshown: Mapping[str, object] = dict.fromkeys(WORK)
+    if facts is not None:
+        unshown = {what: answer for what, answer in facts.work.items() if isinstance(answer, Failure | Unasked)}
     return CheckReport(
         version=__version__,
         region=None if "AWS_REGION" in wrong else settings.aws_region,
@@ -79,13 +87,18 @@ def report_of(
         identity=facts.identity if facts is not None else None,
         endpoints=endpoints,
         findings=[_clean(finding) for finding in findings],
+        unshown=list(unshown),
+        try_write=WITHOUT_WRITE in unshown.values(),
     )
 
 
 def unreadable(error: SettingsError) -> CheckReport:
     """Not even the settings could be read."""
     finding = failed("EP101", "cannot be read", error=error.detail, fix=error.fix, about="settings")
-    return CheckReport(__version__, None, None, None, None, None, dict.fromkeys(ENDPOINTS), [_clean(finding)])
+    endpoints = dict.fromkeys(ENDPOINTS)
+    return CheckReport(
+        __version__, None, None, None, None, None, endpoints, [_clean(finding)], unshown=WORK, try_write=False
+    )
 
 
 def _clean(finding: Finding) -> Finding:
@@ -220,8 +233,11 @@ def _summary(report: CheckReport) -> str:
         verdict = "The service does not start with these settings."
     elif counts[Status.FAILED]:
         verdict = "The service cannot do its work until what failed is mended."
-    elif any("--write" in finding.evidence for finding in report.findings if finding.status is Status.SKIPPED):
-        verdict = "Nothing found that stops the service; --write receives and stores for real."
+    elif report.unshown:
+        *rest, last = report.unshown
+        unshown = f"{', '.join(rest)} and {last}" if rest else last
+        verdict = f"Nothing found that stops the service, but it is not shown that it can {unshown}"
+        verdict += "; --write receives and stores for real." if report.try_write else "."
     else:
         verdict = "The service can do its work."
     return f"{', '.join(parts)}. {verdict}"

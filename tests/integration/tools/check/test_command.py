@@ -83,6 +83,12 @@ async def test_json(permitted: PermittedAws) -> None:
     assert 0 == ran.json["summary"]["failed"]
 
 
+async def test_work_that_was_shown(permitted: PermittedAws) -> None:
+    """With --write all of it is, by a server that is not AWS too; without, the last line says what is not."""
+    assert (await run("--write")).output.endswith(" skipped. The service can do its work.\n")
+    assert "not shown that it can receive and store; --write receives" in (await run()).output.splitlines()[-1]
+
+
 async def test_json_with_wrong_settings() -> None:
     """The document is complete for wrong settings, too."""
     ran = await run("--json", "--offline")
@@ -92,10 +98,11 @@ async def test_json_with_wrong_settings() -> None:
 
 
 async def test_offline(permitted: PermittedAws) -> None:
-    """Only the settings are looked at: nobody is asked."""
+    """Only the settings are looked at: nobody is asked, and nothing is said of what they could have answered."""
     ran = await run("--offline")
     assert 0 == ran.code
     assert [] == permitted.operations
+    assert "can do its work" not in ran.output
     assert [check.code for check in CHECKS if check.group is Group.SETTINGS] == [
         line[5:10] for line in ran.output.splitlines() if line.startswith("ok ")
     ]

@@ -9,11 +9,13 @@ import pytest
 
 from email_processor import __version__
 from email_processor.domain.errors import SettingsError
+from email_processor.ports import Stored
 from email_processor.settings import Problem
 from email_processor.tools.check.check import exit_code, judge
+from email_processor.tools.check.examine import AwsFacts
 from email_processor.tools.check.findings import Finding, Status, failed, ok, skipped, warning
 from email_processor.tools.check.inspect.asking import Unasked
-from email_processor.tools.check.inspect.bucket import HeadAnswer
+from email_processor.tools.check.inspect.bucket import HeadAnswer, PrefixFacts, Written
 from email_processor.tools.check.report import (
     CheckReport,
     print_report,
@@ -23,8 +25,11 @@ from email_processor.tools.check.report import (
     unreadable,
     wants_colour,
 )
-from tests.unit.tools.check.known import BUCKET, IDENTITY, QUEUE_URL, S3, SQS, bucket, facts, settings
+from tests.unit.tools.check.known import BUCKET, IDENTITY, NO_WRITE, QUEUE_URL, S3, SQS, bucket, facts, queue, settings
 
+WRITTEN = Written("k", Stored.CREATED, Stored.ALREADY_THERE, b"{}")
+EVERYWHERE = dict.fromkeys(BUCKET.prefixes, PrefixFacts(may_put=True, written=WRITTEN))
+SHOWN = facts(queue=queue(receive=0).queue, bucket=bucket(prefixes=EVERYWHERE).bucket)
 GOOD = ok("EP303", "there")
 WARNED = warning("EP312", "1 h", fix="Keep them:\naws sqs ...")
 BAD = failed("EP405", "denied", error="AccessDenied: No.", fix="Allow it.")
@@ -122,17 +127,37 @@ def test_skipped_lines() -> None:
     [
         ([GOOD], "The service can do its work."),
         ([GOOD, WARNED], "The service can do its work."),
-        (
-            [skipped("EP408", "needs --write")],
-            "Nothing found that stops the service; --write receives and stores for real.",
-        ),
+        ([GOOD, skipped("EP501", "shows with --write")], "The service can do its work."),
         ([BAD], "The service cannot do its work until what failed is mended."),
         ([BAD, WRONG], "The service does not start with these settings."),
     ],
 )
 def test_verdict(findings: list[Finding], verdict: str) -> None:
-    """The last line says what it comes to."""
-    assert to_text(report(*findings), colour=False).endswith(f" skipped. {verdict}")
+    """The last line says what it comes to, where all of the service's work was shown."""
+    shown = report_of(settings(), [], SHOWN, findings)
+    assert to_text(shown, colour=False).endswith(f" skipped. {verdict}")
+
+
+@pytest.mark.parametrize(
+    ("known", "what"),
+    [
+        (facts(), "receive and store; --write receives and stores for real."),
+        (None, "receive, store and delete."),
+        (facts(queue=Unasked("a valid AWS_CLIENT"), bucket=SHOWN.bucket), "receive and delete."),
+        (facts(queue=SHOWN.queue, bucket=Unasked("a valid AWS_CLIENT")), "store."),
+        (replace(SHOWN, queue=queue(receive=Unasked("an empty queue")).queue), "receive."),
+        (facts(queue=SHOWN.queue), "store; --write receives and stores for real."),
+        (
+            replace(SHOWN, bucket=bucket(prefixes={**EVERYWHERE, "emails": PrefixFacts(True, NO_WRITE)}).bucket),
+            "store; --write receives and stores for real.",
+        ),
+    ],
+)
+def test_verdict_where_something_was_not_shown(known: AwsFacts | None, what: str) -> None:
+    """It follows from what was asked, never from the words of a finding; --write is named where it would show more."""
+    verdict = f"Nothing found that stops the service, but it is not shown that it can {what}"
+    found = report_of(settings(), [], known, [GOOD, skipped("EP408", "needs --write")])
+    assert to_text(found, colour=False).endswith(f" skipped. {verdict}")
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,14 @@ class BucketFacts:
         """What became of the real PUTs, in the order of the prefixes; empty if none was made."""
         return [each.written for each in self.prefixes.values() if isinstance(each.written, Written)]
 
+    @property
+    def stored(self) -> Answer[Stored]:
+        """What became of the real PUTs under all prefixes: the first of them that failed, or was not made, decides."""
+        puts = [
+            each.written if isinstance(each.written, Unasked) else each.written.first for each in self.prefixes.values()
+        ]
+        return next((put for put in puts if isinstance(put, Failure | Unasked)), puts[0])
+
 
 @dataclass(frozen=True, slots=True)
 class DefaultEncryption:
