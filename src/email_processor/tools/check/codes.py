@@ -82,8 +82,9 @@ CHECKS: tuple[Check, ...] = (
         "EP203",
         Group.CREDENTIALS,
         "identity",
-        "`sts:GetCallerIdentity`: account and role, and whether AWS accepts the credentials at all. Skipped if STS "
-        "cannot be reached: the service does not need it.",
+        "`sts:GetCallerIdentity`: account and role, and whether the credentials are accepted at all. Skipped if STS "
+        "cannot be reached, or does not know credentials that SQS or S3 accepts: the service does not need it. Where "
+        "neither queue nor bucket is at AWS, it is asked only at an endpoint of its own, as AWS_ENDPOINT_URL_STS.",
         "Nothing is received; the pod is not ready until AWS accepts them.",
     ),
     Check(
@@ -289,7 +290,8 @@ CHECKS: tuple[Check, ...] = (
         Group.KMS,
         "kms:GenerateDataKey",
         "The key that objects are encrypted with (`S3_KMS_KEY_ID`, else the bucket's default) makes a data key. A key "
-        "policy may allow that to S3 only, so a denial is a warning until `--write` shows more.",
+        "policy may allow that to S3 only, so a denial is a warning until `--write` shows more. For a bucket that is "
+        "not at AWS, KMS is asked only at an endpoint of its own, as AWS_ENDPOINT_URL_KMS.",
         "Nothing is stored; the circuit opens and receiving stops.",
     ),
     Check(

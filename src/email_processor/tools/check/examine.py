@@ -31,6 +31,7 @@ from email_processor.tools.check.inspect.sts_and_kms import (
 )
 
 WORK = ("receive", "store", "delete")  # what the service has to be able to
+ONLY_ASKED_HERE = frozenset({"STS", "KMS"})  # the service itself asks neither
 FOR_AWS = frozenset({"AWS_CLIENT", "AWS_REGION"})
 
 
@@ -66,12 +67,25 @@ class AwsFacts:
         receive, delete = (queue, queue) if isinstance(queue, Unasked) else (queue.receive, queue.delete)
         return dict(zip(WORK, (receive, bucket if isinstance(bucket, Unasked) else bucket.stored, delete), strict=True))
 
+    @property
+    def are_accepted(self) -> bool:
+        """Whether SQS or S3 has granted a request: then the credentials are good, whatever STS and KMS say of them."""
+        groups = (group for group in (self.queue, self.bucket) if not isinstance(group, Unasked))
+        return any(not isinstance(answer, Failure | Unasked) for group in groups for answer in group.answers)
+
     def groups(self) -> Iterator[tuple[str, object]]:
         """All that was asked, and of whom: first what the service needs."""
         for group in (self.queue, self.bucket):
             yield ("" if isinstance(group, Unasked) else _server(group.endpoint)), group
         yield "STS", self.who
         yield "KMS", self.key
+
+    def refusals(self) -> Iterator[tuple[str, Failure]]:
+        """Who does not accept the credentials, and how: STS and KMS only where nobody else has accepted them."""
+        for where, group in self.groups():
+            if where in ONLY_ASKED_HERE and self.are_accepted:
+                continue
+            yield from ((where, fault) for fault in faults_of(group) if fault.cause is Cause.CREDENTIALS)
 
     def faults(self) -> Iterator[Failure]:
         """Every fault of a request."""
@@ -82,6 +96,10 @@ class AwsFacts:
 def is_denied(answer: object) -> TypeGuard[Failure]:
     """Whether it is the one answer that a policy can change."""
     return isinstance(answer, Failure) and answer.cause is Cause.DENIED
+
+
+def _is_at_aws(group: QueueFacts | BucketFacts | Unasked) -> bool:
+    return not isinstance(group, Unasked) and is_aws(group.endpoint)
 
 
 def _server(endpoint: str) -> str:
@@ -122,10 +140,10 @@ async def examine(ask: Asker, settings: Settings, problems: Sequence[Problem], *
             write=write,
         )
         async with asyncio.TaskGroup() as tasks:
-            who = tasks.create_task(look.who(), name="identity")
             queue = tasks.create_task(look.queue(), name="queue")
             bucket = tasks.create_task(look.bucket_and_key(), name="bucket")
-        return AwsFacts(settings, None, provider, who.result(), queue.result(), *bucket.result())
+        who = await look.who(queue.result(), bucket.result()[0])
+        return AwsFacts(settings, None, provider, who, queue.result(), *bucket.result())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +157,10 @@ class _Look:
     signed: bool
     write: bool
 
-    async def who(self) -> IdentityFacts | Unasked:
-        return await inspect_identity(self.ask, self.opened) if self.signed else Unasked("credentials")
+    async def who(self, *groups: QueueFacts | BucketFacts | Unasked) -> IdentityFacts | Unasked:
+        if not self.signed:
+            return Unasked("credentials")
+        return await inspect_identity(self.ask, self.opened, at_aws=any(map(_is_at_aws, groups)))
 
     async def queue(self) -> QueueFacts | Unasked:
         if no := _wrong(self.problems, needed_for_queue(self.settings)):
@@ -156,7 +176,9 @@ class _Look:
         key_id = self._key_id(bucket)
         if not isinstance(key_id, str):
             return bucket, key_id
-        return bucket, await inspect_key(self.ask, self.opened, key_id) if self.signed else Unasked("credentials")
+        if not self.signed:
+            return bucket, Unasked("credentials")
+        return bucket, await inspect_key(self.ask, self.opened, key_id, at_aws=_is_at_aws(bucket))
 
     def _key_id(self, bucket: BucketFacts) -> str | Unasked | None:
         """The KMS key that objects are encrypted with; None if they are not, or if nobody can tell."""

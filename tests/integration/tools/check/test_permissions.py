@@ -1,10 +1,12 @@
 """The check against an AWS that denies one thing or another."""
 
 import json
+import os
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.integration.tools.check.aws import ATTRIBUTES, KEY_ARN, PROBE_KEYS, QUEUE_ARN, PermittedAws, xml
+from tests.integration.tools.check.aws import ATTRIBUTES, KEY_ARN, PROBE_KEYS, QUEUE_ARN, ROLE, PermittedAws, xml
 from tests.integration.tools.check.looking import bad, error_of, look, told
 from tests.support.aws_answers import s3_error, sqs, sqs_error
 
@@ -164,6 +166,54 @@ async def test_refused_credentials(permitted: PermittedAws) -> None:
     report = await look(write=True)
     assert {"EP203": "failed"} == bad(report)
     assert "skipped: needs credentials that AWS accepts" == told(report, "EP303")
+
+
+REFUSED = sqs_error(
+    "UnrecognizedClientException", 400, message="The security token included in the request is invalid."
+)
+
+
+@pytest.mark.parametrize("operation", ["GetCallerIdentity", "GenerateDataKey"])
+async def test_credentials_that_only_sts_or_kms_refuses(
+    permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """They are those of SQS and S3, and the service asks nobody else."""
+    monkeypatch.setenv("S3_SSE", "aws:kms")
+    monkeypatch.setenv("S3_KMS_KEY_ID", "mail")
+    permitted.instead[operation] = REFUSED
+    assert {} == bad(await look())
+
+
+async def test_keys_of_another_server_are_not_shown_to_aws(
+    permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where queue and bucket are elsewhere and only S3's endpoint is set, AWS's STS and KMS are asked nothing."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", os.environ["AWS_ENDPOINT_URL"])
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("S3_SSE", "aws:kms")
+    monkeypatch.setenv("S3_KMS_KEY_ID", "mail")
+    report = await look()
+    assert {} == bad(report)
+    assert "skipped: needs a queue or a bucket at AWS, or AWS_ENDPOINT_URL_STS" == told(report, "EP203")
+    assert "skipped: needs a bucket at AWS, or AWS_ENDPOINT_URL_KMS" == told(report, "EP501")
+
+
+async def test_keys_are_shown_to_aws_where_a_queue_or_a_bucket_is(
+    permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who they are is asked then, whichever of the two it is; the key of objects is one of the bucket's place."""
+    monkeypatch.setattr("email_processor.tools.check.inspect.sts_and_kms.is_aws", lambda _: True)
+    monkeypatch.setenv("S3_SSE", "aws:kms")
+    monkeypatch.setenv("S3_KMS_KEY_ID", "mail")
+    place = urlsplit(os.environ["AWS_ENDPOINT_URL"])
+    for variable in ("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3"):
+        with monkeypatch.context() as patched:
+            other = f"http://localhost:{place.port}"
+            patched.setenv(variable, other)
+            patched.setattr("email_processor.tools.check.examine.is_aws", lambda url, at=other: url.startswith(at))
+            report = await look()
+        assert f"ok: {ROLE}" == told(report, "EP203")
+        assert told(report, "EP501").startswith("ok: " if variable.endswith("S3") else "skipped: needs a bucket at AWS")
 
 
 async def test_clock(permitted: PermittedAws) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from email_processor.domain.errors import Cause
 from email_processor.tools.check.inspect.asking import Failure, Unasked
-from email_processor.tools.check.inspect.sts_and_kms import IdentityFacts
+from email_processor.tools.check.inspect.sts_and_kms import IdentityFacts, KeyFacts
 from tests.unit.tools.check.known import (
     BUCKET,
     DENIED,
@@ -64,10 +64,29 @@ def test_credentials_that_are_refused() -> None:
     assert "failed: AWS does not accept these credentials" == told("EP203", known)
     elsewhere = facts(bucket=replace(BUCKET, endpoint="http://user:secret@minio:9000", may_list=REFUSED))
     assert "failed: the server at http://minio:9000 does not accept these credentials" == told("EP203", elsewhere)
-    assert "failed: STS does not accept these credentials" == told("EP203", facts(who=IdentityFacts(REFUSED)))
+    no = Unasked("a valid AWS_CLIENT")
+    nobody = facts(who=IdentityFacts(REFUSED), queue=no, bucket=no)
+    assert "failed: STS does not accept these credentials" == told("EP203", nobody)
     assert REFUSED.error == found("EP203", known).error
     needs = "skipped: needs credentials that AWS accepts"
     assert [needs] * 6 == [told(code, known) for code in ("EP303", "EP304", "EP306", "EP307", "EP311", "EP503")]
+
+
+def test_credentials_that_only_sts_or_kms_refuses() -> None:
+    """What SQS or S3 accepts is good for the service, which asks nobody else."""
+    why = "STS does not accept these credentials, but SQS or S3 does, and the service needs no other"
+    no = Unasked("a valid AWS_CLIENT")
+    for accepted in (facts(queue=no), facts(bucket=no)):
+        known = replace(accepted, who=IdentityFacts(REFUSED))
+        assert f"skipped: {why}" == told("EP203", known)
+        assert REFUSED.error == found("EP203", known).error
+    assert f"ok: {IDENTITY.arn}" == told("EP203", facts(key=KeyFacts("mail", REFUSED, REFUSED)))
+
+
+def test_credentials_that_are_refused_where_sts_is_not_asked() -> None:
+    """Their refusal is told, whoever is asked besides."""
+    known = replace(queue(delete=REFUSED), who=Unasked("a queue or a bucket at AWS, or AWS_ENDPOINT_URL_STS"))
+    assert "failed: AWS does not accept these credentials" == told("EP203", known)
 
 
 def test_clock_and_identity() -> None:

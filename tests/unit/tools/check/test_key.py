@@ -102,6 +102,13 @@ def test_real_put_is_better_evidence() -> None:
     assert "ok: the probe was read back" == told("EP502", known)
 
 
+def test_real_put_is_evidence_where_kms_is_not_asked() -> None:
+    """As where the key has no name, or is one of a server that has no KMS to ask."""
+    known = facts(settings=KMS, key=Unasked("a bucket at AWS"), bucket=storing(written=WRITTEN).bucket)
+    assert f"ok: S3 encrypted the probe with {KEY_ARN}" == told("EP501", known)
+    assert "ok: the probe was read back" == told("EP502", known)
+
+
 def test_old_probe_is_no_evidence() -> None:
     """A probe from an earlier check says nothing of today's permission to encrypt."""
     old = replace(WRITTEN, first=Stored.ALREADY_THERE)

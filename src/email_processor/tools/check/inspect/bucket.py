@@ -105,6 +105,13 @@ class BucketFacts:
         return [each.written for each in self.prefixes.values() if isinstance(each.written, Written)]
 
     @property
+    def answers(self) -> Sequence[Answer[object]]:
+        """All answers to signed requests."""
+        configuration = (self.encryption, self.versioning, self.object_lock, self.lifecycle)
+        puts = (each.may_put for each in self.prefixes.values())
+        return self.may_list, self.may_get, *puts, *(written.first for written in self.written), *configuration
+
+    @property
     def stored(self) -> Answer[Stored]:
         """What became of the real PUTs under all prefixes: the first of them that failed, or was not made, decides."""
         puts = [

@@ -61,6 +61,11 @@ class QueueFacts:
     is_dated: bool | Unasked
     skew: float | None = None
 
+    @property
+    def answers(self) -> Sequence[Answer[object]]:
+        """All answers to signed requests."""
+        return self.attributes, self.delete, self.change_visibility, self.receive
+
 
 async def inspect_queue(ask: Asker, opened: Opened, plan: QueueOptions, *, signed: bool, write: bool) -> QueueFacts:
     """Look at the queue; `signed` says that there are credentials, `write` that a receive may be made."""

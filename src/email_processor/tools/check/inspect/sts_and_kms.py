@@ -1,11 +1,12 @@
 """STS and KMS, which only the check asks: whose the credentials are, and whether the key can be used."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from botocore.exceptions import BotoCoreError
 
 from email_processor.aws.credentials import Credentials
-from email_processor.tools.check.inspect.asking import Answer, Asker, Failure, Opened, Tap, Unasked, config
+from email_processor.tools.check.inspect.asking import Answer, Asker, Failure, Opened, Tap, Unasked, config, is_aws
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,17 @@ async def find_provider(ask: Asker, credentials: Credentials) -> str | Failure:
     return found if isinstance(found, Failure) else credentials.provider
 
 
-async def inspect_identity(ask: Asker, opened: Opened) -> IdentityFacts:
-    """Ask STS whose the credentials are; the service itself never does."""
+def _knows_the_keys(client: Any, *, at_aws: bool) -> bool:  # noqa: ANN401 - a client of any service
+    """Whether to ask: AWS's own STS and KMS know no keys of another server, and need not hear of them."""
+    return at_aws or not is_aws(client.meta.endpoint_url)
+
+
+async def inspect_identity(ask: Asker, opened: Opened, *, at_aws: bool) -> IdentityFacts | Unasked:
+    """Ask STS whose the credentials are; the service itself never does. `at_aws` says that they are for AWS."""
     try:
         async with opened.session.client("sts", config=config()) as sts:
+            if not _knows_the_keys(sts, at_aws=at_aws):
+                return Unasked("a queue or a bucket at AWS, or AWS_ENDPOINT_URL_STS")
             tap = Tap(sts)
             answer = await ask(sts.get_caller_identity())
             if isinstance(answer, Failure):
@@ -52,10 +60,12 @@ class KeyFacts:
     decrypt: Answer[bool]
 
 
-async def inspect_key(ask: Asker, opened: Opened, key_id: str) -> KeyFacts:
-    """Do with the key what S3 does on our behalf; KMS changes nothing by it."""
+async def inspect_key(ask: Asker, opened: Opened, key_id: str, *, at_aws: bool) -> KeyFacts | Unasked:
+    """Do with the key what S3 does on our behalf; KMS changes nothing by it. `at_aws` says that the bucket is there."""
     try:
         async with opened.session.client("kms", config=config()) as kms:
+            if not _knows_the_keys(kms, at_aws=at_aws):
+                return Unasked("a bucket at AWS, or AWS_ENDPOINT_URL_KMS")
             made = await ask(kms.generate_data_key(KeyId=key_id, KeySpec="AES_256"))
             if isinstance(made, Failure):
                 return KeyFacts(key_id, made, Unasked("kms:GenerateDataKey"))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from email_processor.domain.errors import Cause
 from email_processor.settings import Problem, Settings
 from email_processor.tools.check.codes import Group
-from email_processor.tools.check.examine import AwsFacts, faults_of
+from email_processor.tools.check.examine import AwsFacts
 from email_processor.tools.check.findings import Finding, blocked, failed, ok, skip_group, skipped, warning
 from email_processor.tools.check.inspect.asking import Failure, Unasked
 from email_processor.tools.check.inspect.sts_and_kms import Identity, IdentityFacts
@@ -112,19 +112,19 @@ def _found(provider: str | Failure | Unasked) -> Finding:
 
 
 def _identity(facts: AwsFacts) -> Finding:
+    for where, refused in facts.refusals():
+        return failed("EP203", f"{where} does not accept these credentials", error=refused.error, fix=refused.fix)
     if isinstance(facts.who, Unasked):
         return skipped("EP203", f"needs {facts.who.needs}")
-    for where, group in facts.groups():
-        refused = [fault for fault in faults_of(group) if fault.cause is Cause.CREDENTIALS]
-        if refused:
-            evidence = f"{where} does not accept these credentials"
-            return failed("EP203", evidence, error=refused[0].error, fix=refused[0].fix)
     return _what_sts_says(facts.who)
 
 
 def _what_sts_says(who: IdentityFacts) -> Finding:
     if isinstance(who.identity, Identity):
         return ok("EP203", who.identity.arn)
+    if who.identity.cause is Cause.CREDENTIALS:
+        why = "STS does not accept these credentials, but SQS or S3 does, and the service needs no other"
+        return skipped("EP203", why, error=who.identity.error)
     finding = blocked("EP203", who.identity, missing="STS")
     if isinstance(finding, Finding):
         return finding

@@ -16,16 +16,8 @@ UNUSABLE = frozenset({"DisabledException", "InvalidKeyUsageException", "KMSInval
 
 def judge_key(facts: AwsFacts) -> Iterator[Finding]:
     """The key of the objects, and that of the queue."""
-    if facts.key is None:
-        why = _why_none(facts)
-        yield skipped("EP501", why)
-        yield skipped("EP502", why)
-    elif isinstance(facts.key, Unasked):
-        yield skipped("EP501", f"needs {facts.key.needs}")
-        yield skipped("EP502", f"needs {facts.key.needs}")
-    else:
-        yield _generate(facts, facts.key)
-        yield _decrypt(facts, facts.key)
+    yield _generate(facts)
+    yield _decrypt(facts)
     yield _queue_key(facts)
 
 
@@ -39,17 +31,25 @@ def _why_none(facts: AwsFacts) -> str:
     return f"not used: S3_SSE is {sse}, and the bucket names no key"
 
 
-def _generate(facts: AwsFacts, key: KeyFacts) -> Finding:
+def _generate(facts: AwsFacts) -> Finding:
     new = next((written for written in _encrypted(facts) if written.first is Stored.CREATED), None)
     if new is not None:
         return ok("EP501", f"S3 encrypted the probe with {new.encryption.removeprefix('aws:kms').strip() or 'it'}")
-    return _usage("EP501", "kms:GenerateDataKey", key.generate, facts, key)
+    if isinstance(facts.key, KeyFacts):
+        return _usage("EP501", "kms:GenerateDataKey", facts.key.generate, facts, facts.key)
+    return _not_asked("EP501", facts)
 
 
-def _decrypt(facts: AwsFacts, key: KeyFacts) -> Finding:
+def _decrypt(facts: AwsFacts) -> Finding:
     if any(isinstance(written.back, bytes) for written in _encrypted(facts)):
         return ok("EP502", "the probe was read back")
-    return _usage("EP502", "kms:Decrypt", key.decrypt, facts, key)
+    if isinstance(facts.key, KeyFacts):
+        return _usage("EP502", "kms:Decrypt", facts.key.decrypt, facts, facts.key)
+    return _not_asked("EP502", facts)
+
+
+def _not_asked(code: str, facts: AwsFacts) -> Finding:
+    return skipped(code, f"needs {facts.key.needs}" if isinstance(facts.key, Unasked) else _why_none(facts))
 
 
 def _usage(code: str, action: str, answer: Answer[bool], facts: AwsFacts, key: KeyFacts) -> Finding:

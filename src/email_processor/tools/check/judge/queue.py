@@ -89,8 +89,7 @@ def _same_place(facts: AwsFacts, queue: QueueFacts) -> Finding:
 
 
 def _exists(facts: AwsFacts, queue: QueueFacts) -> Finding:
-    answers = (queue.attributes, queue.delete, queue.change_visibility, queue.receive)
-    faults = [answer for answer in answers if isinstance(answer, Failure)]
+    faults = [answer for answer in queue.answers if isinstance(answer, Failure)]
     gone = [fault for fault in faults if fault.cause is Cause.MISSING]
     if gone:
         url, region = facts.settings.sqs_queue_url, queue_region(facts.settings)
@@ -104,9 +103,9 @@ def _exists(facts: AwsFacts, queue: QueueFacts) -> Finding:
             fix="Correct SQS_QUEUE_URL or SQS_REGION; these are there:\n"
             + command(queue.endpoint, "sqs", "list-queues", "--region", region, "--queue-name-prefix", name[:4]),
         )
-    if any(not isinstance(answer, Failure | Unasked) for answer in answers):
+    if any(not isinstance(answer, Failure | Unasked) for answer in queue.answers):
         return ok("EP303", queue_arn(facts.settings.sqs_queue_url, queue_region(facts.settings)))
-    unsure = next(answer for answer in answers if isinstance(answer, Failure | Unasked))
+    unsure = next(answer for answer in queue.answers if isinstance(answer, Failure | Unasked))
     finding = blocked("EP303", unsure, missing="the queue")
     return finding if isinstance(finding, Finding) else skipped("EP303", "SQS does not say", error=finding.error)
 
