@@ -181,7 +181,8 @@ CHECKS: tuple[Check, ...] = (
         "EP401",
         Group.BUCKET,
         "endpoint",
-        "S3 answers an unsigned request, so DNS, route, proxy and certificates are right.",
+        "S3 answers an unsigned request, so DNS, route, proxy and certificates are right; and not everything with an "
+        "error of its own (HTTP 5xx).",
         "Nothing is stored; the circuit opens and receiving stops.",
     ),
     Check(

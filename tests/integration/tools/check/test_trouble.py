@@ -103,6 +103,25 @@ async def test_answers_that_are_not_s3s(permitted: PermittedAws) -> None:
     assert {"EP407": "warning"} == bad(report)
 
 
+STORE = [operation for operation, (action, _) in ACTIONS.items() if action.startswith("s3:")]
+
+
+@pytest.mark.parametrize("write", [False, True])
+async def test_a_store_that_is_down(permitted: PermittedAws, *, write: bool) -> None:
+    """It answers, and so does the way there; nothing can be stored all the same."""
+    down = Reply(503, b"<Error><Code>ServiceUnavailable</Code><Message>Down for the day</Message></Error>")
+    permitted.instead = dict.fromkeys((*STORE, "unsigned HeadBucket"), down)
+    report = await look(write=write)
+    assert "failed" == bad(report)["EP401"]
+    assert "Down for the day" in error_of(report, "EP401")
+
+
+async def test_a_store_that_does_not_answer_strangers(permitted: PermittedAws) -> None:
+    """A 500 for an unsigned request alone is a store's own manner."""
+    permitted.instead["unsigned HeadBucket"] = Reply(500)
+    assert {} == bad(await look())
+
+
 async def test_a_gateway_that_answers_in_place_of_the_queue(permitted: PermittedAws) -> None:
     """A 200 that says nothing of a queue is no proof that there is one."""
     permitted.attributes = {}

@@ -99,6 +99,16 @@ def replace_bucket(known: AwsFacts, **changed: Any) -> AwsFacts:  # noqa: ANN401
     return replace(known, bucket=replace(known.bucket, **changed))
 
 
+DOWN = Failure(Cause.SERVER, "503 ServiceUnavailable: Down", "", "ServiceUnavailable", 503)
+
+
+def down(answer: Failure | Unasked) -> AwsFacts:
+    """A bucket of which a stranger hears 503, and we this."""
+    questions = ("may_list", "may_get", "encryption", "versioning", "object_lock", "lifecycle")
+    known = everywhere(PrefixFacts(answer, NO_WRITE))
+    return replace_bucket(known, seen=HeadAnswer(503, None), **dict.fromkeys(questions, answer))
+
+
 def probed(**changed: Any) -> AwsFacts:  # noqa: ANN401 - anything of the probe
     """A bucket into which the probe was written, but for what is changed."""
     return storing(written=replace(WRITTEN, **changed))
@@ -113,6 +123,13 @@ DELETES = "warning: the rule tidy deletes objects under"
 DELETES_NOTHING = "ok: nothing under emails/ is deleted by it"
 FINDINGS = [
     ("EP401", facts(bucket=Unasked("a valid S3_BUCKET_NAME")), "skipped: needs a valid S3_BUCKET_NAME"),
+    ("EP401", seen(503, may_list=True), f"ok: {S3} answers"),
+    # of an error of the server's own that is the answer to everything, a refusal and a 501 are none
+    ("EP401", down(DOWN), f"failed: {S3} answers nothing that is asked (HTTP 503)"),
+    ("EP401", down(TIMEOUT), f"failed: {S3} answers nothing that is asked (HTTP 503)"),
+    ("EP401", down(Unasked("credentials")), f"failed: {S3} answers nothing that is asked (HTTP 503)"),
+    ("EP401", down(replace(DOWN, status=403)), f"ok: {S3} answers"),
+    ("EP401", down(replace(DOWN, status=501)), f"ok: {S3} answers"),
     # both halves have to go to the same host
     ("EP402", bucket(endpoint=ELSEWHERE), f"failed: PUTs go to {S3}, everything else to {ELSEWHERE}"),
     # it exists if it can be listed, or if S3 answers anything but 404 to a stranger

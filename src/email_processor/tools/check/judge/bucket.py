@@ -10,7 +10,7 @@ from email_processor.domain.errors import Cause
 from email_processor.ports import Stored
 from email_processor.settings import Settings
 from email_processor.tools.check.codes import Group
-from email_processor.tools.check.examine import AwsFacts, is_denied
+from email_processor.tools.check.examine import AwsFacts, faults_of, is_denied
 from email_processor.tools.check.findings import (
     ENDPOINT_FIX,
     Finding,
@@ -61,7 +61,18 @@ def _endpoint(bucket: BucketFacts) -> Finding:
     if isinstance(bucket.seen, Failure):
         where = f"no answer from {bucket.endpoint}"
         return failed("EP401", where, error=bucket.seen.error, fix=bucket.seen.fix or ENDPOINT_FIX)
+    if bucket.seen.status >= SERVER_ERROR and not any(map(_is_proper, bucket.answers)):
+        words = next(faults_of(bucket), Failure(Cause.SERVER, f"HTTP {bucket.seen.status}", ""))
+        where = f"{bucket.endpoint} answers nothing that is asked (HTTP {bucket.seen.status})"
+        return failed("EP401", where, error=words.error, fix=f"If it lasts, look at the store itself. {ENDPOINT_FIX}")
     return ok("EP401", f"{bucket.endpoint} answers")
+
+
+def _is_proper(answer: Answer[object]) -> bool:
+    """Whether it is one of a store that works: a refusal is, and so is that it lacks what is asked for (501)."""
+    if isinstance(answer, Failure):
+        return 0 < answer.status < SERVER_ERROR or answer.status == HTTPStatus.NOT_IMPLEMENTED
+    return not isinstance(answer, Unasked)
 
 
 def _one_address(bucket: BucketFacts) -> Finding:
