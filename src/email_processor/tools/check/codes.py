@@ -203,7 +203,7 @@ CHECKS: tuple[Check, ...] = (
         "EP404",
         Group.BUCKET,
         "region",
-        "The bucket is in `AWS_REGION`.",
+        "The bucket is in `AWS_REGION`: in the region that requests are signed for, us-east-1 for `fips-us-east-1`.",
         "On AWS nothing is stored: S3 refuses PUTs that are signed for another region. With other stores, a warning.",
     ),
     Check(

@@ -54,6 +54,11 @@ class AwsFacts:
         return answer if isinstance(answer, Identity) else None
 
     @property
+    def region(self) -> str:
+        """The region that requests about objects are signed for: no pseudo-region, where the bucket was looked at."""
+        return self.settings.aws_region if isinstance(self.bucket, Unasked) else self.bucket.region
+
+    @property
     def skew(self) -> float | None:
         """How many seconds this host's clock is ahead of AWS's."""
         groups = (self.who, self.queue, self.bucket)

@@ -204,6 +204,14 @@ async def test_bucket_in_another_region(permitted: PermittedAws) -> None:
     assert "warning: eu-west-1, but AWS_REGION is us-east-1" == told(report, "EP404")
 
 
+async def test_bucket_in_a_pseudo_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The region that requests are signed for is the bucket's."""
+    monkeypatch.setenv("AWS_REGION", "fips-us-east-1")
+    monkeypatch.setenv("SQS_REGION", "us-east-1")
+    report = await look()
+    assert "ok: us-east-1" == told(report, "EP404")
+
+
 async def test_store_without_conditional_writes(permitted: PermittedAws) -> None:
     """A store that says it lacks them is told apart from one that is broken."""
     permitted.instead["PutObject"] = s3_error("NotImplemented", 501)

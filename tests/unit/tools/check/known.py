@@ -61,6 +61,7 @@ QUEUE = QueueFacts(
 BUCKET = BucketFacts(
     endpoint=S3,
     put_endpoint=S3,
+    region="us-east-1",
     seen=HeadAnswer(403, "us-east-1"),
     may_list=True,
     may_get=True,

@@ -147,6 +147,8 @@ FINDINGS = [
     ),
     ("EP404", region("http://127.0.0.1:4566", "eu-west-1"), "warning: eu-west-1, but AWS_REGION is us-east-1"),
     ("EP404", region(S3, None), "skipped: S3 does not say"),
+    # a pseudo-region is not one that anything is in: what requests are signed for counts
+    ("EP404", replace(region(S3, "us-east-1"), settings=settings(aws_region="fips-us-east-1")), "ok: us-east-1"),
     # a store that answers the harmless question with an error leaves it open; a PUT that went through shows it
     (
         "EP405",

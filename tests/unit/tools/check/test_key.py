@@ -130,6 +130,12 @@ def test_resource_of_a_key(key_id: str, resource: str) -> None:
     assert f'"Resource": "{resource}"' in found("EP502", known).fix
 
 
+def test_resource_of_a_key_in_a_pseudo_region() -> None:
+    """A key is in the region that requests are signed for."""
+    known = facts(settings=settings(aws_region="fips-us-east-1"), key=KeyFacts("0a1b2c3d", DENIED, DENIED))
+    assert f'"Resource": "{KEY_ARN}"' in found("EP502", known).fix
+
+
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [

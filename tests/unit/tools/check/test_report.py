@@ -72,7 +72,8 @@ def test_head_with_two_addresses() -> None:
 
 def test_head_with_two_regions() -> None:
     """A queue in another region than the bucket is told at once, and nothing is wrong with it."""
-    known = facts(settings=settings(aws_region="eu-west-1"), bucket=replace(BUCKET, seen=HeadAnswer(403, "eu-west-1")))
+    there = replace(BUCKET, region="eu-west-1", seen=HeadAnswer(403, "eu-west-1"))
+    known = facts(settings=settings(aws_region="eu-west-1"), bucket=there)
     two = report_of(known.settings, [], known, judge(known))
     assert "  region    eu-west-1 (the queue's: us-east-1)" in to_text(two, colour=False).splitlines()
     document = json.loads(to_json(two))

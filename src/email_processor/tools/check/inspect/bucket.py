@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from email_processor.aws.archive import StoreOptions, probe_of
-from email_processor.aws.endpoints import bucket_address
+from email_processor.aws.endpoints import BucketAddress, bucket_address
 from email_processor.options import probe_object, store_options, written_prefixes
 from email_processor.ports import Archive, ProbeObject, Stored
 from email_processor.settings import Settings
@@ -83,12 +83,13 @@ class HeadAnswer:
 class BucketFacts:
     """What was learnt of the bucket. The configurations are as S3 sent them, empty where there is none.
 
-    `endpoint` is where the SDK's requests went and `put_endpoint` where the service's PUTs go. `prefixes` are all that
-    something is stored under.
+    `endpoint` is where the SDK's requests went and `put_endpoint` where the service's PUTs go; `region` is the one that
+    they are signed for. `prefixes` are all that something is stored under.
     """
 
     endpoint: str
     put_endpoint: str
+    region: str
     seen: HeadAnswer | Failure
     may_list: Answer[bool]
     may_get: Answer[bool]
@@ -166,14 +167,15 @@ async def inspect_bucket(ask: Asker, opened: Opened, plan: BucketPlan, *, signed
     """Look at the bucket; `signed` says that there are credentials."""
     async with opened.session.client("s3", config=config()) as client:
         tap = Tap(client)
-        put_origin = origin_of((await bucket_address(client, plan.store.bucket)).origin)
+        address = await bucket_address(client, plan.store.bucket)
         seen = await ask(_seen(client, plan.store.bucket))
         if signed and isinstance(seen, HeadAnswer):
-            return await _with_credentials(ask, opened, plan, client, tap, put_origin, seen)
+            return await _with_credentials(ask, opened, plan, client, tap, address, seen)
     no = Unasked("credentials" if isinstance(seen, HeadAnswer) else "an answer of S3")
     return BucketFacts(
-        endpoint=tap.origin or put_origin,
-        put_endpoint=put_origin,
+        endpoint=tap.origin or origin_of(address.origin),
+        put_endpoint=origin_of(address.origin),
+        region=address.region,
         seen=seen,
         may_list=no,
         may_get=no,
@@ -187,7 +189,7 @@ async def inspect_bucket(ask: Asker, opened: Opened, plan: BucketPlan, *, signed
 
 
 async def _with_credentials(
-    ask: Asker, opened: Opened, plan: BucketPlan, client: "S3Client", tap: Tap, put_origin: str, seen: HeadAnswer
+    ask: Asker, opened: Opened, plan: BucketPlan, client: "S3Client", tap: Tap, address: BucketAddress, seen: HeadAnswer
 ) -> BucketFacts:
     bucket = plan.store.bucket
     async with asyncio.TaskGroup() as tasks:
@@ -202,8 +204,9 @@ async def _with_credentials(
         object_lock = tasks.create_task(ask(_unless_absent(client.get_object_lock_configuration(Bucket=bucket))))
         lifecycle = tasks.create_task(ask(_unless_absent(client.get_bucket_lifecycle_configuration(Bucket=bucket))))
     return BucketFacts(
-        endpoint=tap.origin or put_origin,
-        put_endpoint=put_origin,
+        endpoint=tap.origin or origin_of(address.origin),
+        put_endpoint=origin_of(address.origin),
+        region=address.region,
         seen=seen,
         may_list=may_list.result(),
         may_get=may_get.result(),

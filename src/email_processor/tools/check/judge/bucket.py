@@ -86,7 +86,7 @@ def _one_address(bucket: BucketFacts) -> Finding:
 
 
 def _exists(facts: AwsFacts, bucket: BucketFacts) -> Finding:
-    name, region = facts.settings.s3_bucket_name, facts.settings.aws_region
+    name = facts.settings.s3_bucket_name
     if bucket.may_list is True:
         return ok("EP403", name)
     if isinstance(bucket.seen, Failure):
@@ -99,7 +99,7 @@ def _exists(facts: AwsFacts, bucket: BucketFacts) -> Finding:
             f"there is no bucket of the name {name}",
             error=bucket.may_list.error if isinstance(bucket.may_list, Failure) else f"HTTP {bucket.seen.status}",
             fix="Correct S3_BUCKET_NAME, or make it:\n"
-            + command(bucket.endpoint, "s3", "mb", f"s3://{name}", "--region", region),
+            + command(bucket.endpoint, "s3", "mb", f"s3://{name}", "--region", bucket.region),
         )
     if bucket.seen.status >= SERVER_ERROR:
         return skipped("EP403", f"S3 does not say (HTTP {bucket.seen.status})")
@@ -109,12 +109,12 @@ def _exists(facts: AwsFacts, bucket: BucketFacts) -> Finding:
 def _region(facts: AwsFacts, bucket: BucketFacts) -> Finding:
     if isinstance(bucket.seen, Failure):
         return skipped("EP404", "needs an answer of S3")
-    ours, theirs = facts.settings.aws_region, bucket.seen.region
+    ours, theirs = facts.settings.aws_region, bucket.seen.region  # ours may be a pseudo-region, as fips-us-east-1
     if bucket.seen.status == NOT_FOUND:
         return skipped("EP404", "needs the bucket")
     if theirs is None:
         return skipped("EP404", "S3 does not say")
-    if theirs == ours:
+    if theirs == bucket.region:
         return ok("EP404", theirs)
     fix = f"Set AWS_REGION={theirs}, or name a bucket in {ours}. The queue's region is that of its URL, or SQS_REGION."
     if is_aws(bucket.endpoint):

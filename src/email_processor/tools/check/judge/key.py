@@ -63,7 +63,7 @@ def _usage(code: str, action: str, answer: Answer[bool], facts: AwsFacts, key: K
             code,
             f"{key.key_id} cannot be used",
             error=fault.error,
-            fix=f"Name an enabled key of {facts.settings.aws_region} in S3_KMS_KEY_ID, or enable this one.",
+            fix=f"Name an enabled key of {facts.region} in S3_KMS_KEY_ID, or enable this one.",
         )
     if fault.cause is not Cause.DENIED:
         return skipped(code, f"KMS does not say ({fault.error}); S3 asks it on our behalf, and --write shows whether")
@@ -79,7 +79,7 @@ def _key_arn(facts: AwsFacts, key_id: str) -> str:
     """As policies name it: an alias they do not take."""
     if key_id.startswith("arn:") and ":alias/" not in key_id:
         return key_id
-    region = facts.settings.aws_region
+    region = facts.region
     account = facts.identity.account if facts.identity else "ACCOUNT"
     name = key_id if "alias/" not in key_id else f"ID-OF-{key_id.rpartition('alias/')[2]}"
     return f"arn:{partition(region)}:kms:{region}:{account}:key/{name}"
