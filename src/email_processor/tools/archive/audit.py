@@ -8,8 +8,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from email_processor.aws.shelf import Configured
 from email_processor.domain.errors import Cause, EmailProcessorError, ForeignObjectError, StoreFaultError
 from email_processor.domain.key import day_prefix, object_key, read_object_key, read_quarantine_key
@@ -22,6 +20,7 @@ from email_processor.tools.archive.concurrently import mapped
 from email_processor.tools.archive.counts import ProducerList, read_counts
 from email_processor.tools.archive.day_keys import DayKeys
 from email_processor.tools.archive.findings import AuditFindings, Flaw
+from email_processor.tools.archive.json_text import json_bytes
 from email_processor.tools.archive.output import emit, progress
 from email_processor.tools.archive.reader import OBJECTS_AT_ONCE, Reader, bucket_settings, open_reader
 from email_processor.tools.archive.search import SCHEMA
@@ -97,8 +96,7 @@ def audit(day: date, output: str, *, counts: Path | None, full: bool, most_reque
             async with open_reader(settings, most_requests) as (reader, configured):
                 report = await examine(reader, configured, task)
         say(str(reader.tally))
-        document = orjson.dumps(report.document(), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2)
-        emit(document if output == "json" else str(report).encode())
+        emit(json_bytes(report.document(), is_indented=True) if output == "json" else str(report).encode())
         return EXIT_FINDINGS if report.findings.counts else 0
 
     return run_command(work, reads=bucket_settings, only_prints=True)

@@ -13,9 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-import orjson
-
 from email_processor.tools.archive.files import PART, file_error, refuse_existing
+from email_processor.tools.archive.json_text import json_bytes, json_value
 from email_processor.tools.archive.mime import eml, mbox
 from email_processor.tools.archive.search import SCHEMA, FoundMail
 from email_processor.tools.archive.zip_writer import ZipEntry, add_entry, end_archive
@@ -131,7 +130,7 @@ class Destination(AbstractContextManager["Destination"], ABC):
             raise file_error(self._path, error) from error
 
     def _line(self, line: Mapping[str, Any]) -> None:
-        self._lines.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        self._lines.write(json_bytes(line))
         self._lines.flush()
 
     def entries(self) -> Iterator[Mapping[str, Any]]:
@@ -243,4 +242,4 @@ def _whole_lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
             length += len(line)
             if not line.endswith(b"\n"):
                 return
-            yield orjson.loads(line), length
+            yield json_value(line), length

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from email_processor.tools.amounts import size_of
 from email_processor.tools.archive.files import file_error
+from email_processor.tools.archive.json_text import json_bytes
 from email_processor.tools.archive.search import SCHEMA
 from email_processor.tools.archive.text import one_line
 from email_processor.tools.loading import loading
@@ -50,10 +49,10 @@ class Rows:
             case "keys":
                 emit(f"{row['key']}\n".encode())
             case "jsonl":
-                emit(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+                emit(json_bytes(row))
             case "json":
                 start = b",\n" if self.count else b'{"schema":%d,"%b":[\n' % (SCHEMA, self._name.encode())
-                emit(start + orjson.dumps({name: value for name, value in row.items() if name != "schema"}))
+                emit(start + json_bytes({name: value for name, value in row.items() if name != "schema"}, end=""))
             case _:
                 emit(f"{one_line(self._line(row)).rstrip()}\n".encode())
         self.count += 1

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import click
-import orjson
 
 from email_processor.domain.errors import EmailProcessorError
+from email_processor.tools.archive.json_text import json_bytes
 from email_processor.tools.archive.reader import Reader
 
 PREFIX = "access-records"
@@ -58,10 +58,10 @@ async def note(reader: Reader, record: AccessRecord) -> None:
     """
     now = datetime.now(UTC)
     line = record.line(now)
-    click.echo(orjson.dumps(line).decode(), err=True)
+    click.echo(json_bytes(line), err=True, nl=False)
     if record.because.is_stored:
         key = f"{PREFIX}/{now:%Y/%m/%d/%H%M%S}-{secrets.token_hex(8)}.json"
-        document = orjson.dumps({**line, "objects": list(record.objects)})
+        document = json_bytes({**line, "objects": list(record.objects)}, end="")
         await reader.put(key, document)
         if await reader.get(key) != document:
             raise UnrecordedError(f"{key} is not what was written.", fix="See who else may write there.")

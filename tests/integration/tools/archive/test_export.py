@@ -41,6 +41,17 @@ def test_a_day_is_exported_with_a_record_of_it(place: Place) -> None:
     assert json.loads(record).items() <= place.site.bucket.document(key).items()
 
 
+def test_a_reason_in_another_encoding_is_recorded(place: Place) -> None:
+    """A terminal that is not UTF-8 passes bytes that are none, in words that are looked for as well."""
+    place.add(OBJECTS)
+    words = ("--because", "f\udcfcr Ann", "--record", "--text", "f\udcfcr|1", "--max-requests")
+    assert 2 == place.run("export", *ON_THE_DAY, *TO_A_FILE, *words, "20").exit_code
+    ended = place.run("export", *ON_THE_DAY, *TO_A_FILE, *words, "1000", "--resume")
+    assert 0 == ended.exit_code, ended.stderr
+    assert "f\udcfcr Ann" == json.loads(ended.stderr.splitlines()[0])["why"]
+    assert "f\udcfcr|1" in json.loads(Path("day.jsonl.manifest.jsonl").read_text().splitlines()[0])["selection"]
+
+
 def test_mails_are_exported_for_mail_programs(place: Place) -> None:
     """In a zip archive; one that cannot be read is said, and is a failure."""
     place.add({**OBJECTS, "emails/2024/12/10/ann/odd_000000.json": b"{"})

@@ -45,6 +45,17 @@ def test_words_and_addresses_are_looked_for_in_the_mails(place: Place) -> None:
     assert "No mail: 2024-12-10, from john.doe@elsewhere.example." in found.stderr
 
 
+@pytest.mark.parametrize("form", ["jsonl", "json"])
+def test_half_of_an_emoji_does_not_end_the_results(place: Place, form: str) -> None:
+    """A producer has cut a subject there; machines read what stands in the mail, and what comes behind it."""
+    cut = "a \ud83d b"
+    place.add(dict([made("m1", email(email_subject=cut)), made("m2", email())]))
+    ended = place.run("find", *ON_THE_DAY, "--subject", ".", "--output", form)
+    assert 0 == ended.exit_code
+    printed = ended.stdout if form == "json" else f'{{"mails": [{",".join(ended.stdout.splitlines())}]}}'
+    assert [cut, "Subject"] == [mail["subject"] for mail in json.loads(printed)["mails"]]
+
+
 def test_a_mail_is_shown_by_key_or_by_id(place: Place) -> None:
     """Safe for a terminal, exactly as it is, as a message, as a page."""
     place.add(OBJECTS)

@@ -2,6 +2,7 @@
 
 import email as standard
 import html
+import json
 import re
 import unicodedata
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from email_processor.tools.archive.json_text import json_bytes, json_value
 from email_processor.tools.archive.mime import eml, is_html, mbox, sent_at
 from email_processor.tools.archive.page import page_of
 from email_processor.tools.archive.show import readable
@@ -38,6 +40,16 @@ def test_nothing_printed_can_steer_a_terminal(text: str) -> None:
     assert not {"\n", "\t"} & set(one_line(text))
     if text.isascii() and text.isprintable():
         assert text == printable(text)
+
+
+@given(st.dictionaries(st.text(st.characters()), st.text(st.characters()) | st.integers(0, 2**63) | st.none()))
+def test_json_keeps_any_text(value: dict[str, str | int | None]) -> None:
+    """Halves of surrogate pairs as well, which are escapes then; in a line, or indented for people."""
+    line, indented = json_bytes(value), json_bytes(value, is_indented=True)
+    assert value == json.loads(line) == json.loads(indented)
+    assert value == json_value(line)
+    assert 1 == len(line.split(b"\n")[:-1])
+    assert (1 if not value else 2 + len(value)) == len(indented.split(b"\n")[:-1])
 
 
 @given(HOSTILE, HOSTILE, HOSTILE)
