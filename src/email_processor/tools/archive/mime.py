@@ -4,7 +4,7 @@ import binascii
 import re
 from datetime import UTC, datetime
 from email.header import Header
-from email.utils import format_datetime
+from email.utils import format_datetime, formataddr
 from hashlib import sha256
 
 from email_processor.domain.stored import StoredEmail
@@ -12,6 +12,17 @@ from email_processor.domain.stored import StoredEmail
 LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z in epoch seconds
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # one of them could begin a header of the sender's choice
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_ADDRESS = r"[\w!#$%&'*+./=?^`{|}~-]{1,250}+@[\w.:\[\]-]{1,250}+"  # no longer: a line may have 998
+# No repetition in it gives back what it took, so that none takes quadratic time. People put no comma into quotes.
+_MAILBOX = re.compile(
+    rf"""
+    \s*+ (?: (?P<alone> {_ADDRESS}) \s*+ (?: \( (?P<comment> [^()]*+) \) )?+
+        | (?: "(?P<quoted> (?: [^"\\]++ | \\. )*+ )" \s*+ | (?P<name> [^<>]*+) ) < (?P<address> {_ADDRESS}) > )
+    \s*+ (?: [,;] | \Z)
+    """,
+    re.VERBOSE | re.ASCII,
+)
+_ESCAPE = re.compile(r"\\(.)")
 _HTML = re.compile(r"\s*<(?:!doctype html|html|head|body|div|p|table|span|br|h[1-6]|style|meta|!--)\b", re.IGNORECASE)
 
 
@@ -56,8 +67,34 @@ def is_html(content: str) -> bool:
 def _value(name: str, value: str) -> str:
     """A header's value in which nothing can begin another header; folded, and encoded where it is not ASCII."""
     text = _BREAKS.sub(" ", _SURROGATES.sub("\ufffd", value)).strip()
-    charset = "us-ascii" if text.isascii() else "utf-8"
-    return Header(text, charset, header_name=name).encode(linesep="\r\n")
+    header = Header(header_name=name)
+    for part in _mailboxes(text) if name == "From" and not text.isascii() else [text]:
+        header.append(part, "us-ascii" if part.isascii() else "utf-8")
+    return header.encode(linesep="\r\n")
+
+
+def _mailboxes(text: str) -> list[str]:
+    """A sender in parts that are encoded each by itself: no encoded word may have an address in it (RFC 2047, 5).
+
+    It is one part, as it stands, if it is no list of mailboxes with addresses that a header can have.
+    """
+    parts: list[str] = []
+    end = 0
+    while end < len(text):
+        mailbox = _MAILBOX.match(text, end)
+        if mailbox is None:
+            return [text]
+        end = mailbox.end()
+        comma = "," if end < len(text) else ""
+        address = mailbox["alone"] or mailbox["address"]
+        display_name = (
+            _ESCAPE.sub(r"\1", mailbox["quoted"] or "") or (mailbox["comment"] or mailbox["name"] or "").strip()
+        )
+        if display_name.isascii():
+            parts.append(f"{formataddr((display_name, address))}{comma}")
+        else:
+            parts += [display_name, f"<{address}>{comma}"]
+    return parts
 
 
 def _base64(content: str) -> bytes:

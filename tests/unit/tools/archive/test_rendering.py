@@ -7,6 +7,8 @@ import re
 import unicodedata
 from datetime import UTC, datetime
 from email import policy
+from email.header import decode_header, make_header
+from email.headerregistry import UniqueAddressHeader
 
 import pytest
 from hypothesis import given
@@ -83,6 +85,43 @@ def test_a_subject_reads_as_it_was_written() -> None:
     """In any script."""
     message = standard.message_from_bytes(eml(KEY, b"{}", stored(email_subject="Grüße 😀")), policy=policy.SMTP)
     assert "Grüße 😀" == message["Subject"]
+
+
+MAILBOXES = {
+    "a list": (
+        "Jörg Müller <joerg@example.com>, Ann <ann@example.com>",
+        [("Jörg Müller", "joerg@example.com"), ("Ann", "ann@example.com")],
+    ),
+    "a comma in a name": ("Müller, Jörg <joerg@example.com>", [("Müller, Jörg", "joerg@example.com")]),
+    "quotes": (
+        r'"Müller, \"J\"" <joerg@example.com>; "Doe, Ann" <a@b>',
+        [('Müller, "J"', "joerg@example.com"), ("Doe, Ann", "a@b")],
+    ),
+    "a comment": (
+        "joerg@example.com (Jörg), ann@example.com",
+        [("Jörg", "joerg@example.com"), ("", "ann@example.com")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("sender", "expected"), MAILBOXES.values(), ids=MAILBOXES)
+def test_a_senders_address_is_found_beside_a_name_of_any_script(sender: str, expected: list[tuple[str, str]]) -> None:
+    """As mail programs look for it: an encoded word has no address in it."""
+    made = eml(KEY, b"{}", stored(sender=sender))
+    header = standard.message_from_bytes(made, policy=policy.SMTP)["From"]
+    assert isinstance(header, UniqueAddressHeader)
+    assert expected == [(it.display_name, it.addr_spec) for it in header.addresses]
+
+
+@pytest.mark.parametrize(
+    "sender", ["Jörg", "jörg@example.com", "Jörg <joerg>", "ö@", "<@> ö", "ö <a@b> c", "(" * 9999 + "ö"]
+)
+def test_a_sender_without_an_address_that_a_header_can_have_is_encoded_as_a_whole(sender: str) -> None:
+    """So that no part of it is taken for one."""
+    made = eml(KEY, b"{}", stored(sender=sender))
+    raw = standard.message_from_bytes(made)["From"]
+    assert sender == str(make_header(decode_header(raw)))
+    assert re.fullmatch(r"=\?\S+\?=(\r\n =\?\S+\?=)*", raw)
 
 
 @pytest.mark.parametrize(
