@@ -1,6 +1,7 @@
 """What is asked for, and what it takes to find it: days, a sender, an id, words; prefixes, requests, a price."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -73,7 +74,9 @@ class Selection:
 
 def _has_address(sender: str, address: str) -> bool:
     """Whether a sender, however it is written, has this address and not one that only ends or begins with it."""
-    pattern = rf"(?<![^\s<,;:\"'()]){re.escape(address)}(?![^\s>,;\"'()])"
+    # The address takes both forms, and not the sender one: normalising takes quadratic time, and a sender may be long.
+    forms = "|".join(re.escape(unicodedata.normalize(form, address)) for form in ("NFC", "NFD"))
+    pattern = rf"(?<![^\s<,;:\"'()])(?:{forms})(?![^\s>,;\"'()])"
     return re.search(pattern, sender, re.IGNORECASE) is not None
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import re
+import unicodedata
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Literal
 
 import click
 import pytest
@@ -91,6 +93,19 @@ async def test_what_the_key_does_not_say_is_read(wanted: Selection, expected: li
     assert {Kind.LIST: 1, Kind.GET: 4} == counts(reader)
     assert 1 == search.strangers
     assert ["emails/2024/12/10/ann/odd_000000.json"] == search.unreadable
+
+
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+async def test_an_address_is_found_in_either_form_of_its_accents(
+    typed: Literal["NFC", "NFD"], written: Literal["NFC", "NFD"]
+) -> None:
+    """Its folder is the same, so that keys and addresses agree on whose mail it is."""
+    archived = Archived()
+    key = archived.add("m1", sender=f"José <{unicodedata.normalize(written, 'josé@example.com')}>")
+    folder, address = sender_of(unicodedata.normalize(typed, "josé@example.com"))
+    assert [key] == await found(archived.reader(), Selection(DAY, DAY, folder))
+    assert [key] == await found(archived.reader(), Selection(DAY, DAY, folder, address))
 
 
 async def test_a_throttle_and_an_error_that_passes_are_tried_again() -> None:
