@@ -139,7 +139,7 @@ async def _documents(reader: Reader, objects: Iterable[Listed]) -> AsyncGenerato
     async def get(each: Listed) -> tuple[str, bytes | None]:
         return each.key, await reader.get(each.key, each.size)
 
-    async with mapped(source(), get, OBJECTS_AT_ONCE) as answers:
+    async with mapped(source(), get, OBJECTS_AT_ONCE, lambda each: each.size) as answers:
         async for answer in answers:
             yield answer
 

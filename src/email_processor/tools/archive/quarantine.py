@@ -80,7 +80,7 @@ async def held(reader: Reader, prefix: str, which: Rejected) -> AsyncIterator[As
     async def read(listed: Listed) -> HeldMessage | None:
         return await _read(reader, prefix, listed)
 
-    async with mapped(_listed(reader, prefix, which), read, OBJECTS_AT_ONCE) as answers:
+    async with mapped(_listed(reader, prefix, which), read, OBJECTS_AT_ONCE, lambda each: each.size) as answers:
 
         async def wanted() -> AsyncGenerator[HeldMessage, None]:
             async for message in answers:

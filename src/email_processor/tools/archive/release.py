@@ -118,7 +118,7 @@ async def release_all(
 
     async with (
         held(reader, quarantine_prefix, which) as messages,
-        mapped(messages, end, OBJECTS_AT_ONCE) as endings,
+        mapped(messages, end, OBJECTS_AT_ONCE, lambda message: len(message.document)) as endings,
     ):
         async for _ in endings:
             pass

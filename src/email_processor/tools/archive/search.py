@@ -58,7 +58,7 @@ class Search:
             async with aclosing(self._listed(after)) as found:
                 yield found
             return
-        async with mapped(self._listed(after), self._read, OBJECTS_AT_ONCE) as answers:
+        async with mapped(self._listed(after), self._read, OBJECTS_AT_ONCE, lambda mail: mail.listed.size) as answers:
 
             async def confirmed() -> AsyncGenerator[FoundMail, None]:
                 async for mail in answers:

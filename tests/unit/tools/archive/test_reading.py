@@ -3,7 +3,7 @@
 import asyncio
 import re
 import unicodedata
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import date, timedelta
@@ -14,15 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from email_processor.domain.errors import Cause, StoreFaultError
+from email_processor.domain.errors import Cause, Reason, StoreFaultError
+from email_processor.metrics import Operation
 from email_processor.ports import Clock
-from email_processor.tools.archive.concurrently import mapped
+from email_processor.tools.archive.audit import AuditTask, examine
+from email_processor.tools.archive.concurrently import MOST_BYTES, mapped
+from email_processor.tools.archive.quarantine import Rejected, held
 from email_processor.tools.archive.reader import SILENCE_SECONDS, Kind, Reader, RequestTally, Silence
+from email_processor.tools.archive.release import ReleaseRules, release_all
 from email_processor.tools.archive.search import Search
 from email_processor.tools.archive.selection import RequestPlan, Selection, days_of, pattern_of, sender_of
 from email_processor.tools.archive.sharing import PLACES, SIGNS, SPLITS, KeyRange, halfway, order
 from email_processor.tools.command import WrongUseError
-from tests.simulation.connection import FETCH, Fate, refused, slow
+from tests.simulation.connection import FETCH, PUT, Fate, refused, slow
+from tests.support.mail import email
 from tests.unit.tools.archive.kit import ALL_DAY, DAY, NOON, Archived, counts
 
 KEYS = st.text(st.characters(codec="utf-8") | st.sampled_from(SIGNS), max_size=9)
@@ -172,6 +177,92 @@ async def test_work_is_done_ahead_but_not_without_a_bound() -> None:
             if number == 20:
                 break
     assert begun == sorted(begun)
+
+
+async def test_what_waits_behind_a_slow_one_is_bounded_by_its_bytes() -> None:
+    """One item may be larger than the bound, and is alone then."""
+    begun: list[int] = []
+    is_answered = asyncio.Event()
+    sizes = [MOST_BYTES // 4] * 10 + [MOST_BYTES * 2] * 2
+
+    async def source() -> AsyncGenerator[int, None]:
+        for size in sizes:
+            yield size
+
+    async def work(size: int) -> int:
+        begun.append(size)
+        await is_answered.wait()
+        return size
+
+    async with mapped(source(), work, 96, lambda size: size) as results:
+        await asyncio.sleep(1)
+        assert sizes[:4] == begun
+        is_answered.set()
+        used = 0
+        async for size in results:
+            assert sum(begun) - used <= MOST_BYTES + max(begun)
+            used += size
+            await asyncio.sleep(1)
+    assert sizes == begun
+
+
+async def search(reader: Reader) -> None:
+    """Read the mails of a day, as an export does."""
+    async with Search(reader, ALL_DAY, "emails").mails(read=True) as mails:
+        async for _ in mails:
+            pass
+
+
+async def audit(reader: Reader) -> None:
+    """Audit a day, with the content of each mail."""
+    await examine(reader, None, AuditTask(DAY, "emails", "quarantine", full=True))
+
+
+async def look_into_quarantine(reader: Reader) -> None:
+    """Read what is in quarantine, as all commands on it do."""
+    async with held(reader, "quarantine", Rejected()) as messages:
+        async for _ in messages:
+            pass
+
+
+async def release(reader: Reader) -> None:
+    """Release what is in quarantine."""
+    await release_all(reader, ReleaseRules("emails", "1"), "quarantine", Rejected(), lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("command", "read", "slow_one", "most"),
+    [
+        (search, "emails/", FETCH, 16),
+        (audit, "emails/", FETCH, 16),
+        (look_into_quarantine, "quarantine/", FETCH, 16),
+        (release, "quarantine/", PUT, 2 * 16),
+    ],
+)
+async def test_a_command_that_waits_for_one_object_does_not_fill_the_memory(
+    command: Callable[[Reader], Coroutine[None, None, None]], read: str, slow_one: Operation, most: int
+) -> None:
+    """It reads what has room beside it, and goes on when that is answered."""
+    archived = Archived()
+    for number in range(50):
+        archived.add(f"m{number:02}", content="x" * (MOST_BYTES // 16))
+        archived.reject(f"r{number:02}", email(content="x" * (MOST_BYTES // 16)), reason=Reason.NOT_JSON)
+    keys = set[str]()
+
+    def fate(subjects: tuple[str, ...]) -> Fate:
+        operation, key, *_ = subjects
+        if operation == "GET" and key.startswith(read):
+            keys.add(key)
+        is_slow = operation == ("PUT" if slow_one is PUT else "GET") and ("m00" in key or "r00" in key)
+        return slow(1000) if is_slow else Fate()
+
+    archived.faults.always(FETCH, fate)
+    archived.faults.always(PUT, fate)
+    working = asyncio.create_task(command(archived.reader()))
+    await asyncio.sleep(500)
+    assert 8 < len(keys) <= most + 2
+    await working
+    assert 50 == len(keys)
 
 
 async def test_ranges_that_are_split_have_every_object_once() -> None:
