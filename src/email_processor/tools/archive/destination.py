@@ -24,7 +24,10 @@ MANIFEST = ".manifest.jsonl"
 
 
 class Destination(AbstractContextManager["Destination"], ABC):
-    """An export under way. `last_key` is that of the last mail that is there, `count` how many are."""
+    """An export under way: `count` mails are there, and `left_out` are the keys of what cannot be read.
+
+    `last_key` is that of the last one of both.
+    """
 
     def __init__(self, path: Path, head: Mapping[str, Any], *, resume: bool) -> None:
         """`head` says what is exported: only an export of the same is continued.
@@ -40,6 +43,7 @@ class Destination(AbstractContextManager["Destination"], ABC):
         self._journal = path.with_name(f"{self._manifest.name}{PART}")
         self._head = {"schema": SCHEMA, **head}
         self.count = 0
+        self.left_out: list[str] = []
         self.last_key = ""
         self._end = 0  # of the data, in bytes
         self._length = 0  # of the manifest, in bytes
@@ -71,10 +75,13 @@ class Destination(AbstractContextManager["Destination"], ABC):
         refuse_existing(self._path)
         size = self._part.stat().st_size if self._part.is_file() else None
         for line, length in lines:
-            if "key" not in line or (size is not None and line["end"] > size):
+            if "end" not in line or (size is not None and line["end"] > size):
                 break  # the machine went down before the data was on its disk
-            self.count += 1
-            self.last_key, self._end, self._length = line["key"], line["end"], length
+            if "key" in line:
+                self.count += 1
+            else:
+                self.left_out.append(line["left_out"])
+            self.last_key, self._end, self._length = line.get("key") or line["left_out"], line["end"], length
 
     def __enter__(self) -> Self:
         try:
@@ -116,13 +123,26 @@ class Destination(AbstractContextManager["Destination"], ABC):
         self.count += 1
         self.last_key = mail.listed.key
 
+    def leave_out(self, key: str, why: str) -> None:
+        """Remember what cannot be read: the manifest says so, and whoever continues the export does not ask for it.
+
+        Raises:
+            FileError: it cannot be written.
+        """
+        try:
+            self._line({"left_out": key, "why": why, "end": self._end})
+        except OSError as error:
+            raise file_error(self._part, error) from error
+        self.left_out.append(key)
+        self.last_key = key
+
     def finish(self) -> None:
         """All is there: give it its name."""
         try:
             self._finish()
             self._sync()
             self._close()
-            self._line({"complete": True, "mails": self.count})
+            self._line({"complete": True, "mails": self.count, "unreadable": len(self.left_out)})
             os.fsync(self._lines.fileno())
             self._part.rename(self._path)
             self._journal.rename(self._manifest)

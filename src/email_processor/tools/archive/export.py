@@ -28,19 +28,20 @@ def export(selection: Selection, form: str, to: Path, *, resume: bool, most_requ
             with destination(to, head, resume=resume) as place, progress("Exporting") as advance:
                 under_way.append(place)
                 await note(reader, AccessRecord("export", f"{selection}, to {to}", reason))
-                search = Search(reader, selection, prefix)
-                before = place.count
+                search = Search(reader, selection, prefix, place.leave_out)
+                before, left_out_before = place.count, tuple(place.left_out)
                 async with search.mails(read=True, after=place.last_key) as mails:
                     async for mail in mails:
                         place.add(mail)
                         advance(1)
                 place.finish()
             under_way.clear()
-            for remark in search.remarks():
+            for remark in search.remarks(left_out_before):
                 say(remark)
             there = f" ({before:,} of them were there already)" if before else ""
-            say(f"{counted(place.count, 'mail')} exported to {to}{there}; {reader.tally}")
-        return EXIT_FAILED if search.unreadable else 0
+            left_out = f", {counted(len(place.left_out), 'object')} left out" if place.left_out else ""
+            say(f"{counted(place.count, 'mail')} exported to {to}{there}{left_out}; {reader.tally}")
+        return EXIT_FAILED if place.left_out else 0
 
     def so_far() -> str:
         if not under_way:

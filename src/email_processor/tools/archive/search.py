@@ -1,6 +1,6 @@
 """From a selection to its mails: listed, read where the key does not tell, in key order."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +15,21 @@ from email_processor.tools.archive.selection import Selection
 from email_processor.tools.archive.sharing import KeyRange, order
 
 SCHEMA = 1  # of what is printed for machines
+NAMED = 3  # of those that cannot be read
 
 
 @dataclass(frozen=True, slots=True)
 class FoundMail:
-    """A mail, or a message in quarantine; `document` and `stored` are there if it was read."""
+    """A mail, or a message in quarantine; `document` and `stored` are there if it was read.
+
+    Who asks for mails gets none with a `flaw`, which says why it is no email of the service.
+    """
 
     listed: Listed
     place: EmailKey | QuarantineKey
     document: bytes | None = None
     stored: StoredEmail | None = None
+    flaw: str = ""
 
     def row(self) -> Mapping[str, Any]:
         """What is printed of it for machines."""
@@ -43,11 +48,21 @@ class FoundMail:
 class Search:
     """The mails of a selection; beside them it counts what it met that is not ours or cannot be read."""
 
-    def __init__(self, reader: Reader, selection: Selection, prefix: str) -> None:
-        """Look under `prefix`, that of emails or that of the quarantine."""
+    def __init__(
+        self,
+        reader: Reader,
+        selection: Selection,
+        prefix: str,
+        leave_out: Callable[[str, str], None] = lambda _key, _why: None,
+    ) -> None:
+        """Look under `prefix`, that of emails or that of the quarantine.
+
+        `leave_out` hears of what cannot be read where it would stand among the mails: its key, and why.
+        """
         self._reader = reader
         self._selection = selection
         self._prefix = prefix
+        self._leave_out = leave_out
         self.strangers = 0
         self.unreadable: list[str] = []  # keys
 
@@ -62,7 +77,12 @@ class Search:
 
             async def confirmed() -> AsyncGenerator[FoundMail, None]:
                 async for mail in answers:
-                    if mail is not None:
+                    if mail is None:
+                        continue
+                    if mail.flaw:
+                        self.unreadable.append(mail.listed.key)
+                        self._leave_out(mail.listed.key, mail.flaw)
+                    else:
                         yield mail
 
             async with aclosing(confirmed()) as found:
@@ -97,17 +117,17 @@ class Search:
             return FoundMail(mail.listed, mail.place, document)
         try:
             stored = read_email_document(document)
-        except ForeignObjectError:
-            self.unreadable.append(mail.listed.key)
-            return None
+        except ForeignObjectError as error:
+            return FoundMail(mail.listed, mail.place, flaw=error.detail)
         if not self._selection.confirms(stored.sender, stored.subject, stored.content):
             return None
         return FoundMail(mail.listed, mail.place, document, stored)
 
-    def remarks(self) -> list[str]:
-        """What its reader should know beside the results."""
+    def remarks(self, earlier: Sequence[str] = ()) -> list[str]:
+        """What its reader should know beside the results; `earlier` are the keys of what could not be read before."""
         said = [f"{self.strangers:,} objects that are not this service's were left out."] if self.strangers else []
-        said += [f"{key} cannot be read as an email; `audit` says what it is." for key in self.unreadable[:3]]
-        if len(self.unreadable) > 3:  # noqa: PLR2004 - those above
-            said.append(f"{len(self.unreadable):,} in all cannot be read.")
+        unreadable = [*earlier, *self.unreadable]
+        said += [f"{key} cannot be read as an email; `audit` says what it is." for key in unreadable[:NAMED]]
+        if len(unreadable) > NAMED:
+            said.append(f"{len(unreadable):,} in all cannot be read.")
         return said

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from email_processor.tools.archive.reader import OBJECTS_AT_ONCE
 from tests.integration.tools.archive.conftest import Place
 from tests.support.emulators import BIN
 from tests.support.fault_proxy import fault_proxy, held_until
@@ -81,6 +82,24 @@ def test_an_export_that_was_killed_reads_nothing_twice(place: Place) -> None:
     assert 0 == ended.exit_code, ended.stderr
     assert b"".join(OBJECTS[key] + b"\n" for key in sorted(OBJECTS)) == Path("day.jsonl").read_bytes()
     assert "read 20 objects" in ended.stderr
+
+
+def test_what_was_left_out_before_an_export_was_stopped_is_said_at_its_end(place: Place) -> None:
+    """By its name, in the exit code and in the manifest, as if it had never been stopped; it is not read again."""
+    odd = "emails/2024/12/10/ann.0/000_120000.json"
+    place.add({**OBJECTS, odd: b"{"})
+    place.add(dict(made(f"n{number:03}", email("bob@example.com")) for number in range(100)))
+    stopped = place.run("export", *ON_THE_DAY, *TO_A_FILE, "--max-requests", str(OBJECTS_AT_ONCE + 20))
+    assert 2 == stopped.exit_code, stopped.stderr
+    assert odd in Path("day.jsonl.manifest.jsonl.part").read_text()
+    ended = place.run("export", *ON_THE_DAY, *TO_A_FILE, "--resume")
+    assert 1 == ended.exit_code
+    assert f"{odd} cannot be read as an email" in ended.stderr
+    assert "130 mails exported to day.jsonl (" in ended.stderr
+    assert "), 1 object left out; " in ended.stderr
+    lines = list(map(json.loads, Path("day.jsonl.manifest.jsonl").read_text().splitlines()))
+    assert [odd] == [line["left_out"] for line in lines if "left_out" in line]
+    assert {"complete": True, "mails": 130, "unreadable": 1} == lines[-1]
 
 
 def _whole_lines(path: Path) -> list[bytes]:

@@ -79,7 +79,7 @@ def test_an_export_is_whole_with_its_manifest(form: str, name: str, tmp_path: Pa
     assert {name, f"{name}.manifest.jsonl"} == {it.name for it in tmp_path.iterdir()}
     head, *lines, foot = map(json.loads, (tmp_path / f"{name}.manifest.jsonl").read_text().splitlines())
     assert {"schema": 1, "format": form, "selection": "all"} == head
-    assert {"complete": True, "mails": 5} == foot
+    assert {"complete": True, "mails": 5, "unreadable": 0} == foot
     assert [(it.listed.key, sha256(it.document or b"").hexdigest()) for it in MAILS] == [
         (line["key"], line["sha256"]) for line in lines
     ]
@@ -107,6 +107,24 @@ def test_an_export_that_was_killed_goes_on(form: str, name: str, torn: int, tmp_
         place.finish()
     (tmp_path / "again").mkdir()
     assert exported(tmp_path / "again" / name, form) == contents(path)
+
+
+@ways
+def test_what_was_left_out_is_remembered(form: str, name: str, tmp_path: Path) -> None:
+    """Where it stood among the mails: an export that goes on goes on behind it, and says so in the end."""
+    odd = MAILS[2].listed.key
+    with opened(tmp_path / name, form) as place:
+        place.add(MAILS[0])
+        place.leave_out(odd, "cut off")
+    with opened(tmp_path / name, form, resume=True) as place:
+        assert (1, [odd], odd) == (place.count, place.left_out, place.last_key)
+        place.add(MAILS[3])
+        place.finish()
+    _, *lines, foot = map(json.loads, (tmp_path / f"{name}.manifest.jsonl").read_text().splitlines())
+    assert [MAILS[0].listed.key, None, MAILS[3].listed.key] == [line.get("key") for line in lines]
+    assert {"left_out": odd, "why": "cut off", "end": lines[0]["end"]} == lines[1]
+    assert {"complete": True, "mails": 2, "unreadable": 1} == foot
+    assert not [file for file in contents(tmp_path / name) if odd.removesuffix(".json") in file]
 
 
 @ways
