@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from email_processor.domain.errors import EmailProcessorError
+from email_processor.domain.errors import EmailProcessorError, ForeignObjectError
 from email_processor.domain.key import read_object_key
 from email_processor.domain.stored import StoredEmail, read_email_document
 from email_processor.settings import Settings
@@ -50,6 +50,7 @@ async def fetch(reader: Reader, prefix: str, target: str | Selection) -> tuple[s
 
     Raises:
         NotThereError: there is none.
+        ForeignObjectError: what has the id is no email.
         WrongUseError: there are several, or the key is not an email's.
     """
     if isinstance(target, str):
@@ -62,16 +63,24 @@ async def fetch(reader: Reader, prefix: str, target: str | Selection) -> tuple[s
         if document is None:
             raise NotThereError(f"The bucket has no {one_line(target)}.")
         return target, document
-    async with Search(reader, target, prefix).mails(read=True) as mails:
+    search = Search(reader, target, prefix)
+    async with search.mails(read=True) as mails:
         found = [mail async for mail in mails]
-    if not found:
+    keys = [*(mail.listed.key for mail in found), *search.unreadable]
+    if not keys:
         raise NotThereError(
             f"No mail has the id {one_line(target.message_id)} on these days.",
             fix="Look at the days around it, and with `find --quarantine --id`.",
         )
-    if len(found) > 1:
-        keys = ", ".join(one_line(mail.listed.key) for mail in found)
-        raise WrongUseError(f"More than one mail has this id: {keys}.", fix="Give the key in place of the id.")
+    if len(keys) > 1:
+        raise WrongUseError(
+            f"More than one mail has this id: {', '.join(map(one_line, keys))}.", fix="Give the key in place of the id."
+        )
+    if search.unreadable:
+        raise ForeignObjectError(
+            f"{one_line(keys[0])} has this id and cannot be read as an email.",
+            fix="`show KEY --raw` prints it as it is, and `audit` says what it is.",
+        )
     (mail,) = found
     return mail.listed.key, mail.document or b""
 

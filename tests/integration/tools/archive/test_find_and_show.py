@@ -106,6 +106,19 @@ def test_a_mail_that_is_not_there_is_one(place: Place, arguments: str) -> None:
     assert ended.stderr.startswith("error: ")
 
 
+def test_an_id_of_what_cannot_be_read_is_said_with_its_key(place: Place) -> None:
+    """It is there, and can be printed as it is."""
+    odd = KEY.replace("m1", "odd")
+    place.add({KEY: DOCUMENT, odd: b"{"})
+    ended = place.run("show", "odd", *ON_THE_DAY)
+    assert (1, "") == (ended.exit_code, ended.stdout)
+    assert f"error: {odd} has this id and cannot be read as an email.\n" in ended.stderr
+    assert "show KEY --raw" in ended.stderr
+    assert "{" == place.run("show", odd, "--raw").stdout
+    place.add({KEY.replace("john.doe/m1", "ann/odd"): DOCUMENT})
+    assert "More than one mail has this id" in place.run("show", "odd", *ON_THE_DAY).stderr
+
+
 def test_a_bucket_that_is_not_there_is_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the fix."""
     monkeypatch.setenv("S3_BUCKET_NAME", "nowhere-at-all")
