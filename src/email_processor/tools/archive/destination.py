@@ -48,15 +48,19 @@ class Destination(AbstractContextManager["Destination"], ABC):
         self._end = 0  # of the data, in bytes
         self._length = 0  # of the manifest, in bytes
         self._lines: BinaryIO
-        if resume and self._journal.exists():
+        is_begun = bool(head_of(path))
+        if resume and is_begun:
             self._continue()
             return
         refuse_existing(path)
         refuse_existing(self._manifest)
-        if self._journal.exists() or self._part.exists():
+        if is_begun:
             raise WrongUseError(
                 f"{self._part} is an export that was not finished.", fix="Continue it with --resume, or remove it."
             )
+        if self._journal.exists():  # of an export that could not even begin, on a full disk: it is begun now
+            return
+        refuse_existing(self._part)
         if resume:
             raise WrongUseError(f"There is no unfinished export to {path}.", fix="Leave out --resume.")
 
@@ -74,7 +78,7 @@ class Destination(AbstractContextManager["Destination"], ABC):
             self._path.rename(self._part)  # it ended between its two renames: the end is written once more
         refuse_existing(self._path)
         size = self._part.stat().st_size if self._part.is_file() else None
-        for line, length in lines:
+        for line, length in lines if self._part.exists() else ():
             if "end" not in line or (size is not None and line["end"] > size):
                 break  # the machine went down before the data was on its disk
             if "key" in line:
@@ -85,12 +89,13 @@ class Destination(AbstractContextManager["Destination"], ABC):
 
     def __enter__(self) -> Self:
         try:
-            self._open(self._part, self._end)
             self._lines = self._journal.open("r+b" if self._length else "wb")
             self._lines.truncate(self._length)
             self._lines.seek(self._length)
             if not self._length:
-                self._line(self._head)
+                self._line(self._head)  # before there is data, so that data without a head is nothing of ours
+                os.fsync(self._lines.fileno())
+            self._open(self._part, self._end)
         except OSError as error:
             raise file_error(self._part, error) from error
         return self
@@ -240,6 +245,12 @@ class Folder(Destination):
         """Nothing is open."""
 
 
+def head_of(path: Path) -> Mapping[str, Any]:
+    """What an export that was begun and not finished is of; empty if there is none."""
+    journal = path.with_name(f"{path.name}{MANIFEST}{PART}") if path.name else None
+    return next(_whole_lines(journal), ({}, 0))[0] if journal is not None and journal.exists() else {}
+
+
 def destination(path: Path, head: Mapping[str, Any], *, resume: bool) -> Destination:
     """Where the mails go, by their format (of `head`) and by the name of what they go to."""
     if path.suffix.lower() == ".zip":
@@ -262,4 +273,8 @@ def _whole_lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
             length += len(line)
             if not line.endswith(b"\n"):
                 return
-            yield json_value(line), length
+            try:
+                value = json_value(line)
+            except ValueError:  # the machine went down before it was on its disk
+                return
+            yield value, length

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import mailbox
+import shutil
 import zipfile
 from contextlib import closing
 from hashlib import sha256
@@ -158,11 +159,46 @@ def test_data_that_did_not_reach_the_disk_is_written_again(form: str, tmp_path: 
         assert 3 == opened(path, form, resume=True).count
 
 
+@ways
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("written", ["", '{"schema":1,"form', "\0" * 9, "\0\0\n"])
+def test_an_export_that_could_not_even_begin_is_begun(
+    form: str, name: str, written: str, resume: bool, tmp_path: Path
+) -> None:
+    """As on a full disk, or when the machine went down: there is nothing to continue, and nothing to lose."""
+    (tmp_path / f"{name}.manifest.jsonl.part").write_text(written)
+    with opened(tmp_path / name, form, resume=resume) as place:
+        assert 0 == place.count
+        for each in MAILS:
+            place.add(each)
+        place.finish()
+    (tmp_path / "again").mkdir()
+    assert exported(tmp_path / "again" / name, form) == contents(tmp_path / name)
+
+
+@ways
+def test_an_export_whose_data_was_removed_begins_again(form: str, name: str, tmp_path: Path) -> None:
+    """Its manifest alone says nothing."""
+    with opened(tmp_path / name, form) as place:
+        place.add(MAILS[0])
+    part = tmp_path / f"{name}.part"
+    if part.is_dir():
+        shutil.rmtree(part)
+    else:
+        part.unlink()
+    with opened(tmp_path / name, form, resume=True) as place:
+        assert (0, "") == (place.count, place.last_key)
+
+
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     """Neither an export, nor one that is not finished, nor one of something else."""
     path = tmp_path / "to.jsonl"
     with pytest.raises(WrongUseError, match="no unfinished export"):
         opened(path, "jsonl", resume=True)
+    (tmp_path / "to.jsonl.part").write_text("of somebody else")
+    with pytest.raises(WrongUseError, match=r"to\.jsonl\.part is there already"):
+        opened(path, "jsonl")
+    (tmp_path / "to.jsonl.part").unlink()
     with opened(path, "jsonl") as place:
         place.add(MAILS[0])
     with pytest.raises(WrongUseError, match="Continue it with --resume"):
