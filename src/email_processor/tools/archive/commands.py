@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from email_processor.domain.errors import Reason
+from email_processor.tools.archive.days import MovingDay
 from email_processor.tools.loading import loading
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class _Day(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:  # noqa: ANN401 - as click has it
         if isinstance(value, date):
             return value
-        today = datetime.now(UTC).date()
+        today = MovingDay.now()
         named = {"today": today, "yesterday": today - timedelta(days=1)}
         try:
             if value in named or _DAY.fullmatch(value):

@@ -1,29 +1,39 @@
 """`export`: mails taken out of the archive, as a whole or to be continued, with a manifest of what was taken."""
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from email_processor.exit_codes import EXIT_FAILED
 from email_processor.settings import Settings
 from email_processor.tools.amounts import counted
-from email_processor.tools.archive.destination import Destination, destination
+from email_processor.tools.archive.days import may_have_meant
+from email_processor.tools.archive.destination import Destination, destination, head_of
 from email_processor.tools.archive.find import prefix_of
 from email_processor.tools.archive.output import progress
 from email_processor.tools.archive.reader import bucket_settings, open_reader
 from email_processor.tools.archive.record import AccessRecord, Because, note
 from email_processor.tools.archive.search import Search
-from email_processor.tools.archive.selection import RequestPlan, Selection
+from email_processor.tools.archive.selection import RequestPlan, Selection, days_said
 from email_processor.tools.archive.text import say
 from email_processor.tools.command import run_command
 
 
-def export(selection: Selection, form: str, to: Path, *, resume: bool, most_requests: int, reason: Because) -> int:
+def export(given: Selection, form: str, to: Path, *, resume: bool, most_requests: int, reason: Because) -> int:
     """Write the mails of a selection to a file or a folder; the exit code."""
     under_way: list[Destination] = []
 
     async def work(settings: Settings) -> int:
+        selection = as_begun(given, to) if resume else given
         RequestPlan.of(selection, reads=True).stay_below(most_requests)
         prefix = prefix_of(settings, selection)
-        head = {"bucket": settings.s3_bucket_name, "prefix": prefix, "selection": str(selection), "format": form}
+        head = {
+            "bucket": settings.s3_bucket_name,
+            "prefix": prefix,
+            "days": [selection.first.isoformat(), selection.last.isoformat()],
+            "selection": str(selection),
+            "format": form,
+        }
         async with open_reader(settings, most_requests) as (reader, _):
             with destination(to, head, resume=resume) as place, progress("Exporting") as advance:
                 under_way.append(place)
@@ -51,3 +61,18 @@ def export(selection: Selection, form: str, to: Path, *, resume: bool, most_requ
         )
 
     return run_command(work, reads=bucket_settings, so_far=so_far)
+
+
+def as_begun(selection: Selection, to: Path) -> Selection:
+    """A selection with the days of the export that goes on, if the same words may have meant those at that time.
+
+    After midnight `today` is another day, and so is the end that is not given.
+    """
+    days = [date.fromisoformat(day) for day in head_of(to).get("days", ())]
+    if days == [selection.first, selection.last] or len(days) != 2:  # noqa: PLR2004 - the first and the last
+        return selection
+    first, last = days
+    if not (may_have_meant(selection.first, first) and may_have_meant(selection.last, last)):
+        return selection
+    say(f"It goes on with the days that it was begun with: {days_said(first, last)}.")
+    return replace(selection, first=first, last=last)

@@ -4,13 +4,14 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import click
 
 from email_processor.domain.key import day_prefix, id_prefix
 from email_processor.domain.sender import UNKNOWN, sender_folder
 from email_processor.tools.amounts import counted
+from email_processor.tools.archive.days import MovingDay
 from email_processor.tools.archive.reader import LISTS_AT_ONCE, Kind
 from email_processor.tools.archive.sharing import KeyRange
 from email_processor.tools.command import WrongUseError
@@ -140,7 +141,6 @@ def days_of(day: date | None, since: date | None, until: date | None) -> tuple[d
     Raises:
         UsageError: they mean none, or contradict each other.
     """
-    today = datetime.now(UTC).date()
     if day is not None:
         if since or until:
             raise click.UsageError("--day is one day: leave out --since and --until.")
@@ -150,7 +150,7 @@ def days_of(day: date | None, since: date | None, until: date | None) -> tuple[d
             "Which days? Add --day, or --since and --until: keys begin with the day, and to look through all of them "
             "could take millions of requests."
         )
-    until = until or max(today, since)
+    until = until or max(MovingDay.now(), MovingDay.fromordinal(since.toordinal()))
     if since > until:
         raise click.UsageError(f"--since {since} is after --until {until}.")
     return since, until

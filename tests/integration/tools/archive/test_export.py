@@ -6,12 +6,15 @@ import signal
 import subprocess
 import threading
 import zipfile
+from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from email_processor.tools.archive.days import MovingDay
 from email_processor.tools.archive.reader import OBJECTS_AT_ONCE
+from email_processor.tools.archive.selection import days_said
 from tests.integration.tools.archive.conftest import Place
 from tests.support.emulators import BIN
 from tests.support.fault_proxy import fault_proxy, held_until
@@ -100,6 +103,45 @@ def test_what_was_left_out_before_an_export_was_stopped_is_said_at_its_end(place
     lines = list(map(json.loads, Path("day.jsonl.manifest.jsonl").read_text().splitlines()))
     assert [odd] == [line["left_out"] for line in lines if "left_out" in line]
     assert {"complete": True, "mails": 130, "unreadable": 1} == lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("days", "moved"),
+    [
+        ("--since {named}", {1}),
+        ("--day today", {0, 1}),
+        ("--since yesterday", {0, 1}),
+        ("--since {named} --until today", {1}),
+    ],
+)
+def test_an_export_goes_on_after_midnight_with_the_days_that_it_was_begun_with(
+    place: Place, days: str, moved: set[int]
+) -> None:
+    """What `today` and an end that is not given mean has changed meanwhile, and nobody can say it as it was."""
+    today = MovingDay.now()
+    for day in (today - timedelta(1), today):
+        place.add({key.replace("2024/12/10", f"{day:%Y/%m/%d}"): OBJECTS[key] for key in OBJECTS})
+    command = ("export", *days.format(named=today - timedelta(3)).split(), *TO_A_FILE)
+    assert 2 == place.run(*command, "--max-requests", "20").exit_code
+    journal = Path("day.jsonl.manifest.jsonl.part")
+    head = json.loads(journal.read_text().splitlines()[0])
+    begun = [date.fromisoformat(day) - timedelta(number in moved) for number, day in enumerate(head["days"])]
+    journal.write_text(json.dumps({**head, "days": list(map(str, begun)), "selection": days_said(*begun)}) + "\n")
+    ended = place.run(*command, "--resume")
+    assert 0 == ended.exit_code, ended.stderr
+    assert f"It goes on with the days that it was begun with: {days_said(*begun)}.\n" in ended.stderr
+    assert "30 mails exported" in ended.stderr
+    assert list(map(str, begun)) == json.loads(Path("day.jsonl.manifest.jsonl").read_text().splitlines()[0])["days"]
+
+
+@pytest.mark.parametrize("days", ["--day 2024-12-11", "--since 2024-12-10 --until 2024-12-12", "--since 2024-12-09"])
+def test_an_export_does_not_go_on_with_days_that_were_not_meant(place: Place, days: str) -> None:
+    """A day that is named is that one."""
+    place.add(OBJECTS)
+    assert 2 == place.run("export", *ON_THE_DAY, *TO_A_FILE, "--max-requests", "20").exit_code
+    ended = place.run("export", *days.split(), *TO_A_FILE, "--resume")
+    assert 2 == ended.exit_code
+    assert "is an export of something else" in ended.stderr
 
 
 def _whole_lines(path: Path) -> list[bytes]:
