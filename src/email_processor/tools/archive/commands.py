@@ -297,7 +297,7 @@ def _target(target: str, day: date | None, since: date | None, until: date | Non
     metavar="DIR|FILE",
     help="A file for jsonl and mbox; for raw and eml a folder, or a file that ends in .zip.",
 )
-@click.option("--resume", is_flag=True, help="Go on with an export that did not end; nothing is read twice.")
+@click.option("--resume", is_flag=True, help="Go on with an export that did not end; what it has is not read again.")
 @_recorded
 @_MOST_REQUESTS
 @_PLAN

@@ -6,9 +6,11 @@ what is behind it is written again.
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -17,6 +19,7 @@ from email_processor.tools.archive.files import PART, file_error, refuse_existin
 from email_processor.tools.archive.json_text import json_bytes, json_value
 from email_processor.tools.archive.mime import eml, mbox
 from email_processor.tools.archive.search import SCHEMA, FoundMail
+from email_processor.tools.archive.sharing import order
 from email_processor.tools.archive.zip_writer import ZipEntry, add_entry, end_archive
 from email_processor.tools.command import WrongUseError
 
@@ -26,7 +29,7 @@ MANIFEST = ".manifest.jsonl"
 class Destination(AbstractContextManager["Destination"], ABC):
     """An export under way: `count` mails are there, and `left_out` are the keys of what cannot be read.
 
-    `last_key` is that of the last one of both.
+    `last_key` is that of the last one of both, in key order. What came meanwhile stands behind all that is in order.
     """
 
     def __init__(self, path: Path, head: Mapping[str, Any], *, resume: bool) -> None:
@@ -45,6 +48,9 @@ class Destination(AbstractContextManager["Destination"], ABC):
         self.count = 0
         self.left_out: list[str] = []
         self.last_key = ""
+        self.is_continued = False
+        self._is_late = False
+        self._late: set[str] = set()  # keys of an earlier run
         self._end = 0  # of the data, in bytes
         self._length = 0  # of the manifest, in bytes
         self._lines: BinaryIO
@@ -72,6 +78,7 @@ class Destination(AbstractContextManager["Destination"], ABC):
             raise WrongUseError(
                 f"{self._part} is an export of something else.", fix="Give the same options as before, or another --to."
             )
+        self.is_continued = True
         self._length = length
         is_whole = any("complete" in line for line, _ in _whole_lines(self._journal))
         if is_whole and self._path.exists() and not self._part.exists():
@@ -85,7 +92,11 @@ class Destination(AbstractContextManager["Destination"], ABC):
                 self.count += 1
             else:
                 self.left_out.append(line["left_out"])
-            self.last_key, self._end, self._length = line.get("key") or line["left_out"], line["end"], length
+            if "late" in line:
+                self._late.add(_key_of(line))
+            else:
+                self.last_key = _key_of(line)
+            self._end, self._length = line["end"], length
 
     def __enter__(self) -> Self:
         try:
@@ -122,11 +133,10 @@ class Destination(AbstractContextManager["Destination"], ABC):
         try:
             more = self._write(mail, document)
             facts = {"key": mail.listed.key, "sha256": sha256(document).hexdigest(), "size": len(document)}
-            self._line({**facts, **more, "end": self._end})
+            self._line_of({**facts, **more})
         except OSError as error:
             raise file_error(self._part, error) from error
         self.count += 1
-        self.last_key = mail.listed.key
 
     def leave_out(self, key: str, why: str) -> None:
         """Remember what cannot be read: the manifest says so, and whoever continues the export does not ask for it.
@@ -135,24 +145,57 @@ class Destination(AbstractContextManager["Destination"], ABC):
             FileError: it cannot be written.
         """
         try:
-            self._line({"left_out": key, "why": why, "end": self._end})
+            self._line_of({"left_out": key, "why": why})
         except OSError as error:
             raise file_error(self._part, error) from error
         self.left_out.append(key)
-        self.last_key = key
 
-    def finish(self) -> None:
-        """All is there: give it its name."""
+    def look_again(self) -> Callable[[str], bool]:
+        """All was listed, and is listed once more: what is added from now on came meanwhile.
+
+        The value says of keys, which it is asked for in their order, whether they are there: none is kept in memory.
+        """
+        self._is_late = True
+        known = self._keys_in_order()
+        current = next(known, None)
+
+        def is_known(key: str) -> bool:
+            nonlocal current
+            while current is not None and order(current) < order(key):
+                current = next(known, None)
+            return key == current or key in self._late
+
+        return is_known
+
+    def _keys_in_order(self) -> Iterator[str]:
+        lines = (line for line, _ in _whole_lines(self._journal) if "end" in line)
+        return map(_key_of, takewhile(lambda line: "late" not in line, lines))
+
+    def finish(self, as_of: datetime) -> None:
+        """All is there that was stored before `as_of`: give it its name."""
         try:
             self._finish()
             self._sync()
             self._close()
-            self._line({"complete": True, "mails": self.count, "unreadable": len(self.left_out)})
+            self._line(
+                {
+                    "complete": True,
+                    "mails": self.count,
+                    "unreadable": len(self.left_out),
+                    "as_of": f"{as_of:%Y-%m-%dT%H:%M:%SZ}",
+                }
+            )
             os.fsync(self._lines.fileno())
             self._part.rename(self._path)
             self._journal.rename(self._manifest)
         except OSError as error:
             raise file_error(self._path, error) from error
+
+    def _line_of(self, line: Mapping[str, Any]) -> None:
+        """A line about an object."""
+        self._line({**line, **({"late": True} if self._is_late else {}), "end": self._end})
+        if not self._is_late:
+            self.last_key = _key_of(line)
 
     def _line(self, line: Mapping[str, Any]) -> None:
         self._lines.write(json_bytes(line))
@@ -263,6 +306,12 @@ def _file_of(mail: FoundMail, document: bytes, form: str) -> tuple[str, bytes]:
     if form == "eml" and mail.stored is not None:
         return f"{mail.listed.key.removesuffix('.json')}.eml", eml(mail.listed.key, document, mail.stored)
     return mail.listed.key, document
+
+
+def _key_of(line: Mapping[str, Any]) -> str:
+    """The key of the object that a line is about."""
+    key: str = line["key"] if "key" in line else line["left_out"]
+    return key
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:

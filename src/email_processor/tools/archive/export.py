@@ -1,7 +1,9 @@
 """`export`: mails taken out of the archive, as a whole or to be continued, with a manifest of what was taken."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from email_processor.exit_codes import EXIT_FAILED
@@ -11,9 +13,9 @@ from email_processor.tools.archive.days import may_have_meant
 from email_processor.tools.archive.destination import Destination, destination, head_of
 from email_processor.tools.archive.find import prefix_of
 from email_processor.tools.archive.output import progress
-from email_processor.tools.archive.reader import bucket_settings, open_reader
+from email_processor.tools.archive.reader import Reader, bucket_settings, open_reader
 from email_processor.tools.archive.record import AccessRecord, Because, note
-from email_processor.tools.archive.search import Search
+from email_processor.tools.archive.search import FoundMail, Search
 from email_processor.tools.archive.selection import RequestPlan, Selection, days_said
 from email_processor.tools.archive.text import say
 from email_processor.tools.command import run_command
@@ -38,15 +40,10 @@ def export(given: Selection, form: str, to: Path, *, resume: bool, most_requests
             with destination(to, head, resume=resume) as place, progress("Exporting") as advance:
                 under_way.append(place)
                 await note(reader, AccessRecord("export", f"{selection}, to {to}", reason))
-                search = Search(reader, selection, prefix, place.leave_out)
-                before, left_out_before = place.count, tuple(place.left_out)
-                async with search.mails(read=True, after=place.last_key) as mails:
-                    async for mail in mails:
-                        place.add(mail)
-                        advance(1)
-                place.finish()
+                before = place.count
+                search = await take_all(reader, selection, prefix, place, advance)
             under_way.clear()
-            for remark in search.remarks(left_out_before):
+            for remark in search.remarks(place.left_out):
                 say(remark)
             there = f" ({before:,} of them were there already)" if before else ""
             left_out = f", {counted(len(place.left_out), 'object')} left out" if place.left_out else ""
@@ -61,6 +58,37 @@ def export(given: Selection, form: str, to: Path, *, resume: bool, most_requests
         )
 
     return run_command(work, reads=bucket_settings, so_far=so_far)
+
+
+async def take_all(
+    reader: Reader,
+    selection: Selection,
+    prefix: str,
+    place: Destination,
+    advance: Callable[[int], None] = lambda _count: None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Search:
+    """Take what the place does not have yet, and finish it; the search says what it met beside that.
+
+    A mail may be stored under a key that was passed already, as long as its day is not over, and since the export was
+    begun. So the keys are listed once more then, and all that was there when that began is in the export.
+    """
+
+    async def take(mails: AbstractAsyncContextManager[AsyncIterator[FoundMail]]) -> None:
+        async with mails as found:
+            async for mail in found:
+                place.add(mail)
+                advance(1)
+
+    as_of = now()
+    search = Search(reader, selection, prefix, place.leave_out)
+    await take(search.mails(read=True, after=place.last_key))
+    if place.is_continued or selection.last >= as_of.date():
+        as_of = now()
+        search = Search(reader, selection, prefix, place.leave_out)
+        await take(search.mails(read=True, is_known=place.look_again()))
+    place.finish(as_of)
+    return search
 
 
 def as_begun(selection: Selection, to: Path) -> Selection:

@@ -67,13 +67,17 @@ class Search:
         self.unreadable: list[str] = []  # keys
 
     @asynccontextmanager
-    async def mails(self, *, read: bool = False, after: str = "") -> AsyncIterator[AsyncGenerator[FoundMail, None]]:
-        """Those behind the key `after`, each of them read if `read`."""
+    async def mails(
+        self, *, read: bool = False, after: str = "", is_known: Callable[[str], bool] = lambda _key: False
+    ) -> AsyncIterator[AsyncGenerator[FoundMail, None]]:
+        """Those behind the key `after` but for what `is_known`, which is asked in key order; read if `read`."""
         if not (read or self._selection.must_read):
-            async with aclosing(self._listed(after)) as found:
+            async with aclosing(self._listed(after, is_known)) as found:
                 yield found
             return
-        async with mapped(self._listed(after), self._read, OBJECTS_AT_ONCE, lambda mail: mail.listed.size) as answers:
+        async with mapped(
+            self._listed(after, is_known), self._read, OBJECTS_AT_ONCE, lambda mail: mail.listed.size
+        ) as answers:
 
             async def confirmed() -> AsyncGenerator[FoundMail, None]:
                 async for mail in answers:
@@ -88,7 +92,7 @@ class Search:
             async with aclosing(confirmed()) as found:
                 yield found
 
-    async def _listed(self, after: str) -> AsyncGenerator[FoundMail, None]:
+    async def _listed(self, after: str, is_known: Callable[[str], bool]) -> AsyncGenerator[FoundMail, None]:
         wanted = self._selection.message_id
         parse = read_quarantine_key if self._selection.quarantine else read_object_key
         async with aclosing(self._reader.objects(self._ranges(after))) as pages:
@@ -97,7 +101,7 @@ class Search:
                     place = parse(self._prefix, listed.key)
                     if place is None:
                         self.strangers += 1
-                    elif not wanted or place.message_id == wanted:
+                    elif wanted in {"", place.message_id} and not is_known(listed.key):
                         yield FoundMail(listed, place)
 
     def _ranges(self, after: str) -> list[KeyRange]:
@@ -123,10 +127,10 @@ class Search:
             return None
         return FoundMail(mail.listed, mail.place, document, stored)
 
-    def remarks(self, earlier: Sequence[str] = ()) -> list[str]:
-        """What its reader should know beside the results; `earlier` are the keys of what could not be read before."""
+    def remarks(self, unreadable: Sequence[str] = ()) -> list[str]:
+        """What its reader should know beside the results; `unreadable` are keys, if they are not only its own."""
         said = [f"{self.strangers:,} objects that are not this service's were left out."] if self.strangers else []
-        unreadable = [*earlier, *self.unreadable]
+        unreadable = unreadable or self.unreadable
         said += [f"{key} cannot be read as an email; `audit` says what it is." for key in unreadable[:NAMED]]
         if len(unreadable) > NAMED:
             said.append(f"{len(unreadable):,} in all cannot be read.")

@@ -102,7 +102,7 @@ def test_what_was_left_out_before_an_export_was_stopped_is_said_at_its_end(place
     assert "), 1 object left out; " in ended.stderr
     lines = list(map(json.loads, Path("day.jsonl.manifest.jsonl").read_text().splitlines()))
     assert [odd] == [line["left_out"] for line in lines if "left_out" in line]
-    assert {"complete": True, "mails": 130, "unreadable": 1} == lines[-1]
+    assert {"complete": True, "mails": 130, "unreadable": 1}.items() <= lines[-1].items()
 
 
 @pytest.mark.parametrize(

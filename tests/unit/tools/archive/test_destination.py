@@ -1,15 +1,18 @@
 """An export's files: whole or not there, continued behind what was complete, and as their formats want them."""
 
+import asyncio
 import errno
 import io
 import json
 import mailbox
+import re
 import shutil
 import zipfile
 from contextlib import closing
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given
@@ -20,12 +23,16 @@ from email_processor.domain.stored import read_email_document
 from email_processor.ports import Listed
 from email_processor.tools.archive import zip_writer
 from email_processor.tools.archive.destination import Destination, OneFile, destination
+from email_processor.tools.archive.export import take_all
 from email_processor.tools.archive.files import FileError, write_whole
 from email_processor.tools.archive.output import emit
-from email_processor.tools.archive.search import FoundMail
+from email_processor.tools.archive.reader import Kind
+from email_processor.tools.archive.search import FoundMail, Search
+from email_processor.tools.archive.selection import Selection
 from email_processor.tools.command import WrongUseError
+from tests.simulation.connection import FETCH, Fate, hung
 from tests.support.mail import email
-from tests.unit.tools.archive.kit import made
+from tests.unit.tools.archive.kit import ALL_DAY, DAY, NOON, Archived, counts, made
 
 
 def mail(number: int) -> FoundMail:
@@ -69,7 +76,7 @@ def exported(path: Path, form: str) -> dict[str, bytes]:
     with opened(path, form) as place:
         for each in MAILS:
             place.add(each)
-        place.finish()
+        place.finish(NOON)
     return contents(path)
 
 
@@ -80,7 +87,7 @@ def test_an_export_is_whole_with_its_manifest(form: str, name: str, tmp_path: Pa
     assert {name, f"{name}.manifest.jsonl"} == {it.name for it in tmp_path.iterdir()}
     head, *lines, foot = map(json.loads, (tmp_path / f"{name}.manifest.jsonl").read_text().splitlines())
     assert {"schema": 1, "format": form, "selection": "all"} == head
-    assert {"complete": True, "mails": 5, "unreadable": 0} == foot
+    assert {"complete": True, "mails": 5, "unreadable": 0, "as_of": "2024-12-10T12:00:00Z"} == foot
     assert [(it.listed.key, sha256(it.document or b"").hexdigest()) for it in MAILS] == [
         (line["key"], line["sha256"]) for line in lines
     ]
@@ -105,7 +112,7 @@ def test_an_export_that_was_killed_goes_on(form: str, name: str, torn: int, tmp_
         assert place.last_key == MAILS[place.count - 1].listed.key
         for each in MAILS[place.count :]:
             place.add(each)
-        place.finish()
+        place.finish(NOON)
     (tmp_path / "again").mkdir()
     assert exported(tmp_path / "again" / name, form) == contents(path)
 
@@ -120,11 +127,11 @@ def test_what_was_left_out_is_remembered(form: str, name: str, tmp_path: Path) -
     with opened(tmp_path / name, form, resume=True) as place:
         assert (1, [odd], odd) == (place.count, place.left_out, place.last_key)
         place.add(MAILS[3])
-        place.finish()
+        place.finish(NOON)
     _, *lines, foot = map(json.loads, (tmp_path / f"{name}.manifest.jsonl").read_text().splitlines())
     assert [MAILS[0].listed.key, None, MAILS[3].listed.key] == [line.get("key") for line in lines]
     assert {"left_out": odd, "why": "cut off", "end": lines[0]["end"]} == lines[1]
-    assert {"complete": True, "mails": 2, "unreadable": 1} == foot
+    assert {"complete": True, "mails": 2, "unreadable": 1, "as_of": "2024-12-10T12:00:00Z"} == foot
     assert not [file for file in contents(tmp_path / name) if odd.removesuffix(".json") in file]
 
 
@@ -138,7 +145,7 @@ def test_an_export_that_was_killed_at_its_very_end_goes_on(form: str, name: str,
     manifest.rename(journal)
     with opened(path, form, resume=True) as place:
         assert (5, MAILS[-1].listed.key) == (place.count, place.last_key)
-        place.finish()
+        place.finish(NOON)
     assert expected == contents(path)
     assert said == manifest.read_text()
     assert not journal.exists()
@@ -159,6 +166,83 @@ def test_data_that_did_not_reach_the_disk_is_written_again(form: str, tmp_path: 
         assert 3 == opened(path, form, resume=True).count
 
 
+def manifest_of(path: Path) -> list[dict[str, Any]]:
+    """The lines of a manifest."""
+    return list(map(json.loads, path.with_name(f"{path.name}.manifest.jsonl").read_text().splitlines()))
+
+
+AN_EVENING = NOON.replace(day=11, hour=0)
+
+
+@ways
+@pytest.mark.parametrize(("began", "is_there"), [(NOON, True), (AN_EVENING, False)])
+async def test_a_day_that_is_not_over_is_listed_once_more(
+    form: str, name: str, began: datetime, is_there: bool, tmp_path: Path
+) -> None:
+    """A mail may come under a key that was passed already; the manifest says as of when it is complete."""
+    archived = Archived()
+    keys = [archived.add(f"m{number}", f"bob.{number}@example.com") for number in range(3)]
+
+    def store(subjects: tuple[str, ...]) -> Fate:
+        if subjects == ("GET", keys[2]):
+            keys.append(archived.add("late", "ann@example.com"))
+            archived.bucket.objects["emails/2024/12/10/ann/odd_120000.json"] = b"{"
+            archived.faults.clear(FETCH)
+        return Fate()
+
+    archived.faults.always(FETCH, store)
+    moments = iter([began, began + timedelta(hours=1)])
+    path = tmp_path / name
+    with opened(path, form) as place:
+        await take_all(archived.reader(), ALL_DAY, "emails", place, now=lambda: next(moments))
+    _, *lines, foot = manifest_of(path)
+    assert keys[: 4 if is_there else 3] == [line["key"] for line in lines if "key" in line]
+    assert [False] * 3 + [True] * (len(lines) - 3) == [line.get("late", False) for line in lines]
+    assert (1 if is_there else 0) == foot["unreadable"]
+    assert ("2024-12-10T13:00:00Z" if is_there else "2024-12-11T00:00:00Z") == foot["as_of"]
+    if path.suffix == ".zip" or form == "raw":
+        assert len(lines) - foot["unreadable"] == len(contents(path))
+
+
+@ways
+async def test_an_export_that_goes_on_has_what_came_meanwhile(form: str, name: str, tmp_path: Path) -> None:
+    """Once, also if it is stopped again while it takes that; what it has is not read again."""
+    archived = Archived()
+    keys = [archived.add(f"m{number}", f"bob.{number}@example.com") for number in range(4)]
+    path = tmp_path / name
+    with opened(path, form) as place:
+        async with Search(archived.reader(), ALL_DAY, "emails").mails(read=True) as mails:
+            place.add(await anext(mails))
+    late = [archived.add(f"m{number}", "ann@example.com") for number in range(2)]
+    del archived.bucket.objects[keys[0]]  # what is gone meanwhile is no trouble
+    archived.faults.always(FETCH, lambda subjects: hung() if subjects == ("GET", late[1]) else Fate())
+    with opened(path, form, resume=True) as place, pytest.raises(TimeoutError):
+        async with asyncio.timeout(100):
+            await take_all(archived.reader(), ALL_DAY, "emails", place)
+    archived.faults.clear(FETCH)
+    reader = archived.reader()
+    with opened(path, form, resume=True) as place:
+        assert (5, keys[3]) == (place.count, place.last_key)
+        await take_all(reader, ALL_DAY, "emails", place)
+    assert 1 == counts(reader)[Kind.GET]
+    assert [*keys, *late] == [line["key"] for line in manifest_of(path)[1:-1]]
+    if path.suffix == ".zip" or form == "raw":
+        assert 6 == len(contents(path))
+
+
+async def test_what_words_were_not_found_in_is_looked_into_once_more(tmp_path: Path) -> None:
+    """The manifest has only what was exported, so that nothing else can tell."""
+    archived = Archived()
+    key = archived.add("a", content="one")
+    archived.add("b", content="two")
+    reader = archived.reader()
+    with opened(tmp_path / "to", "raw") as place:
+        selection = Selection(DAY, DAY, text=re.compile("one"))
+        await take_all(reader, selection, "emails", place, now=lambda: NOON)
+    assert [key] == list(contents(tmp_path / "to"))
+    assert 3 == counts(reader)[Kind.GET]
+
+
 @ways
 @pytest.mark.parametrize("resume", [False, True])
 @pytest.mark.parametrize("written", ["", '{"schema":1,"form', "\0" * 9, "\0\0\n"])
@@ -171,7 +255,7 @@ def test_an_export_that_could_not_even_begin_is_begun(
         assert 0 == place.count
         for each in MAILS:
             place.add(each)
-        place.finish()
+        place.finish(NOON)
     (tmp_path / "again").mkdir()
     assert exported(tmp_path / "again" / name, form) == contents(tmp_path / name)
 
@@ -210,7 +294,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         opened(path, "jsonl", resume=True)
     path.unlink()
     with opened(path, "jsonl", resume=True) as place:
-        place.finish()
+        place.finish(NOON)
     with pytest.raises(WrongUseError, match="is there already"):
         opened(path, "jsonl")
     with pytest.raises(WrongUseError, match="is no folder"):
