@@ -302,9 +302,7 @@ def test_the_rules_are_the_releases_own() -> None:
 
 def test_alerts_are_changed_one_by_one() -> None:
     """Switched off, or with another threshold, duration or severity; without an address nothing points nowhere."""
-    alerts = {
-        rule["alert"]: rule for rule in only("PrometheusRule", chart("annotations"))["spec"]["groups"][1]["rules"]
-    }
+    alerts = alerts_of(chart("annotations"))
     changed = alerts["EmailProcessorBacklogGrowing"]
     assert "> 900 # threshold" in changed["expr"]
     assert ("30m", "info", "mail") == (changed["for"], changed["labels"]["severity"], changed["labels"]["team"])
@@ -330,8 +328,13 @@ def test_every_alert_can_be_switched_off_and_every_threshold_set(rule: dict[str,
 def alerts_with(values: dict[str, str | int | None]) -> dict[str, str]:
     """The query of every alert, with these values."""
     answer = template("helm3", {"monitoring.alerts.enabled": True, **values})
-    groups = only("PrometheusRule", objects(answer.stdout))["spec"]["groups"]
-    return {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"] if "alert" in rule}
+    return {name: rule["expr"] for name, rule in alerts_of(objects(answer.stdout)).items()}
+
+
+def alerts_of(found: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Every alert of a rendered chart, by its name."""
+    groups = only("PrometheusRule", found)["spec"]["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
 
 
 def test_a_seldom_receive_is_not_taken_for_none() -> None:
@@ -357,8 +360,25 @@ def test_every_release_has_a_dashboard_of_its_own() -> None:
     assert 6 == len({text for each in found for text in each})
 
 
-def test_a_release_may_have_any_name() -> None:
-    """Names stay within what Kubernetes allows, and the notes name what was made."""
-    answer = template("helm3", {"fullnameOverride": "a" * 63})
-    names = {each["metadata"]["name"] for each in objects(answer.stdout)}
-    assert {"a" * 52, "a" * 52 + "-test"} == names
+@pytest.mark.parametrize("length", [5, 46, 47, 50, 52, 53])
+def test_a_release_may_have_any_name(length: int) -> None:
+    """Kubernetes takes the names of all objects, and the alerts know the pods by the name that it gives them."""
+    values: dict[str, str | int | None] = {
+        "fullnameOverride": "a" * length,
+        "healthCheck.enabled": True,
+        "monitoring.dashboard.enabled": True,
+        "monitoring.alerts.enabled": True,
+        "monitoring.scrape": "annotations",
+    }
+    found = objects(template("helm3", values).stdout)
+    most = {"CronJob": 52, "Service": 63}
+    names = [(each["kind"], each["metadata"]["name"]) for each in found]
+    assert [] == [(kind, name) for kind, name in names if len(name) > most.get(kind, 253)]
+    query = alerts_of(found)["EmailProcessorNotReady"]["expr"]
+    (selector,) = set(re.findall('pod=~"([^"]*)"', query))
+    assert re.fullmatch(selector, pod_name(only("Deployment", found)["metadata"]["name"]))
+
+
+def pod_name(deployment: str) -> str:
+    """What Kubernetes calls a pod of a Deployment: with a hash of its template, then cut, then five random characters."""
+    return f"{deployment}-5d9c7b6f4b-"[:58] + "x2x4z"
