@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from email_processor.settings import Settings
 from scripts.chart import alerts
-from tests.deploy.chart import CI_VALUES, HELMS, NAMESPACE, by_ci, objects, only, rendered, template, tool
+from tests.deploy.chart import CHART, CI_VALUES, HELMS, NAMESPACE, by_ci, helm, objects, only, rendered, template, tool
 
 KUBERNETES = ("1.27", "1.30", "1.33", "1.37")
 CUSTOM = ("ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor", "PrometheusRule")
@@ -43,10 +43,10 @@ def told(found: Iterable[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Se
 def test_every_combination_is_valid_kubernetes(version: str, tmp_path: Path) -> None:
     """Both helms render every file of values into objects that this Kubernetes takes, unknown fields refused."""
     files = []
-    for helm in HELMS:
+    for client in HELMS:
         for values in CI_VALUES:
-            path = tmp_path / f"{helm}-{values.name}"
-            path.write_text(rendered(helm, values))
+            path = tmp_path / f"{client}-{values.name}"
+            path.write_text(rendered(client, values))
             files.append(str(path))
 
     checked = subprocess.run(
@@ -63,8 +63,8 @@ def test_every_combination_is_valid_kubernetes(version: str, tmp_path: Path) -> 
 def test_both_helms_render_the_same(values: Path) -> None:
     """Helm 3 and helm 4 make the same objects."""
 
-    def in_order(helm: str) -> list[tuple[str, str, dict[str, Any]]]:
-        found = objects(rendered(helm, values))
+    def in_order(client: str) -> list[tuple[str, str, dict[str, Any]]]:
+        found = objects(rendered(client, values))
         return sorted(((each["kind"], each["metadata"]["name"], each) for each in found), key=lambda each: each[:2])
 
     assert in_order("helm3") == in_order("helm4")
@@ -379,6 +379,42 @@ def test_a_release_may_have_any_name(length: int) -> None:
     assert re.fullmatch(selector, pod_name(only("Deployment", found)["metadata"]["name"]))
 
 
+@pytest.mark.parametrize("version", HELMS)
+@pytest.mark.parametrize(
+    "values", [by_ci("extras"), by_ci("hpa"), by_ci("service-monitor")], ids=lambda path: path.stem
+)
+def test_a_release_and_its_namespace_may_be_numbers(version: str, values: Path) -> None:
+    """As the number of an AWS account: every name, label and annotation is a string, as Kubernetes wants it."""
+    numbers = [
+        "nameOverride=2024",
+        "namespaceOverride=123456789012",
+        "serviceAccount.name=1e3",
+        "priorityClassName=007",
+    ]
+    options = [option for number in numbers for option in ("--set-string", number)]
+    answer = helm(version, "template", "2024", str(CHART), "--namespace", "12", "--values", str(values), *options)
+    found = objects(answer.stdout)
+    assert {"2024"} == {each["metadata"]["name"].partition("-")[0] for each in found} - {"1e3"}
+    assert {"123456789012"} == {each["metadata"]["namespace"] for each in found}
+    assert [] == [(path, value) for each in found for path, value in texts(each) if not isinstance(value, str)]
+
+
+TEXTS = {"namespace", "serviceAccountName", "priorityClassName", "topologyKey", "replacement"}
+MAPS = {"labels", "annotations", "matchLabels", "selector", "data"}
+
+
+def texts(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    """All that has to be a string in an object, names before all, with where it is."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from texts(inner, (*path, key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner, path)
+    elif path and (path[-1] in TEXTS or "name" in path[-1].lower() or MAPS & {*path[-2:-1]}):
+        yield path, value
+
+
 def pod_name(deployment: str) -> str:
-    """What Kubernetes calls a pod of a Deployment: with a hash of its template, then cut, then five random characters."""
+    """What Kubernetes calls a pod of a Deployment: with a hash of its template, cut, and five random characters."""
     return f"{deployment}-5d9c7b6f4b-"[:58] + "x2x4z"

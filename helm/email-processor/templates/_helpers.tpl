@@ -58,8 +58,8 @@ namespace="{{ $namespace }}", job="{{ $name }}"
 
 {{/* What selects the pods of the service; never changes, since a Deployment's selector cannot. */}}
 {{- define "email-processor.selector" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: service
 {{- end -}}
 
@@ -77,10 +77,13 @@ app.kubernetes.io/component: service
 {{- mergeOverwrite (dict) .root.Values.commonLabels (default dict .labels) $own | toYaml -}}
 {{- end -}}
 
-{{/* Name, labels and annotations of an object: as above, and "name" or "suffix", and "annotations". */}}
+{{/*
+Name, labels and annotations of an object: as above, and "name" or "suffix", and "annotations". Here and wherever else a
+name is written it is quoted: a release or a namespace may be called 2024, and Kubernetes takes no number for a name.
+*/}}
 {{- define "email-processor.metadata" -}}
-name: {{ default (include "email-processor.fullname" .root) .name }}{{ default "" .suffix }}
-namespace: {{ include "email-processor.namespace" .root }}
+name: {{ printf "%s%s" (default (include "email-processor.fullname" .root) .name) (default "" .suffix) | quote }}
+namespace: {{ include "email-processor.namespace" .root | quote }}
 labels:
   {{- include "email-processor.labels" . | nindent 2 }}
 {{- with mergeOverwrite (dict) .root.Values.commonAnnotations (default dict .annotations) }}
@@ -110,7 +113,7 @@ POD_TERMINATION_GRACE_SECONDS: {{ include "email-processor.terminationGracePerio
 
 {{/* What all pods of the chart share. */}}
 {{- define "email-processor.pod" -}}
-serviceAccountName: {{ include "email-processor.serviceAccountName" . }}
+serviceAccountName: {{ include "email-processor.serviceAccountName" . | quote }}
 automountServiceAccountToken: false {{- /* IRSA and EKS Pod Identity mount a token of their own */}}
 enableServiceLinks: false
 {{- with .Values.hostAliases }}
@@ -133,7 +136,7 @@ securityContext:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector:
@@ -171,7 +174,7 @@ securityContext:
 {{- end }}
 envFrom:
   - configMapRef:
-      name: {{ include "email-processor.fullname" . }}
+      name: {{ include "email-processor.fullname" . | quote }}
   {{- with .Values.extraEnvFrom }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
