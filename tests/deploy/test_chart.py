@@ -8,10 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from email_processor.settings import Settings
 from scripts.chart import alerts
-from tests.deploy.chart import CHART, CI_VALUES, HELMS, NAMESPACE, by_ci, helm, objects, only, rendered, template, tool
+from tests.deploy.chart import (
+    CHART,
+    CI_VALUES,
+    HELMS,
+    NAME,
+    NAMESPACE,
+    by_ci,
+    helm,
+    objects,
+    only,
+    rendered,
+    template,
+    tool,
+)
 
 KUBERNETES = ("1.27", "1.30", "1.33", "1.37")
 CUSTOM = ("ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor", "PrometheusRule")
@@ -413,6 +427,55 @@ def texts(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             yield from texts(inner, path)
     elif path and (path[-1] in TEXTS or "name" in path[-1].lower() or MAPS & {*path[-2:-1]}):
         yield path, value
+
+
+WITHIN = (
+    "autoscaling.keda",
+    "image.repository",
+    "monitoring.alerts",
+    "monitoring.dashboard",
+    "resources.limits",
+    "serviceAccount.annotations",
+    "strategy.rollingUpdate",
+    "topologySpread.topologyKeys",
+)
+
+
+@pytest.mark.parametrize("version", HELMS)
+def test_what_is_taken_away_is_gone_or_asked_for(version: str) -> None:
+    """Null in place of any value, Helm's word for a default that is not wanted: never a panic, never half an object."""
+    everything = by_ci("extras"), by_ci("service-monitor"), by_ci("health-check"), by_ci("keda")
+    options = [option for file in everything for option in ("--values", str(file))]
+    refused = set()
+    for path in [*yaml.safe_load((CHART / "values.yaml").read_text()), *WITHIN]:
+        answer = helm(version, "template", NAME, str(CHART), *options, "--set", f"{path}=null")
+        if answer.returncode:
+            assert re.search("required|missing propert|execution error at", answer.stderr), f"{path}: {answer.stderr}"
+            refused.add(path)
+        assert all("metadata" in each for each in objects(answer.stdout)), path
+    assert {"image", "settings", "strategy", "image.repository", "autoscaling.keda"} <= refused
+    assert {"resources", "livenessProbe", "podAnnotations", "imagePullSecrets"} & refused == set()
+
+
+def test_a_probe_that_is_taken_away_is_not_there() -> None:
+    """The others stay, and one without any number of its own has those of Kubernetes."""
+    numbers = ("periodSeconds", "timeoutSeconds", "failureThreshold")
+    bare = {f"readinessProbe.{number}": None for number in numbers}
+    (container,) = pod_of(objects(template("helm3", {"livenessProbe": None, **bare}).stdout))["containers"]
+    assert "livenessProbe" not in container
+    assert {"httpGet": {"path": "/readyz", "port": "http"}} == container["readinessProbe"]
+    assert 60 == container["startupProbe"]["failureThreshold"]
+
+
+def test_more_objects_may_be_given_as_text(tmp_path: Path) -> None:
+    """As an object or as the text of one, with templates in both."""
+    as_object = {"kind": "Secret", "metadata": {"name": "{{ .Release.Name }}-object"}}
+    as_text = "kind: Secret\nmetadata:\n  name: {{ .Release.Name }}-text\n"
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump({"extraObjects": [as_object, as_text]}))
+    answer = helm("helm3", "template", NAME, str(CHART), "--values", str(by_ci("defaults")), "--values", str(values))
+    secrets = [each["metadata"]["name"] for each in objects(answer.stdout) if each["kind"] == "Secret"]
+    assert [f"{NAME}-object", f"{NAME}-text"] == secrets
 
 
 def pod_name(deployment: str) -> str:

@@ -162,6 +162,11 @@ def test_settings_at_odds_are_refused_as_the_application_would(
         ({"monitoring.scrape": "serviceMonitor", "service.enabled": False}, "serviceMonitor needs service.enabled"),
         ({"settings.IN_FLIGHT_MAX_BYTES": 201326592}, "resources.limits.memory is 256Mi: the program needs 128 MiB"),
         ({"serviceAccount.create": False, "serviceAccount.roleArn": ROLE}, "roleArn needs serviceAccount.create"),
+        (
+            {"strategy.rollingUpdate.maxSurge": 0, "strategy.rollingUpdate.maxUnavailable": "0%"},
+            "maxSurge and maxUnavailable are both 0",
+        ),
+        ({"minReadySeconds": 600}, "make progressDeadlineSeconds (600) larger"),
         ({"settings.LOG_FILE": "/app/log/processor.log"}, "a volume at /app/log would hide"),
         ({"settings.LOG_FILE": "/var/processor.log"}, "a volume at /var would hide"),
     ],

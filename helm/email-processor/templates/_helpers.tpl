@@ -74,7 +74,7 @@ app.kubernetes.io/component: service
   "app.kubernetes.io/managed-by" .root.Release.Service
   "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_")
 -}}
-{{- mergeOverwrite (dict) .root.Values.commonLabels (default dict .labels) $own | toYaml -}}
+{{- mergeOverwrite (dict) (default dict .root.Values.commonLabels) (default dict .labels) $own | toYaml -}}
 {{- end -}}
 
 {{/*
@@ -86,7 +86,7 @@ name: {{ printf "%s%s" (default (include "email-processor.fullname" .root) .name
 namespace: {{ include "email-processor.namespace" .root | quote }}
 labels:
   {{- include "email-processor.labels" . | nindent 2 }}
-{{- with mergeOverwrite (dict) .root.Values.commonAnnotations (default dict .annotations) }}
+{{- with mergeOverwrite (dict) (default dict .root.Values.commonAnnotations) (default dict .annotations) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -127,7 +127,7 @@ dnsPolicy: {{ . }}
 dnsConfig:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with concat (default list (default dict .Values.global).imagePullSecrets) .Values.imagePullSecrets }}
+{{- with concat (default list (default dict .Values.global).imagePullSecrets) (default list .Values.imagePullSecrets) }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}

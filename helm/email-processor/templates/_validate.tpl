@@ -34,7 +34,7 @@
 {{- if not (or $hasEndpoint .Values.extraEnvFrom (regexMatch "^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$" $s.AWS_REGION)) -}}
 {{- fail (printf "settings.AWS_REGION: %s does not match the form of an AWS region, and there is no AWS_ENDPOINT_URL in extraEnv" $s.AWS_REGION) -}}
 {{- end -}}
-{{- $limit := dig "limits" "memory" "" .Values.resources -}}
+{{- $limit := (default dict (default dict .Values.resources).limits).memory -}}
 {{- if $limit -}}
 {{- if lt (include "email-processor.bytes" $limit | int64) (add (int64 $s.IN_FLIGHT_MAX_BYTES) 134217728) -}}
 {{- fail (printf "resources.limits.memory is %v: the program needs 128 MiB beside settings.IN_FLIGHT_MAX_BYTES (%d), better 200 MiB" $limit (int64 $s.IN_FLIGHT_MAX_BYTES)) -}}
@@ -62,6 +62,14 @@
 {{- $region := include "email-processor.regionOfURL" . -}}
 {{- if and $region $s.SQS_REGION (ne $region $s.SQS_REGION) -}}
 {{- fail (printf "settings.SQS_REGION is %s, but SQS_QUEUE_URL is in %s" $s.SQS_REGION $region) -}}
+{{- end -}}
+{{- $rolling := default dict .Values.strategy.rollingUpdate -}}
+{{- if and (ne .Values.strategy.type "Recreate") (has (toString $rolling.maxSurge) (list "0" "0%")) (has (toString $rolling.maxUnavailable) (list "0" "0%")) -}}
+{{- fail "strategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so no pod may come and none may go; let one of them be 1" -}}
+{{- end -}}
+{{- $deadline := default 600 .Values.progressDeadlineSeconds -}}
+{{- if ge (int64 .Values.minReadySeconds) (int64 $deadline) -}}
+{{- fail (printf "minReadySeconds is %d: a rollout would be called failed before its first pod counts as available; make progressDeadlineSeconds (%d) larger" (int64 .Values.minReadySeconds) (int64 $deadline)) -}}
 {{- end -}}
 {{- if gt (int64 .Values.autoscaling.minReplicas) (int64 .Values.autoscaling.maxReplicas) -}}
 {{- fail "autoscaling.minReplicas must not be more than maxReplicas" -}}
