@@ -233,7 +233,7 @@ class Settings(BaseSettings):
         ge=1024 * 1024,
         le=1024**3,
         description="Largest body fetched from S3 for a message of the SQS extended client; all that are in memory "
-        "at a time have no more together.",
+        "at a time have no more together. The memory limit must be four times that and 80 MiB more.",
         examples=["16777216"],
     )
     in_flight_max_bytes: int = Field(

@@ -161,6 +161,14 @@ def test_settings_at_odds_are_refused_as_the_application_would(
         ({"autoscaling.minReplicas": 11}, "minReplicas must not be more than maxReplicas"),
         ({"monitoring.scrape": "serviceMonitor", "service.enabled": False}, "serviceMonitor needs service.enabled"),
         ({"settings.IN_FLIGHT_MAX_BYTES": 201326592}, "resources.limits.memory is 256Mi: the program needs 128 MiB"),
+        (
+            {"settings.PAYLOAD_MAX_BYTES": 134217728},
+            "settings.PAYLOAD_MAX_BYTES is 134217728: a body of that size may take four times as much memory",
+        ),
+        (
+            {"settings.PAYLOAD_MAX_BYTES": 46137345},
+            "resources.limits.memory is 256Mi, so the pod would be killed; raise the limit to 257Mi",
+        ),
         ({"serviceAccount.create": False, "serviceAccount.roleArn": ROLE}, "roleArn needs serviceAccount.create"),
         (
             {"strategy.rollingUpdate.maxSurge": 0, "strategy.rollingUpdate.maxUnavailable": "0%"},
@@ -176,6 +184,16 @@ def test_values_at_odds_are_refused(version: str, values: dict[str, str | int | 
     answer = template(version, values)
     assert 1 == answer.returncode
     assert said in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("payload", "limit"), [(16777216, "144Mi"), (46137344, "256Mi"), (134217728, "592Mi"), (134217728, None)]
+)
+def test_a_body_that_fits_the_memory_limit_is_allowed(payload: int, limit: str | None) -> None:
+    """With the limit that the refusal asks for, and where there is no limit at all."""
+    values = {"settings.PAYLOAD_MAX_BYTES": payload, "resources.limits.memory": limit}
+    answer = template("helm3", values)
+    assert 0 == answer.returncode, answer.stderr
 
 
 @pytest.mark.parametrize("version", HELMS)

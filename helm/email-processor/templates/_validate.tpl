@@ -39,6 +39,11 @@
 {{- if lt (include "email-processor.bytes" $limit | int64) (add (int64 $s.IN_FLIGHT_MAX_BYTES) 134217728) -}}
 {{- fail (printf "resources.limits.memory is %v: the program needs 128 MiB beside settings.IN_FLIGHT_MAX_BYTES (%d), better 200 MiB" $limit (int64 $s.IN_FLIGHT_MAX_BYTES)) -}}
 {{- end -}}
+{{- /* the program, and a body in all the forms that it has at once while it is archived: docs/performance.md */ -}}
+{{- $needed := add 83886080 (mul 4 (int64 $s.PAYLOAD_MAX_BYTES)) -}}
+{{- if lt (include "email-processor.bytes" $limit | int64) $needed -}}
+{{- fail (printf "settings.PAYLOAD_MAX_BYTES is %d: a body of that size may take four times as much memory, beside the program's 80 MiB, and resources.limits.memory is %v, so the pod would be killed; raise the limit to %dMi, or lower settings.PAYLOAD_MAX_BYTES" (int64 $s.PAYLOAD_MAX_BYTES) $limit (div (add $needed 1048575) 1048576)) -}}
+{{- end -}}
 {{- end -}}
 {{- if and .Values.serviceAccount.roleArn (not .Values.serviceAccount.create) -}}
 {{- fail "serviceAccount.roleArn needs serviceAccount.create: put the role's annotation on the service account that you have" -}}
