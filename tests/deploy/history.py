@@ -64,8 +64,8 @@ class History:
 class Pod(VirtualAws):
     """A pod, its queue and its bucket, and how they came to be as they are."""
 
-    def __init__(self, history: History, uploads: int) -> None:
-        """At most so many uploads at once."""
+    def __init__(self, history: History, uploads: int, poll_interval: float) -> None:
+        """At most so many uploads at once; an idle queue is looked at so seldom."""
         super().__init__()
         self._history = history
         self._metrics = new_metrics()
@@ -73,6 +73,7 @@ class Pod(VirtualAws):
         self._health = Health(self._clock, patience=60)
         self._metrics.ready.set_function(lambda: float(self._health.ready().ok))
         self._uploads = uploads
+        self._poll_interval = poll_interval
 
     def send_steadily(self, count: int, *, every: float, until: float) -> None:
         """Put so many messages on the queue, again and again."""
@@ -91,7 +92,7 @@ class Pod(VirtualAws):
     async def run(self, seconds: float) -> None:
         """Run for so long, and be scraped."""
         plan = Plan(
-            receive=ReceiveRules(most=4, batch=10, wait=20, poll_interval=30),
+            receive=ReceiveRules(most=4, batch=10, wait=20, poll_interval=self._poll_interval),
             upload=UploadRules("emails", "quarantine", quarantine=True, version="1.2.3", key_time="first_receive"),
             store=StoreRules(most=self._uploads, probe=PROBE),
             leases=LeaseRules(visibility_timeout=300),
@@ -108,12 +109,14 @@ class Pod(VirtualAws):
         await run(plan, ports, self._metrics, self._health, stop)
 
 
-def played(story: Callable[[Pod], None], minutes: float, *, uploads: int = 256, job: str = NAME) -> History:
+def played(
+    story: Callable[[Pod], None], minutes: float, *, uploads: int = 256, job: str = NAME, poll_interval: float = 30
+) -> History:
     """What is scraped of a pod to which `story` happens: it scripts what AWS answers, and what is sent when."""
     history = History(job)
 
     async def play() -> None:
-        pod = Pod(history, uploads)
+        pod = Pod(history, uploads, poll_interval)
         story(pod)
         await pod.run(minutes * 60)
 

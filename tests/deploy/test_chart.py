@@ -358,6 +358,18 @@ def test_a_seldom_receive_is_not_taken_for_none() -> None:
     assert "email_processor_ready" in query.split("[5m]")[0]
 
 
+@pytest.mark.parametrize(("interval", "wait"), [(0, "10m"), (300, "10m"), (301, "601s"), (3600, "3900s")])
+def test_an_email_may_wait_for_the_next_look(interval: int, wait: str) -> None:
+    """Who looks at an idle queue this seldom is not paged for what came just after a look, and may say otherwise."""
+    values = {"monitoring.alerts.enabled": True, "settings.POLL_INTERVAL_SECONDS": interval}
+    path = "monitoring.alerts.rules.EmailProcessorNotConsuming.for"
+    found = [
+        alerts_of(objects(template("helm3", {**values, **own}).stdout))["EmailProcessorNotConsuming"]["for"]
+        for own in ({}, {path: "2h"})
+    ]
+    assert [wait, "2h"] == found
+
+
 def test_every_release_has_a_dashboard_of_its_own() -> None:
     """Its file, uid and title are no other's, and its queries ask for nothing else's series."""
     found = []

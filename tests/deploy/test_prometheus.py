@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -187,26 +187,70 @@ def test_a_total_stop_pages_and_its_end_is_silent(tmp_path: Path, story: Callabl
             never_received, 30, job="another" if scrape == "serviceMonitor" else "kubernetes-pods"
         ).input_series()
     ]
-    answer = template("helm3", {"monitoring.alerts.enabled": True, "monitoring.scrape": scrape})
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(only("PrometheusRule", objects(answer.stdout))["spec"]))
+    values: dict[str, str | int | None] = {"monitoring.alerts.enabled": True, "monitoring.scrape": scrape}
+    paged = {"29m": STOPS[story], "74m": set[str]()}
+    assert_pages(tmp_path, values, [*ours.input_series(), *other], paged)
+
+
+# The largest for which ten minutes are long enough, the next one, and the largest that there is.
+@pytest.mark.parametrize("interval", [300, 301, 900, 3600])
+def test_an_email_that_waits_for_the_next_look_pages_nobody(tmp_path: Path, interval: int) -> None:
+    """It came just after an idle queue was looked at, and is archived at the next look."""
+    minutes = 2 * interval // 60 + 15
+    series = played(lambda pod: later(40, pod.send, 3), minutes, job=NAME, poll_interval=interval).input_series()
+    values: dict[str, str | int | None] = {
+        "monitoring.alerts.enabled": True,
+        "monitoring.scrape": "serviceMonitor",
+        "settings.POLL_INTERVAL_SECONDS": interval,
+    }
+    assert_pages(tmp_path, values, series, {f"{minute}m": set() for minute in range(1, minutes)})
+
+
+def test_a_stop_pages_however_seldom_the_queue_is_looked_at(tmp_path: Path) -> None:
+    """Later, but it does: an email that was not archived at the next look either."""
+    values: dict[str, str | int | None] = {
+        "monitoring.alerts.enabled": True,
+        "monitoring.scrape": "serviceMonitor",
+        "settings.POLL_INTERVAL_SECONDS": 900,
+    }
+
+    def denied(pod: Pod) -> None:
+        later(40, pod.send, 3)
+        later(60, pod.script.always, RECEIVE, refused(Cause.DENIED))
+
+    series = played(denied, 60, poll_interval=900).input_series()
+    assert_pages(tmp_path, values, series, {"59m": {"EmailProcessorStopped", "EmailProcessorNotConsuming"}})
+
+
+def assert_pages(
+    directory: Path,
+    values: Mapping[str, str | int | None],
+    series: Sequence[Mapping[str, str]],
+    paged: Mapping[str, set[str]],
+) -> None:
+    """The critical alerts of the chart with these values that fire at each time are these, on these series."""
+    answer = template("helm3", values)
+    (directory / "rules.yaml").write_text(yaml.safe_dump(only("PrometheusRule", objects(answer.stdout))["spec"]))
     critical = 'count by (alertname) (ALERTS{alertstate="firing", severity="critical"})'
-    expected = [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(STOPS[story])]
+    expected = {
+        time: [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(names)]
+        for time, names in paged.items()
+    }
     document = {
         "rule_files": ["rules.yaml"],
         "evaluation_interval": "30s",
         "tests": [
             {
                 "interval": "15s",
-                "input_series": [*ours.input_series(), *other],
+                "input_series": series,
                 "promql_expr_test": [
-                    {"expr": critical, "eval_time": "29m", "exp_samples": expected},
-                    {"expr": critical, "eval_time": "74m", "exp_samples": []},
+                    {"expr": critical, "eval_time": time, "exp_samples": samples} for time, samples in expected.items()
                 ],
             }
         ],
     }
-    (tmp_path / "test.yaml").write_text(yaml.safe_dump(document))
+    (directory / "test.yaml").write_text(yaml.safe_dump(document))
     tested = subprocess.run(
-        [tool("promtool"), "test", "rules", str(tmp_path / "test.yaml")], capture_output=True, text=True, check=False
+        [tool("promtool"), "test", "rules", str(directory / "test.yaml")], capture_output=True, text=True, check=False
     )
     assert 0 == tested.returncode, tested.stdout + tested.stderr
