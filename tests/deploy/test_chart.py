@@ -490,6 +490,20 @@ def test_more_objects_may_be_given_as_text(tmp_path: Path) -> None:
     assert [f"{NAME}-object", f"{NAME}-text"] == secrets
 
 
+def test_the_notes_look_where_the_pods_are() -> None:
+    """Kubectl in the namespace of the objects, helm in that of the release."""
+    options = ("--dry-run=client", "--namespace", NAMESPACE, "--values", str(by_ci("extras")))
+    # helm 3 wants a cluster for that
+    notes = helm("helm4", "install", NAME, str(CHART), *options).stdout.partition("\nNOTES:\n")[2]
+    asked = re.findall(r"^  (kubectl|helm) -n (\S+) (\S+)", notes, flags=re.MULTILINE)
+    assert [
+        ("kubectl", "archive", "rollout"),
+        ("kubectl", "archive", "exec"),
+        ("helm", NAMESPACE, "test"),
+        ("kubectl", "archive", "logs"),
+    ] == asked
+
+
 def pod_name(deployment: str) -> str:
     """What Kubernetes calls a pod of a Deployment: with a hash of its template, cut, and five random characters."""
     return f"{deployment}-5d9c7b6f4b-"[:58] + "x2x4z"
