@@ -18,6 +18,7 @@ from tests.deploy.chart import (
     HELMS,
     NAME,
     NAMESPACE,
+    ROOT,
     by_ci,
     helm,
     objects,
@@ -220,11 +221,35 @@ def test_every_pod_is_locked_down(values: Path) -> None:
         } == container["securityContext"]
 
 
-def test_an_old_pod_goes_when_the_new_one_has_shown_what_it_can() -> None:
+def test_more_old_pods_go_when_the_new_one_has_shown_what_it_can() -> None:
     """A pod that cannot store its first emails is found out by its readiness probe before it counts as available."""
     found = chart("defaults")
     probe = pod_of(found)["containers"][0]["readinessProbe"]
     assert only("Deployment", found)["spec"]["minReadySeconds"] > probe["periodSeconds"] * probe["failureThreshold"]
+
+
+@pytest.mark.parametrize(
+    ("values", "at_once"),
+    [
+        ({}, 1),
+        ({"replicaCount": 5}, 1),
+        ({"replicaCount": 1}, 1),
+        ({"replicaCount": 1, "strategy.rollingUpdate.maxUnavailable": 0}, 0),
+    ],
+)
+def test_as_many_old_pods_go_at_once_as_the_docs_say(values: dict[str, str | int | None], at_once: int) -> None:
+    """Before any new pod is ready: one, and none if there is but one and it was asked to stay."""
+    assert at_once == gone_at_once(only("Deployment", objects(template("helm3", values).stdout))["spec"])
+    upgrade = (ROOT / "docs" / "deploy.md").read_text().partition("\n## Upgrade\n")[2]
+    assert "One old pod goes at once" in upgrade
+    assert "set `strategy.rollingUpdate.maxUnavailable: 0`" in upgrade
+
+
+def gone_at_once(spec: dict[str, Any]) -> int:
+    """Old pods that a Deployment's rollout takes while no new one is ready, as Kubernetes reckons it."""
+    replicas, rolling = spec["replicas"], spec["strategy"]["rollingUpdate"]
+    new = rolling["maxSurge"]
+    return int(replicas + new - (replicas - rolling["maxUnavailable"]) - new)
 
 
 def test_what_charts_have_that_are_used_everywhere() -> None:
