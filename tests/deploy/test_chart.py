@@ -170,6 +170,17 @@ def test_an_autoscaler_owns_the_number_of_replicas(name: str) -> None:
     assert "replicas" not in only("Deployment", chart(name))["spec"]
 
 
+def test_after_a_drain_by_the_docs_pods_work_again() -> None:
+    """No autoscaler leaves zero by itself, so what is scaled to zero is scaled back, and what is paused goes on."""
+    upgrade = (ROOT / "docs" / "deploy.md").read_text().partition("\n## Upgrade\n")[2].partition("\n## ")[0]
+    commands = re.findall(r"^\$ kubectl (.*)", upgrade, flags=re.MULTILINE)
+    replicas = [int(count) for it in commands for count in re.findall("--replicas=([0-9]+)", it)]
+    paused = [said for it in commands for said in re.findall(r"autoscaling\.keda\.sh/paused(=true|-)", it)]
+    least = yaml.safe_load((CHART / "values.yaml").read_text())["autoscaling"]["minReplicas"]
+    assert [0, least] == replicas
+    assert ["=true", "-"] == paused
+
+
 def test_keda_looks_at_the_queue_with_its_own_identity() -> None:
     """The trigger counts what is in flight as well, and never goes to zero."""
     found = chart("keda")
