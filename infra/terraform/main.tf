@@ -5,8 +5,11 @@ locals {
   bucket_name = coalesce(var.bucket_name, "${var.name}-${data.aws_caller_identity.current.account_id}")
   # arn:aws:iam::ACCOUNT:oidc-provider/ISSUER
   issuer = var.oidc_provider_arn == null ? "" : split(":oidc-provider/", var.oidc_provider_arn)[1]
+  # as the service takes them, which strips slashes: with one before or behind, no key would be below what is written here
+  key_prefix        = trim(var.key_prefix, "/")
+  quarantine_prefix = trim(var.quarantine_prefix, "/")
   # all that the service reads or writes
-  objects = [for prefix in [var.key_prefix, var.quarantine_prefix] : "${aws_s3_bucket.this.arn}/${prefix}/*"]
+  objects = [for prefix in [local.key_prefix, local.quarantine_prefix] : "${aws_s3_bucket.this.arn}/${prefix}/*"]
 }
 
 # The key of queue and bucket.
@@ -257,7 +260,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       status = "Enabled"
 
       filter {
-        prefix = "${var.key_prefix}/"
+        prefix = "${local.key_prefix}/"
       }
 
       transition {

@@ -44,7 +44,7 @@ data "aws_iam_policy_document" "operator" {
   statement {
     sid       = "EndQuarantine"
     actions   = ["s3:DeleteObject"]
-    resources = ["${aws_s3_bucket.this.arn}/${var.quarantine_prefix}/*"]
+    resources = ["${aws_s3_bucket.this.arn}/${local.quarantine_prefix}/*"]
   }
 
   statement {

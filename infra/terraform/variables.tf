@@ -79,15 +79,25 @@ variable "oldest_message_alarm_seconds" {
 }
 
 variable "key_prefix" {
-  description = "As S3_KEY_PREFIX of the service."
+  description = "As S3_KEY_PREFIX of the service, with or without slashes before and behind."
   type        = string
   default     = "emails"
+
+  validation {
+    condition     = can(regex("^/*[0-9A-Za-z_!.*'()=-]+(/[0-9A-Za-z_!.*'()=-]+)*/*$", var.key_prefix))
+    error_message = "The service takes letters, digits and !_.*'()=- in segments between single slashes: with anything else it would not start."
+  }
 }
 
 variable "quarantine_prefix" {
-  description = "As S3_QUARANTINE_PREFIX of the service."
+  description = "As S3_QUARANTINE_PREFIX of the service, with or without slashes before and behind."
   type        = string
   default     = "quarantine"
+
+  validation {
+    condition     = can(regex("^/*[0-9A-Za-z_!.*'()=-]+(/[0-9A-Za-z_!.*'()=-]+)*/*$", var.quarantine_prefix))
+    error_message = "The service takes letters, digits and !_.*'()=- in segments between single slashes: with anything else it would not start."
+  }
 }
 
 variable "glacier_after_days" {

@@ -62,7 +62,8 @@ def terraform(ministack: Emulator, tmp_path_factory: pytest.TempPathFactory) -> 
         "oidc_provider_arn": PROVIDER,
         "sender_arns": [SENDER],
         "alarm_actions": [ON_CALL],
-        "quarantine_prefix": QUARANTINE,
+        "key_prefix": "/emails/",  # as the service takes it, which strips slashes
+        "quarantine_prefix": f"{QUARANTINE}/",
     }
     return Terraform(tmp_path_factory.mktemp("terraform"), ministack, **arguments)
 
@@ -94,6 +95,13 @@ def test_without_a_provider_the_role_is_for_pod_identity(ministack: Emulator, tm
     (statement,) = json.loads(role["assume_role_policy"])["Statement"]
     assert {"Service": "pods.eks.amazonaws.com"} == statement["Principal"]
     assert POD_IDENTITY["StringEquals"].keys() == statement["Condition"]["StringEquals"].keys()
+
+
+def test_only_emails_below_their_prefix_go_to_glacier(account: Account) -> None:
+    """However many slashes it was given with."""
+    lifecycle = account.emulator.s3.get_bucket_lifecycle_configuration(Bucket=account.bucket_name)
+    prefixes = {rule["ID"]: rule["Filter"].get("Prefix") for rule in lifecycle["Rules"]}
+    assert "emails/" == prefixes["emails-to-glacier"]
 
 
 def test_alarms_that_need_no_pod_tell_who_is_on_call(terraform: Terraform) -> None:

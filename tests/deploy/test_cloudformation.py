@@ -89,3 +89,29 @@ def test_a_provider_that_is_none_is_refused(provider: str) -> None:
     assert re.fullmatch(pattern, PROVIDER)
     assert not re.fullmatch(pattern, provider)
     assert f'regex("^{pattern[1:-2]}$"' in (ROOT / "infra" / "terraform" / "variables.tf").read_text()
+
+
+PREFIXES = {"mail/all": True, "emails": True, "/mail": False, "mail/": False, "a//b": False, "/": False, "a b": False}
+
+
+@pytest.mark.parametrize("parameter", ["KeyPrefix", "QuarantinePrefix"])
+def test_a_prefix_that_no_key_is_below_is_refused(parameter: str) -> None:
+    """The service strips slashes, and a template cannot: with one the role could write nothing at all."""
+    pattern = TEMPLATE["Parameters"][parameter]["AllowedPattern"]
+    assert PREFIXES == {prefix: re.fullmatch(pattern, prefix) is not None for prefix in PREFIXES}
+
+
+def test_terraform_takes_every_prefix_as_the_service_does() -> None:
+    """It strips the slashes in one place, and nothing goes by the prefix as it was given."""
+    files = sorted((ROOT / "infra" / "terraform").glob("*.tf"))
+    used = [
+        line.strip()
+        for file in files
+        if file.name != "variables.tf"
+        for line in file.read_text().splitlines()
+        if re.search(r"var\.\w+_prefix", line)
+    ]
+    assert [
+        'key_prefix        = trim(var.key_prefix, "/")',
+        'quarantine_prefix = trim(var.quarantine_prefix, "/")',
+    ] == used
