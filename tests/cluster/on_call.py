@@ -1,6 +1,5 @@
 """Every command of the runbook, by a real kubectl, against pods that are green, red, or do not run."""
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ import pytest
 from tests.cluster.cloud import ClusterAws
 from tests.cluster.figures import Figures
 from tests.cluster.kubernetes import RELEASE, Namespace
-from tests.deploy.runbook import FIRST, Shell, entry, headings_of
+from tests.deploy.runbook import FIRST, Shell, entry, headings_of, kubeconfig
 from tests.support.mail import emails, pointer
 from tests.support.site import Site
 from tests.support.waiting import eventually
@@ -81,7 +80,7 @@ def state(
     kubectl = shutil.which("kubectl")
     assert kubectl is not None
     with STATES[request.param](aws, directory) as site:
-        shell = Shell(directory, site, kubectl=kubectl, config=os.environ["KUBECONFIG"], namespace=aws.space.name)
+        shell = Shell(directory, site, kubectl=kubectl, config=kubeconfig(), namespace=aws.space.name)
         yield request.param, shell
 
 

@@ -35,6 +35,11 @@ PREPARATION = "\n".join(INTRODUCTION[:-3])
 FIRST = INTRODUCTION[-3:]
 
 
+def kubeconfig() -> str:
+    """Where kubectl finds its cluster: told here, since a shell of whoever is on call has another home."""
+    return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+
+
 class Shell:
     """A shell of whoever is on call."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.deploy.api_server import Cluster, FakePod, serving
 from tests.deploy.chart import BIN, NAME, NAMESPACE
-from tests.deploy.runbook import EXPECTED, FIRST, RUNBOOK, Shell, entry, headings_of
+from tests.deploy.runbook import EXPECTED, FIRST, RUNBOOK, Shell, entry, headings_of, kubeconfig
 from tests.support.aws_answers import DENY
 from tests.support.commands import COMMAND, run_to_end
 from tests.support.emulators import Emulator
@@ -107,3 +107,12 @@ def test_the_first_commands_never_fail_as_commands(state: tuple[str, Shell]) -> 
             assert ["== pod/email-processor-a", "== pod/email-processor-b"] == re.findall(
                 "^== .*", printed, re.MULTILINE
             ), name
+
+
+def test_without_kubeconfig_the_cluster_is_the_one_of_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As kubectl has it, and as kind leaves it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    assert str(tmp_path / ".kube" / "config") == kubeconfig()
+    monkeypatch.setenv("KUBECONFIG", "/a:/b")
+    assert "/a:/b" == kubeconfig()
