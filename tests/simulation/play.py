@@ -26,7 +26,7 @@ from tests.simulation.world import SimBucket, SimMessage, SimQueue
 DRAIN_SECONDS = 600.0
 SETTLE_SECONDS = 60.0  # at least: for what was deleted by one process and is still in the hands of another
 STOP_SECONDS = 120.0
-SURE_SECONDS = 6000  # in which it is found out that an object is refused, and not all
+SURE_SECONDS = 2000  # in which it is found out that an object is refused, and not all
 OWN_RECEIVES = 3  # after which what fails for its own reasons is done with, if the queue does not say how many
 LOOK_SECONDS = 5.0  # between two looks at the health of all processes
 STEPS_MAX = 400_000

@@ -13,6 +13,7 @@ from email_processor.pipeline.calls import Timeouts
 from email_processor.pipeline.context import StageContext
 from email_processor.pipeline.deleter import DeleteRules
 from email_processor.pipeline.depth import DepthRules
+from email_processor.pipeline.evidence import Blame
 from email_processor.pipeline.health import Health
 from email_processor.pipeline.leases import LeaseRules
 from email_processor.pipeline.ledger import Delivery
@@ -26,6 +27,10 @@ from tests.simulation.loop import Driver, Loop
 from tests.simulation.mails import PROBE, VERSION
 from tests.simulation.story import Story, StorySettings
 from tests.simulation.world import SimBucket, SimClock, SimQueue
+
+
+# The more tries, the longer takes a day to play. That many still outlast the weather in which a good mail is denied.
+BLAME = Blame(failures_denied=30)
 
 
 class Process:
@@ -154,6 +159,7 @@ def plan_of(settings: StorySettings) -> Plan:
             quarantine=settings.quarantine,
             version=VERSION,
             key_time=settings.key_time,
+            blame=BLAME,
         ),
         store=StoreRules(most=settings.uploads, probe=PROBE),
         leases=LeaseRules(visibility_timeout=settings.visibility_timeout),
