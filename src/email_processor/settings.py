@@ -4,11 +4,13 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
@@ -387,7 +389,7 @@ def examine(dotenv: Path = Path(".env")) -> tuple[Settings, list[Problem]]:
     """As `load`, but with everything that is wrong beside the settings; a wrong value's example stands in for it.
 
     Raises:
-        SettingsError: `dotenv` is there, but cannot be read.
+        SettingsError: `dotenv` is there, but it or some of its lines cannot be read.
     """
     _export(dotenv)
     problems: list[Problem] = []
@@ -410,8 +412,10 @@ def examine(dotenv: Path = Path(".env")) -> tuple[Settings, list[Problem]]:
 
 def _export(dotenv: Path) -> None:
     try:
+        text = dotenv.read_text("utf-8-sig") if dotenv.is_file() or dotenv.is_fifo() else ""
+        _refuse_lines(dotenv, text)
         given = {name.lower() for name, value in os.environ.items() if value} & Settings.model_fields.keys()
-        for name, value in dotenv_values(dotenv, encoding="utf-8-sig").items():
+        for name, value in dotenv_values(stream=StringIO(text)).items():
             if value and not os.environ.get(name) and name.lower() not in given:  # settings are read in any case
                 os.environ[name] = value
     except (OSError, ValueError) as error:  # not to be read, not UTF-8, a null byte
@@ -419,6 +423,28 @@ def _export(dotenv: Path) -> None:
             f"The file {dotenv} cannot be read: {error}.",
             fix="Make it a UTF-8 text file that this user may read, or remove it.",
         ) from error
+
+
+def _refuse_lines(dotenv: Path, text: str) -> None:
+    """Refuse lines that say nothing that can be understood: python-dotenv would pass over them, and a default count."""
+    lines = [str(_first_line(binding)) for binding in parse_stream(StringIO(text)) if _says_nothing(binding)]
+    if lines:
+        where = f"line {lines[0]}" if len(lines) == 1 else f"lines {', '.join(lines)}"
+        raise SettingsError(
+            f"The file {dotenv} cannot be read at {where}.",  # without the text, which may be a password
+            fix="Write every line as NAME=value, close every quote, and begin a comment with #.",
+        )
+
+
+def _says_nothing(binding: Binding) -> bool:
+    """A name alone is allowed: to `docker run --env-file` it means the variable that is there."""
+    return binding.error or (binding.value is None and not (binding.key or "_").isidentifier())
+
+
+def _first_line(binding: Binding) -> int:
+    """python-dotenv counts the empty lines above to it."""
+    text = binding.original.string
+    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def _explain(field: FieldInfo, kind: str, message: str, value: object) -> str:

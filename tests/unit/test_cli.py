@@ -89,6 +89,16 @@ def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
     assert "HTTP_PORT: must be a whole number from 0 to 65535; it is 'http'" in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "check --offline"])
+def test_a_line_of_the_file_that_cannot_be_read_is_two(command: str, tmp_path: Path) -> None:
+    """Whoever wrote it meant it to count; nothing but the report is printed."""
+    (tmp_path / ".env").write_text("VISIBILITY_TIMEOUT_SECONDS: 900\n")
+    ended = run_to_end(COMMAND, *command.split(), directory=tmp_path, **SETTINGS)
+    assert 2 == ended.returncode
+    assert "The file .env cannot be read at line 1." in ended.stdout + ended.stderr
+    assert "python-dotenv" not in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("variables", "detail"),
     [

@@ -135,6 +135,41 @@ def test_a_file_that_is_no_text_is_reported(content: bytes, tmp_path: Path) -> N
         load()
 
 
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ("MAX_MESSAGES_PER_POLL: hunter2\n", "line 1"),
+        ("MAX_MESSAGES_PER_POLL:hunter2\n", "line 1"),
+        ("HTTP_PORT=1\n\n  \nAWS_SESSION_TOKEN hunter2\nHTTP_PORT=2\n", "line 4"),
+        ("# all of it\n\nS3_KMS_KEY_ID='hunter2\nHTTP_PORT=2\nhunter2 is the password\n", "lines 3, 5"),
+    ],
+    ids=["a colon", "a colon without a space", "no equals sign", "a quote that is not closed"],
+)
+def test_a_line_that_cannot_be_read_is_reported(content: str, where: str, tmp_path: Path) -> None:
+    """Passed over, a default would count in its place; its text may be a password."""
+    (tmp_path / ".env").write_text(content)
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert f"The file .env cannot be read at {where}." == caught.value.detail
+    assert "NAME=value" in caught.value.fix
+    assert "HTTP_PORT" not in os.environ
+
+
+def test_a_line_may_be_empty_a_comment_or_a_name_alone(tmp_path: Path) -> None:
+    """As other readers of such files have it; a value in quotes may have more than one line, and name another."""
+    (tmp_path / ".env").write_text(
+        "\n# a comment\n  # another\nexport LOG_LEVEL\nHTTP_PORT\n"
+        "HTTP_HOST = 'one\ntwo'\nS3_KEY_PREFIX=x/${LOG_FORMAT:-y}\n\n"
+    )
+    settings = load()
+    assert ("INFO", 8080, "one\ntwo", "x/y") == (
+        settings.log_level,
+        settings.http_port,
+        settings.http_host,
+        settings.s3_key_prefix,
+    )
+
+
 def test_a_file_that_may_not_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of another user is in the way: whoever made it meant it to count."""
     file = tmp_path / ".env"
@@ -143,6 +178,6 @@ def test_a_file_that_may_not_be_read_is_reported(tmp_path: Path, monkeypatch: py
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("io.open", refuse)
     with pytest.raises(SettingsError, match=r"Permission denied.*that this user may read, or remove it"):
         load(file)
