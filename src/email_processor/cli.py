@@ -111,8 +111,7 @@ def healthcheck(path: str) -> None:
     """
     from email_processor.tools import healthcheck as asking
 
-    host = os.environ.get("HTTP_HOST") or "::"
-    sys.exit(asking.healthcheck(host, os.environ.get("HTTP_PORT") or "8080", path))
+    sys.exit(asking.healthcheck(os.environ, path))
 
 
 @main.command(short_help="See the service work on an AWS in memory, without an account.")

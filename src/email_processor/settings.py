@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from email_processor.domain.errors import SettingsError
 from email_processor.domain.key import PREFIX_MAX_BYTES
 from email_processor.domain.message import MESSAGE_MAX_BYTES, KeyTime
+from email_processor.http_address import EVERYWHERE, MOST, PORT, read_host, read_port
 
 POD_GRACE_MARGIN = 5  # seconds between the end of our grace and the kubelet's SIGKILL
 SHOWN_CHARACTERS = 80  # of a wrong value
@@ -75,6 +76,18 @@ def _region(value: str | None) -> str | None:
     if not (_REGION.fullmatch(value) or (has_endpoint and _PLAIN_NAME.fullmatch(value))):
         raise _wrong("must be an AWS region")
     return value
+
+
+def _as_the_health_check(reader: Callable[[str], object]) -> Callable[[object], object]:
+    """What both read is read in one way, or the health check would ask somewhere else."""
+
+    def read(value: object) -> object:
+        try:
+            return reader(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise _wrong(str(error)) from None
+
+    return read
 
 
 def _kms_key(value: str | None) -> str | None:
@@ -260,14 +273,14 @@ class Settings(BaseSettings):
         "sets it.",
         examples=["35"],
     )
-    http_host: str = Field(
-        "::",  # probes and Prometheus come from other hosts
+    http_host: Annotated[str, BeforeValidator(_as_the_health_check(read_host))] = Field(
+        EVERYWHERE,  # probes and Prometheus come from other hosts
         description="Address that /healthz, /readyz and /metrics are served on; `::` is every address, of IPv4 and "
         "of IPv6.",
         examples=["127.0.0.1"],
     )
-    http_port: int = Field(
-        8080, ge=0, le=65535, description="Port of HTTP_HOST; 0 takes a free one.", examples=["8080"]
+    http_port: Annotated[int, BeforeValidator(_as_the_health_check(read_port))] = Field(
+        PORT, ge=0, le=MOST, description="Port of HTTP_HOST; 0 takes a free one.", examples=["8080"]
     )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
         "INFO", description="Least severe level that is logged.", examples=["INFO"]

@@ -70,7 +70,22 @@ def test_the_address_of_the_service_is_asked() -> None:
         assert 0 == healthcheck({"HTTP_HOST": "localhost", "HTTP_PORT": str(port)}).returncode
 
 
-@pytest.mark.parametrize("port", ["1", "none", "0"])
+@pytest.mark.parametrize(("host", "port"), [("HTTP_HOST", "HTTP_PORT"), ("http_host", "http_port")])
+def test_the_address_is_read_as_the_service_reads_it(host: str, port: str) -> None:
+    """A line break at its end, as secrets often have, and names in any case."""
+    with answering(200) as number:
+        answer = healthcheck({host: "127.0.0.1\n", port: f" {number}\n"})
+    assert (0, "") == (answer.returncode, answer.stderr)
+
+
+def test_an_address_that_the_service_refuses_is_not_asked() -> None:
+    """It says which variable is wrong."""
+    answer = healthcheck({"HTTP_PORT": "none"})
+    assert (1, "") == (answer.returncode, answer.stdout)
+    assert answer.stderr.startswith("There is no address to ask: HTTP_PORT must be a whole number from 0 to 65535; ")
+
+
+@pytest.mark.parametrize("port", ["1", "0"])
 def test_no_service_is_not_alive(port: str) -> None:
     """Nobody there, or no port to ask: 1, and why."""
     answer = healthcheck({"HTTP_PORT": port})
@@ -81,6 +96,7 @@ def test_no_service_is_not_alive(port: str) -> None:
 def test_it_needs_nothing_heavy() -> None:
     """It is run every half a minute in 200 millicores: no AWS SDK, no event loop, no settings model."""
     heavy = ("aiohttp", "asyncio", "botocore", "pydantic")
-    code = f"import sys, email_processor.cli; print([name for name in {heavy} if name in sys.modules])"
+    imports = "import sys, email_processor.cli, email_processor.tools.healthcheck"
+    code = f"{imports}; print([name for name in {heavy} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "[]\n" == answer.stdout

@@ -104,6 +104,8 @@ REFUSED = [
     *(("S3_SSE", value, "must be one of none, AES256, aws:kms") for value in ("kms", "aes256")),
     *(("LOG_LEVEL", value, "must be one of DEBUG, INFO, WARNING, ERROR") for value in ("LOUD", "CRITICAL")),
     ("LOG_FORMAT", "xml", "must be one of auto, json, console"),
+    ("HTTP_HOST", " ", "must be an address or a name of this host"),
+    *(("HTTP_PORT", value, "must be a whole number from 0 to 65535") for value in ("8080.0", "8_080", "+8080")),
     *(("AWS_REGION", value, "must be an AWS region") for value in NO_REGIONS),
     *(("S3_BUCKET_NAME", value, A_BUCKET) for value in NO_BUCKETS),
     *(
