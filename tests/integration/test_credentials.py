@@ -99,6 +99,20 @@ async def test_credentials_that_appear_are_used(home: Path, fake: FakeAws, clien
     assert all("AWS_ACCESS_KEY_ID" in fault.fix for fault in told)
 
 
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
+async def test_a_line_break_in_a_key_is_a_matter_of_credentials(
+    client: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends the request: as a secret that was made with `echo` has it. It is never shown."""
+    for each in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(each, "hunter2\n" if each == name else "good")
+    async with opened(client=client, timeout=10) as aws:
+        told = await faults(aws)
+    assert [Cause.CREDENTIALS] * 3 == [fault.cause for fault in told]
+    assert all("a line break" in fault.detail and "hunter2" not in fault.detail for fault in told)
+
+
 async def test_a_profile_is_used(home: Path, fake: FakeAws, client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS_PROFILE chooses among those of the file."""
     monkeypatch.setenv("AWS_PROFILE", "other")

@@ -186,6 +186,9 @@ class Credentials:
         keys = _Keys(frozen, ENDLESS if until is None else until.timestamp(), str(found.method))
         if keys.until <= self._clock.wall():
             raise CredentialRetrievalError(provider=keys.provider, error_msg=f"what it gives is over since {until}")
+        if wrong := _impossible_part(frozen):
+            what = f"the {wrong} has a character in it that no key has: a line break, a curly quote"
+            raise CredentialRetrievalError(provider=keys.provider, error_msg=what)
         return keys
 
     def _found(self, keys: _Keys) -> None:
@@ -237,3 +240,12 @@ class Credentials:
         named = CredentialRetrievalError(provider=self.provider, error_msg=text)
         named.__cause__ = error
         return named
+
+
+def _impossible_part(keys: ReadOnlyCredentials) -> str | None:
+    """What of `keys` cannot be meant, and would break out of its header or out of the signature, if anything."""
+    parts = {"access key id": keys.access_key, "secret access key": keys.secret_key, "session token": keys.token}
+    for name, value in parts.items():
+        if value and not (value.isascii() and value.isprintable()):
+            return name
+    return None

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import CredentialRetrievalError
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 
@@ -43,7 +42,8 @@ class Signer:
         """All headers of a request: `headers`, which must have `host` and names in lower case, and the signature's.
 
         `target` is an encoded path; a query behind it is encoded too, and sorted by its names. `body_hash` is the
-        SHA-256 of the body in hex, `now` epoch seconds.
+        SHA-256 of the body in hex, `now` epoch seconds. That `credentials` can stand in a header is seen to where they
+        are found.
         """
         moment = _moment(int(now))
         signed = {**headers, "x-amz-date": moment}
@@ -66,10 +66,6 @@ class Signer:
 
     def _key_for(self, day: str, credentials: ReadOnlyCredentials) -> bytes:
         if self._key_is_for != (day, credentials):
-            text = f"{credentials.access_key}{credentials.token or ''}"
-            if not (text.isprintable() and f"{text}{credentials.secret_key}".isascii()):
-                what = "the key id, secret or token has a character in it that no key has: a line break, a curly quote"
-                raise CredentialRetrievalError(provider="any", error_msg=what)
             key = f"AWS4{credentials.secret_key}".encode()
             for step in (day, *self._steps):
                 key = hmac.digest(key, step.encode(), "sha256")

@@ -23,10 +23,12 @@ class Found:
     name: str
     until: float
     method: str = "fake"
+    secret: str = "s"
+    token: str | None = None
 
     @property
     def _frozen_credentials(self) -> ReadOnlyCredentials:
-        return ReadOnlyCredentials(self.name, "s", None)
+        return ReadOnlyCredentials(self.name, self.secret, self.token)
 
     @property
     def _expiry_time(self) -> datetime | None:
@@ -203,6 +205,34 @@ async def test_what_is_over_when_it_is_given_is_not_used(world: World) -> None:
     world.life = -1.0
     with pytest.raises(CredentialRetrievalError, match="is over since"):
         await world.key()
+
+
+@pytest.mark.parametrize(
+    ("keys", "wrong"),
+    [
+        (("AKID\r\nX: y", "secret", "token"), "access key id"),
+        (("“AKID”", "secret", "token"), "access key id"),
+        (("AKID", "secret\n", "token"), "secret access key"),
+        (("AKID", "“secret”", None), "secret access key"),
+        (("AKID", "sec\udcffret", "token"), "secret access key"),
+        (("AKID", "secret", "to\nken"), "session token"),
+        (("AKID", "secret", "tokén"), "session token"),
+    ],
+    ids=ascii,
+)
+async def test_a_character_that_no_key_has_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, str, str | None], wrong: str
+) -> None:
+    """It comes from `echo key | base64` or through a word processor; sent, it would be the network's fault."""
+    name, secret, token = keys
+
+    async def give() -> Found:
+        return Found(name, float("inf"), secret=secret, token=token)
+
+    monkeypatch.setattr(world, "load_credentials", give)
+    with pytest.raises(CredentialRetrievalError) as caught:
+        await world.key()
+    assert f"from fake: the {wrong} has a character in it that no key has: " in str(caught.value)
 
 
 async def test_their_end_is_known(world: World) -> None:
