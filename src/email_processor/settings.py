@@ -20,12 +20,13 @@ from email_processor.domain.errors import SettingsError
 from email_processor.domain.key import PREFIX_MAX_BYTES
 from email_processor.domain.message import MESSAGE_MAX_BYTES, KeyTime
 from email_processor.http_address import EVERYWHERE, MOST, PORT, read_host, read_port
+from email_processor.partitions import ANY_DOMAIN, REGION
 
 POD_GRACE_MARGIN = 5  # seconds between the end of our grace and the kubelet's SIGKILL
 SHOWN_CHARACTERS = 80  # of a wrong value
 
 _OURS = "setting"  # the type of an error whose message is our own
-_REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
+_REGION = re.compile(REGION)
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS")
 _KMS_KEY = re.compile(r"(?:arn:[a-z-]+:kms:(?=\S)|(?!arn:))[\w/:.-]{1,2048}", re.ASCII)
@@ -33,8 +34,7 @@ _BUCKET = re.compile(r"(?!xn--|sthree-|amzn-s3-demo-)(?!\d+\.\d+\.\d+\.\d+$)(?!.
 # AWS and most emulators: /<account>/<name>; some have more in front. The suffix counts among the 80 characters.
 _QUEUE_PATH = re.compile(r"(?:/[\w-]+)+/(?=[\w.-]{1,80}$)[\w-]+(?:\.fifo)?", re.ASCII)
 _AWS_HOST = re.compile(
-    r"(?:(?:vpce-[\w-]+\.)?sqs(?:-fips)?\.)?(?P<region>[a-z]{2,4}(?:-[a-z]+)+-\d{1,2})\.(?:queue\.|vpce\.)?"
-    r"(?:amazonaws\.(?:com|com\.cn|eu)|api\.aws)"
+    rf"(?:(?:vpce-[\w-]+\.)?sqs(?:-fips)?\.)?(?P<region>{REGION})\.(?:queue\.|vpce\.)?(?:{ANY_DOMAIN})"
 )
 
 

@@ -19,6 +19,7 @@ from tests.support.scripted_server import FakeAws, scripted_server
 
 KEY = "emails/k.json"
 VPC = "vpce-0a1b2c3d4e5f-abcdefgh.sqs.eu-west-1.vpce.amazonaws.com"
+VPC_OF_EUSC = "vpce-0a1b2c3d4e5f-abcdefgh.sqs.eusc-de-east-1.vpce.amazonaws.eu"
 
 
 @pytest.fixture
@@ -111,6 +112,9 @@ QUEUE_ADDRESSES = {
     "FIPS, and a URL of another": Way("sqs-fips.eu-west-1.amazonaws.com:443", FIPS, queue=VPC),
     # without either, a URL that names an endpoint itself is believed
     "a VPC endpoint": Way(f"{VPC}:443", queue=VPC),
+    "a VPC endpoint of the European Sovereign Cloud": Way(
+        f"{VPC_OF_EUSC}:443", queue=VPC_OF_EUSC, region="eusc-de-east-1"
+    ),
     "a FIPS endpoint": Way("sqs-fips.eu-west-1.amazonaws.com:443", queue="sqs-fips.eu-west-1.amazonaws.com"),
     "a dual stack endpoint": Way("sqs.eu-west-1.api.aws:443", queue="sqs.eu-west-1.api.aws"),
     "an older name of the public one": Way("sqs.eu-west-1.amazonaws.com:443", queue="eu-west-1.queue.amazonaws.com"),

@@ -12,14 +12,16 @@ from urllib.parse import urlsplit
 
 from botocore.utils import get_environ_proxies
 
+from email_processor.partitions import DOMAIN
+
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_sqs.client import SQSClient
 
 
 # Where the SDK goes without being told of an endpoint, and what else a queue's URL may call that place.
-_PUBLIC = re.compile(r"sqs\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?")
-_PUBLIC_NAMES = re.compile(r"(?:sqs\.[a-z0-9-]+|(?:[a-z0-9-]+\.)?queue)\.amazonaws\.com(?:\.cn)?")
+_PUBLIC = re.compile(rf"sqs\.[a-z0-9-]+\.(?:{DOMAIN})")
+_PUBLIC_NAMES = re.compile(rf"(?:sqs\.[a-z0-9-]+|(?:[a-z0-9-]+\.)?queue)\.(?:{DOMAIN})")
 
 
 def is_public(host: str) -> bool:

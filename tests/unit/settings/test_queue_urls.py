@@ -19,14 +19,15 @@ AWS_URLS = [
     (f"https://cn-north-1.queue.amazonaws.com.cn/{ACCOUNT}/emails", "cn-north-1"),
     (f"https://sqs.eusc-de-east-1.amazonaws.eu/{ACCOUNT}/emails", "eusc-de-east-1"),
     (f"https://sqs.eu-central-1.api.aws/{ACCOUNT}/emails", "eu-central-1"),
+    (f"https://sqs.cn-north-1.api.amazonwebservices.com.cn/{ACCOUNT}/emails", "cn-north-1"),
+    (f"https://sqs.us-iso-east-1.c2s.ic.gov/{ACCOUNT}/emails", "us-iso-east-1"),
+    (f"https://vpce-0a1b2c3d-abcdefgh.sqs.eusc-de-east-1.vpce.amazonaws.eu/{ACCOUNT}/emails", "eusc-de-east-1"),
     (f"https://sqs-fips.us-west-2.api.aws/{ACCOUNT}/emails", "us-west-2"),
     (f"https://vpce-0a1b2c3d4e5f-abcdefgh.sqs.eu-west-1.vpce.amazonaws.com/{ACCOUNT}/emails", "eu-west-1"),
 ]
 ELSEWHERE = [
-    # AWS hosts that do not say their region in the usual place
+    # an AWS host that does not say its region
     f"https://queue.amazonaws.com/{ACCOUNT}/emails",
-    f"https://sqs.cn-north-1.api.amazonwebservices.com.cn/{ACCOUNT}/emails",
-    f"https://sqs.us-iso-east-1.c2s.ic.gov/{ACCOUNT}/emails",
     # emulators and other clouds
     "http://127.0.0.1:4566/000000000000/emails",
     "http://[::1]:4566/000000000000/emails",
