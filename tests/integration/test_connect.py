@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from email_processor.aws.connect import Aws
+from email_processor.aws.connect import Aws, usable_configuration
 from email_processor.domain.email import Pointer
 from email_processor.domain.errors import Cause, EmailProcessorError, QueueFaultError, StartError, StoreFaultError
 from tests.integration.opening import opened, point_at
@@ -183,6 +183,46 @@ async def test_an_aws_configuration_that_cannot_be_used_is_told_at_the_start(
         async with opened(client=client):
             pass
     assert "AWS_*" in caught.value.fix
+
+
+@pytest.mark.parametrize("service", ["SQS", "S3"])
+@pytest.mark.parametrize("is_in_file", [False, True], ids=["variable", "config file"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://user:hunter2@127.0.0.1:1",
+        "http://hunter2@127.0.0.1:1",
+        "http://user:hunter2/@127.0.0.1:1",
+        "http://user:hunter2@bad host:1",
+        "user:hunter2@127.0.0.1:1",
+    ],
+)
+async def test_an_endpoint_with_a_password_is_refused_and_never_shown(
+    client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str, endpoint: str, *, is_in_file: bool
+) -> None:
+    """No request can use one, and every library quotes the URL."""
+    if is_in_file:
+        file = tmp_path / "config"
+        section = f"[services mine]\n{service.lower()} =\n  endpoint_url = {endpoint}\n"
+        file.write_text(f"[default]\nservices = mine\n{section}")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    else:
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", endpoint)
+    with pytest.raises(StartError) as caught:
+        async with opened(client=client):
+            pass
+    said = "must not have a user name or a password in it"
+    assert f"the endpoint of {service.lower()} {said} (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_{service}, or" in str(
+        caught.value
+    )
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_what_the_sdk_says_of_a_configuration_is_without_passwords() -> None:
+    """Whatever URL it quotes."""
+    with pytest.raises(StartError) as caught, usable_configuration():
+        raise ValueError("Invalid proxy: http://user:hunter2@bad")
+    assert "The AWS configuration cannot be used: Invalid proxy: http://bad." == caught.value.detail
 
 
 async def test_opening_needs_no_aws_in_reach(client: str, monkeypatch: pytest.MonkeyPatch) -> None:

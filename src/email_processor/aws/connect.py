@@ -18,6 +18,7 @@ from email_processor.aws.checked import CheckedArchive
 from email_processor.aws.credential_process import credential_chain
 from email_processor.aws.credentials import PATIENCE_SECONDS, REFUSED, Credentials, Source
 from email_processor.aws.endpoints import BucketAddress, bucket_address, is_behind_proxy, own_endpoint, queue_address
+from email_processor.aws.faults import without_passwords
 from email_processor.aws.http_client import ANSWER_MAX_BYTES, HttpClient
 from email_processor.aws.inbox import SqsInbox
 from email_processor.aws.models import ServiceModels
@@ -154,7 +155,7 @@ def usable_configuration() -> Iterator[None]:
         yield
     except (BotoCoreError, OSError, ValueError) as error:
         raise StartError(
-            f"The AWS configuration cannot be used: {error}.",
+            f"The AWS configuration cannot be used: {without_passwords(str(error))}.",
             fix="Correct the AWS_* variables or the AWS config file that the message is about.",
         ) from error
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from botocore.exceptions import InvalidConfigError
 from botocore.utils import get_environ_proxies
 
 from email_processor.partitions import DOMAIN
@@ -39,6 +40,22 @@ def own_endpoint(endpoint: str, queue_url: str) -> str | None:
     if goes_public is None or is_public(url.hostname or ""):
         return None
     return f"{url.scheme}://{url.netloc}"
+
+
+def refuse_password(service: str, endpoint: str) -> None:
+    """Refuse an endpoint with a user name or a password, wherever it comes from: requests are signed, and have neither.
+
+    The libraries quote the URL in whatever they say of it. An @ has no other use in the URL of an endpoint.
+
+    Raises:
+        InvalidConfigError: there is one.
+    """
+    if "@" in endpoint:
+        variable = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
+        raise InvalidConfigError(
+            error_msg=f"the endpoint of {service} must not have a user name or a password in it (AWS_ENDPOINT_URL, "
+            f"{variable}, or endpoint_url in the AWS config file)"
+        ) from None
 
 
 class _AddressedError(Exception):

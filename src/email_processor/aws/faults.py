@@ -136,6 +136,7 @@ REDIRECTS = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.TEMPORARY_REDIRE
 _REGION = re.compile(r"[a-z0-9-]{1,63}")
 _EXPECTED_REGION = re.compile(r"expecting '([a-z0-9-]+)'")
 _KEY_ID = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b")
+_USER_AND_PASSWORD = re.compile(r"(?<=://)\S*@")  # up to the last @: a password may have one, and a / as well
 _CAUSE_OF = {code: cause for cause, codes in _CODES.items() for code in codes}
 
 # What S3 says of one object only: another try, or another bucket policy, will not change it.
@@ -213,6 +214,11 @@ def _is_out_of_files() -> bool:
     return False
 
 
+def without_passwords(text: str) -> str:
+    """What a library or a server says, without the user names and passwords of the URLs in it."""
+    return _USER_AND_PASSWORD.sub("", text)
+
+
 def explain(error: Exception) -> tuple[Cause, str, str]:
     """Cause, detail and fix of whatever a botocore client raised."""
     if isinstance(error, ClientError):
@@ -230,7 +236,7 @@ def explain(error: Exception) -> tuple[Cause, str, str]:
         return cause, detail, fix
     cause = _cause_of_local(error)
     fix = TLS_FIX if _is_tls(error) else SSO_FIX if isinstance(error, SSO_ERRORS) else fix_for(cause)
-    return cause, f"{type(error).__name__}: {str(error)[:DETAIL_MAX]}", fix
+    return cause, f"{type(error).__name__}: {without_passwords(str(error))[:DETAIL_MAX]}", fix
 
 
 def is_bug_of_ours(error: Exception) -> bool:
@@ -271,7 +277,8 @@ class Refusal:
 def explain_refusal(refusal: Refusal) -> tuple[Cause, str, str]:
     """Cause, detail and fix of an answer that is an error."""
     # one line of it: to a wrong signature SQS adds the request that it expected, security token included
-    said = _KEY_ID.sub("(a key id)", refusal.message.strip().split("\n", 1)[0])[:DETAIL_MAX]
+    first_line = without_passwords(refusal.message.strip().split("\n", 1)[0])
+    said = _KEY_ID.sub("(a key id)", first_line)[:DETAIL_MAX]
     codes = refusal.codes
     cause = cause_of(codes, refusal.status, said)
     if cause is Cause.DENIED and "kms:" in said:

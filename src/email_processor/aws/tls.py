@@ -21,6 +21,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import SSLError
 from botocore.httpsession import get_cert_path
 
+from email_processor.aws.endpoints import refuse_password
 from email_processor.aws.resolver import Resolver
 
 
@@ -124,3 +125,12 @@ class VerifyingSession(AioSession):
         verifying: Any = copy.copy(config)
         verifying.http_session_cls = partial(VerifyingHttp, resolver=self.resolver)
         return super().create_client(*args, config=verifying, **options)  # type: ignore[call-overload]
+
+    async def _create_client(self, service_name: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
+        try:
+            client: Any = await super()._create_client(service_name, *args, **options)  # type: ignore[misc]  # not in the stubs
+        except ValueError as error:  # of an endpoint that is no URL, which it quotes
+            refuse_password(service_name, str(error))
+            raise
+        refuse_password(service_name, client.meta.endpoint_url)
+        return client

@@ -3,7 +3,7 @@
 import ssl
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError, SSLError
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, SSLError
 
 from email_processor.aws.faults import DETAIL_MAX, PROTOCOL_FIX, TLS_FIX, Refusal, explain, explain_refusal
 from email_processor.domain.errors import Cause
@@ -62,6 +62,16 @@ def test_a_detail_is_one_short_line_without_a_key_id() -> None:
     assert detail.startswith("InvalidAccessKeyId: The key (a key id) is unknown. xxx")
     assert len("InvalidAccessKeyId: ") + DETAIL_MAX == len(detail)
     assert "secret" not in detail
+
+
+@pytest.mark.parametrize(
+    "url", ["http://jo:hunter2@proxy:1/x", "http://hunter2@proxy:1/x", "http://jo:hunter2/?@p@ss#@proxy:1/x"]
+)
+def test_a_detail_has_no_password_of_a_url(url: str) -> None:
+    """Whoever quotes it: the SDK of a connection, or a server of what it was asked."""
+    of_the_sdk = explain(EndpointConnectionError(endpoint_url=url))[1]
+    assert 'EndpointConnectionError: Could not connect to the endpoint URL: "http://proxy:1/x"' == of_the_sdk
+    assert "X: not at http://proxy:1/x" == explain_refusal(Refusal(("X",), 400, f"not at {url}"))[1]
 
 
 REGIONS = [

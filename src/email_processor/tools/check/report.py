@@ -1,7 +1,6 @@
 """The report: what was found, written down for people and as JSON."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ import click
 import orjson
 
 from email_processor import __version__
+from email_processor.aws.faults import without_passwords
 from email_processor.domain.errors import SettingsError
 from email_processor.settings import Problem, Settings, queue_region
 from email_processor.tools.check.codes import Group
@@ -23,7 +23,6 @@ from email_processor.tools.check.inspect.queue import QueueFacts
 from email_processor.tools.check.inspect.sts_and_kms import Identity
 
 ENDPOINTS = ("sqs", "s3", "s3_put")
-_USER_AND_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
 MARKS = {Status.OK: "ok", Status.WARNING: "WARN", Status.FAILED: "FAIL", Status.SKIPPED: "-"}
 COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "red", Status.SKIPPED: "bright_black"}
 HEADINGS = {Group.KMS: "KMS"}
@@ -113,7 +112,7 @@ def _clean(finding: Finding) -> Finding:
 def clean(text: str) -> str:
     """One line that may be printed: no control characters (AWS's words are not ours), no passwords in URLs."""
     printable = "".join(char if char.isprintable() else " " for char in text)
-    return _USER_AND_PASSWORD.sub("", " ".join(printable.split()))
+    return without_passwords(" ".join(printable.split()))
 
 
 def print_report(report: CheckReport, stream: TextIO, *, as_json: bool) -> None:
