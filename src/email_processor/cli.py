@@ -73,7 +73,7 @@ def run() -> None:
             code = runner.run(serve(configured))
     except EmailProcessorError as error:
         log.error("cannot_start", extra={"error": error.detail, "fix": error.fix})
-        code = EXIT_FAILED
+        code = EXIT_SETTINGS if isinstance(error, SettingsError) else EXIT_FAILED
     except BaseException as error:
         log.critical("crashed", exc_info=error)
         code = EXIT_FAILED

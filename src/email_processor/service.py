@@ -44,6 +44,7 @@ async def serve(settings: Settings) -> int:
 
     Raises:
         StartError: the HTTP address or the AWS configuration cannot be used.
+        SettingsError: a region is none of AWS's, and it is AWS that is asked.
     """
     stop = asyncio.Event()
     clock = Clock(monotonic=asyncio.get_running_loop().time, wall=time.time)

@@ -26,9 +26,9 @@ POD_GRACE_MARGIN = 5  # seconds between the end of our grace and the kubelet's S
 SHOWN_CHARACTERS = 80  # of a wrong value
 
 _OURS = "setting"  # the type of an error whose message is our own
-_REGION = re.compile(REGION)
-_PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS")
+# It can be another maker's (`fr-par`, `nyc3`). Where requests go is known when the AWS SDK has read its configuration:
+# one that is none of AWS's is refused then, if they go to AWS.
+_REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _KMS_KEY = re.compile(r"(?:arn:[a-z-]+:kms:(?=\S)|(?!arn:))[\w/:.-]{1,2048}", re.ASCII)
 _BUCKET = re.compile(r"(?!xn--|sthree-|amzn-s3-demo-)(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # AWS and most emulators: /<account>/<name>; some have more in front. The suffix counts among the 80 characters.
@@ -72,8 +72,7 @@ def _bucket(value: str) -> str:
 def _region(value: str | None) -> str | None:
     if value is None:
         return None
-    has_endpoint = any(os.environ.get(name) for name in _ENDPOINTS)  # then it can be another maker's: `fr-par`, `nyc3`
-    if not (_REGION.fullmatch(value) or (has_endpoint and _PLAIN_NAME.fullmatch(value))):
+    if not _REGION.fullmatch(value):
         raise _wrong("must be an AWS region")
     return value
 

@@ -11,7 +11,14 @@ import pytest
 
 from email_processor.aws.connect import Aws, usable_configuration
 from email_processor.domain.email import Pointer
-from email_processor.domain.errors import Cause, EmailProcessorError, QueueFaultError, StartError, StoreFaultError
+from email_processor.domain.errors import (
+    Cause,
+    EmailProcessorError,
+    QueueFaultError,
+    SettingsError,
+    StartError,
+    StoreFaultError,
+)
 from tests.integration.opening import opened, point_at
 from tests.support.aws_answers import Reply, an_aws
 from tests.support.payloads import fetched
@@ -216,6 +223,51 @@ async def test_an_endpoint_with_a_password_is_refused_and_never_shown(
         caught.value
     )
     assert "hunter2" not in str(caught.value)
+
+
+FOREIGN = "fr-par"
+OF_AWS = "http://queue.amazonaws.com/1/q"  # a URL that names no region
+NO_REGIONS = (FOREIGN, "us-east", "us-east-1a", "frankfurt")
+
+
+@pytest.mark.parametrize("region", NO_REGIONS)
+async def test_a_region_that_is_none_of_awss_is_refused_where_aws_is_asked(client: str, region: str) -> None:
+    """No host is called after it; the setting is named."""
+    with pytest.raises(SettingsError) as of_bucket:
+        async with opened(client=client, region=region):
+            pass
+    with pytest.raises(SettingsError) as of_queue:
+        async with opened(client=client, queue_region=region, queue_url=OF_AWS):
+            pass
+    assert f"AWS_REGION must be an AWS region; it is '{region}'." == of_bucket.value.detail
+    said = f"SQS_REGION, or AWS_REGION if that is not set, must be an AWS region; it is '{region}'."
+    assert said == of_queue.value.detail
+    assert "AWS_ENDPOINT_URL_S3" in of_bucket.value.fix
+
+
+ENDPOINTS: dict[str, tuple[dict[str, str], str]] = {
+    "a variable": ({"AWS_ENDPOINT_URL": S3}, ""),
+    "a variable of each": ({"AWS_ENDPOINT_URL_S3": S3, "AWS_ENDPOINT_URL_SQS": S3}, ""),
+    "services of the config file": (
+        {},
+        "[default]\nservices = x\n[services x]\ns3 =\n  endpoint_url = http://s3\nsqs =\n  endpoint_url = http://sqs",
+    ),
+    "a profile": ({"AWS_PROFILE": "p"}, f"[profile p]\nendpoint_url = {S3}"),
+}
+
+
+@pytest.mark.parametrize(("variables", "config"), ENDPOINTS.values(), ids=ENDPOINTS)
+async def test_any_plain_name_is_a_region_where_there_is_an_endpoint(
+    client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], config: str
+) -> None:
+    """Other makers call theirs as they like; the endpoint may come from wherever an AWS SDK looks."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "config"
+    file.write_text(f"{config}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    async with opened(client=client, region=FOREIGN, queue_region=FOREIGN, queue_url=OF_AWS):
+        pass
 
 
 async def test_what_the_sdk_says_of_a_configuration_is_without_passwords() -> None:

@@ -28,7 +28,6 @@ from tests.simulation.mails import PROBE, VERSION
 from tests.simulation.story import Story, StorySettings
 from tests.simulation.world import SimBucket, SimClock, SimQueue
 
-
 # The more tries, the longer takes a day to play. That many still outlast the weather in which a good mail is denied.
 BLAME = Blame(failures_denied=30)
 

@@ -118,6 +118,14 @@ def test_what_cannot_start_is_one(variables: Mapping[str, str], detail: str, tmp
     assert record["fix"].endswith(".")
 
 
+def test_a_region_that_is_none_of_awss_is_two(tmp_path: Path) -> None:
+    """A wrong setting, though it is found out only when the AWS configuration has been read."""
+    ended = run_to_end(COMMAND, "run", directory=tmp_path, **{**SETTINGS, "AWS_REGION": "fr-par"})
+    assert 2 == ended.returncode
+    (record,) = (json.loads(line) for line in ended.stderr.splitlines())
+    assert ("cannot_start", "AWS_REGION must be an AWS region; it is 'fr-par'.") == (record["event"], record["error"])
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_before_the_start_is_zero(number: signal.Signals, tmp_path: Path) -> None:
     """Nothing is in flight while settings are still being read, here from a pipe that nobody fills."""

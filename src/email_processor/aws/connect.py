@@ -17,7 +17,14 @@ from email_processor.aws.archive import S3Payloads, SdkArchive, SignedArchive, S
 from email_processor.aws.checked import CheckedArchive
 from email_processor.aws.credential_process import credential_chain
 from email_processor.aws.credentials import PATIENCE_SECONDS, REFUSED, Credentials, Source
-from email_processor.aws.endpoints import BucketAddress, bucket_address, is_behind_proxy, own_endpoint, queue_address
+from email_processor.aws.endpoints import (
+    BucketAddress,
+    bucket_address,
+    is_behind_proxy,
+    own_endpoint,
+    queue_address,
+    refuse_foreign_region,
+)
 from email_processor.aws.faults import without_passwords
 from email_processor.aws.http_client import ANSWER_MAX_BYTES, HttpClient
 from email_processor.aws.inbox import SqsInbox
@@ -116,7 +123,11 @@ def client_config(user_agent: str, *, timeout: float, connections: int = 10, **m
 async def queue_client(
     session: aioboto3.Session, url: str, region: str, config: AioConfig
 ) -> AsyncIterator["SQSClient"]:
-    """The SDK's client of a queue, in its region and, unless the SDK is told of another endpoint, at its own host."""
+    """The SDK's client of a queue, in its region and, unless the SDK is told of another endpoint, at its own host.
+
+    Raises:
+        SettingsError: requests go to AWS, and `region` is none of its regions.
+    """
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(session.client("sqs", region_name=region, config=config))
         own = own_endpoint(client.meta.endpoint_url, url)
@@ -124,6 +135,7 @@ async def queue_client(
             client = await stack.enter_async_context(
                 session.client("sqs", region_name=region, endpoint_url=own, config=config)
             )
+        refuse_foreign_region("SQS_REGION, or AWS_REGION if that is not set,", region, client.meta.endpoint_url)
         client.meta.events.register("response-received.sqs", keep_unknown_members)
         yield client
 
@@ -137,6 +149,7 @@ async def connect(client: str, queue: QueueOptions, store: StoreOptions, payload
 
     Raises:
         StartError: the AWS configuration itself is wrong (an unknown profile, a CA bundle that is not there).
+        SettingsError: requests go to AWS, and to a region that is none of its.
     """
     async with AsyncExitStack() as stack:
         with usable_configuration():

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from botocore.exceptions import InvalidConfigError
 from botocore.utils import get_environ_proxies
 
-from email_processor.partitions import DOMAIN
+from email_processor.domain.errors import SettingsError
+from email_processor.partitions import DOMAIN, REGION, is_aws_host
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -58,6 +59,20 @@ def refuse_password(service: str, endpoint: str) -> None:
         ) from None
 
 
+def refuse_foreign_region(setting: str, region: str, url: str) -> None:
+    """Refuse a region that is none of AWS's if requests go to AWS, where no host is called after it.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if is_aws_host(urlsplit(url).hostname or "") and not re.fullmatch(REGION, region):
+        raise SettingsError(
+            f"{setting} must be an AWS region; it is {region!r}.",
+            fix="For example: AWS_REGION=us-east-1. If it is not AWS that is to be asked, set AWS_ENDPOINT_URL_S3 and "
+            "AWS_ENDPOINT_URL_SQS, or endpoint_url in the AWS config file.",
+        )
+
+
 class _AddressedError(Exception):
     """Ends a request before it is sent: its address is known."""
 
@@ -79,8 +94,13 @@ class BucketAddress(NamedTuple):
 
 
 async def bucket_address(client: "S3Client", bucket: str) -> BucketAddress:
-    """Where a PUT to `bucket` goes; whether its name is in the host or in the path is the SDK's affair."""
+    """Where a PUT to `bucket` goes; whether its name is in the host or in the path is the SDK's affair.
+
+    Raises:
+        SettingsError: that is at AWS, and AWS_REGION is none of its regions.
+    """
     found, region = await _address(client, "s3.PutObject", client.put_object(Bucket=bucket, Key="k", Body=b""))
+    refuse_foreign_region("AWS_REGION", region, found)
     url = urlsplit(found)
     return BucketAddress(f"{url.scheme}://{url.netloc}", url.path.removesuffix("k"), region)
 

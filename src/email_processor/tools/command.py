@@ -65,7 +65,7 @@ def run_command(
             click.echo(f"  fix: {error.fix}", err=True)
         if done := so_far():
             click.echo(f"Until then: {done}", err=True)
-        return EXIT_SETTINGS if isinstance(error, WrongUseError) else EXIT_FAILED
+        return EXIT_SETTINGS if isinstance(error, SettingsError | WrongUseError) else EXIT_FAILED
 
 
 def run_coroutine(work: Coroutine[Any, Any, T]) -> T:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiobotocore.config import AioConfig
 
-from email_processor.domain.errors import EmailProcessorError
+from email_processor.domain.errors import EmailProcessorError, SettingsError
 from email_processor.exit_codes import EXIT_FAILED, EXIT_SETTINGS
 from email_processor.settings import Settings
 from email_processor.tools.command import open_queue_client, run_command
@@ -56,6 +56,16 @@ def test_wrong_settings_are_two(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "SQS_QUEUE_URL: is required" in said.err
     assert "HTTP_PORT" not in said.err
     assert 0 == run_command(nothing, reads=attrgetter("aws_region"))
+
+
+def test_a_setting_that_turns_out_to_be_wrong_is_two(capsys: pytest.CaptureFixture[str]) -> None:
+    """A region can be judged only when it is known who is asked."""
+
+    async def work(_settings: Settings) -> None:
+        raise SettingsError("AWS_REGION must be an AWS region.", fix="Set it.")
+
+    assert EXIT_SETTINGS == run_command(work, reads=attrgetter("aws_region"))
+    assert "error: AWS_REGION must be an AWS region.\n  fix: Set it.\n" == capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

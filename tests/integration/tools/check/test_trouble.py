@@ -249,6 +249,16 @@ async def test_wrong_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyP
     assert [] == permitted.operations
 
 
+async def test_region_that_is_none_of_awss(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the opened clients know that it is AWS that is asked; it is told as the service would tell it."""
+    monkeypatch.setenv("AWS_REGION", "fr-par")
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    report = await look()
+    assert {"EP201": "failed"} == bad(report)
+    assert "AWS_REGION must be an AWS region; it is 'fr-par'." == error_of(report, "EP201")
+    assert [] == permitted.operations
+
+
 async def test_rule_between_queue_and_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue is not asked after in a region that its URL denies."""
     monkeypatch.setenv("SQS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/emails")

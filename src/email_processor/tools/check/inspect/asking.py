@@ -19,7 +19,7 @@ from email_processor.aws.archive import StoreOptions
 from email_processor.aws.connect import Aws, QueueOptions, client_config, connect, open_session
 from email_processor.aws.credentials import Credentials
 from email_processor.aws.faults import explain, fix_for
-from email_processor.domain.errors import Cause, ServiceFaultError, StartError
+from email_processor.domain.errors import Cause, ServiceFaultError, SettingsError, StartError
 from email_processor.tools.check.partitions import partition_of
 
 SECONDS_PER_QUESTION = 10.0
@@ -56,7 +56,7 @@ class Failure:
     @classmethod
     def of(cls, error: Exception) -> "Failure":
         """What a client or one of our ports raised."""
-        if isinstance(error, StartError):
+        if isinstance(error, SettingsError | StartError):
             return cls(Cause.CONFIGURATION, error.detail, error.fix)
         reason = error.__cause__ if isinstance(error.__cause__, ClientError | BotoCoreError) else error
         if isinstance(reason, ServiceFaultError):
