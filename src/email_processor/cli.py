@@ -81,14 +81,14 @@ def run() -> None:
 
 
 @main.command(short_help="Say what is wrong with settings or AWS, and how to mend it.")
-@click.option("--write", is_flag=True, help="Also store a probe object, and receive a message and give it back.")
+@click.option("--write", is_flag=True, help="Also store probe objects, and receive a message and give it back.")
 @click.option("--offline", is_flag=True, help="Look at the settings only.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def check(*, write: bool, offline: bool, strict: bool, as_json: bool) -> None:
     """Look at settings, credentials, queue, bucket, key and clock, and say how to mend what is wrong.
 
-    Without --write nothing is changed and no message is received. Exit code 0 if the service can do its work, 1 if not,
+    Without --write nothing is changed and no message is received. Exit code 0 if nothing is found that stops the service, 1 if something is,
     2 if the settings are wrong. docs/check.md explains every line.
     """
     from email_processor.tools.check.check import run_check

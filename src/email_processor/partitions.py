@@ -43,5 +43,9 @@ def is_aws_host(host: str) -> bool:
 
 
 def partition_of(region: str) -> str:
-    """The partition that a region is in, as ARNs name it: `aws` where the region is in none that is known."""
+    """The partition that a region is in, as ARNs name it: `aws` where it is in none that is known.
+
+    It may be a pseudo-region, as `fips-us-gov-west-1`.
+    """
+    region = region.removeprefix("fips-").removesuffix("-fips")
     return next((each.name for each in PARTITIONS if re.fullmatch(each.regions, region)), PARTITIONS[0].name)

@@ -9,10 +9,10 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from email_processor.domain.errors import Cause
+from email_processor.partitions import partition_of
 from email_processor.tools.check.codes import BY_CODE, Check, Group, codes_of
 from email_processor.tools.check.inspect.asking import Failure, Unasked, is_aws, origin_of
 from email_processor.tools.check.inspect.sts_and_kms import Identity
-from email_processor.tools.check.partitions import partition_of
 
 ENDPOINT_FIX = "See what answers there in place of AWS, and correct the AWS_ENDPOINT_URL variables."
 
@@ -141,7 +141,7 @@ def _elsewhere(resource: str | Sequence[str], identity: Identity | None) -> str:
 def queue_arn(url: str, region: str) -> str:
     """The queue's ARN, as its URL tells it."""
     account, name = urlsplit(url).path.rsplit("/", 2)[-2:]
-    return f"arn:{partition(region)}:sqs:{region}:{account}:{name}"
+    return f"arn:{partition_of(region)}:sqs:{region}:{account}:{name}"
 
 
 def object_arn(bucket: str, prefix: str, region: str) -> str:
@@ -151,12 +151,7 @@ def object_arn(bucket: str, prefix: str, region: str) -> str:
 
 def bucket_arn(bucket: str, region: str) -> str:
     """The bucket's ARN, as policies name it."""
-    return f"arn:{partition(region)}:s3:::{bucket}"
-
-
-def partition(region: str) -> str:
-    """The part of AWS that a region is in, as ARNs name it; `aws` for a region that only another server knows."""
-    return partition_of(region) or "aws"
+    return f"arn:{partition_of(region)}:s3:::{bucket}"
 
 
 def command(endpoint: str, *words: str) -> str:

@@ -20,7 +20,7 @@ from email_processor.aws.connect import Aws, QueueOptions, client_config, connec
 from email_processor.aws.credentials import Credentials
 from email_processor.aws.faults import explain, fix_for
 from email_processor.domain.errors import Cause, ServiceFaultError, SettingsError, StartError
-from email_processor.tools.check.partitions import partition_of
+from email_processor.partitions import is_aws_host
 
 SECONDS_PER_QUESTION = 10.0
 SECONDS_IN_ALL = 50.0
@@ -37,7 +37,7 @@ def origin_of(url: str) -> str:
 
 def is_aws(url: str) -> bool:
     """Whether `url` is at AWS itself."""
-    return partition_of(urlsplit(url).hostname or "") is not None
+    return is_aws_host(urlsplit(url).hostname or "")
 
 
 @dataclass(frozen=True, slots=True)

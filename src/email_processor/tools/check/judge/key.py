@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from email_processor.domain.errors import Cause
+from email_processor.partitions import partition_of
 from email_processor.ports import Stored
 from email_processor.tools.check.examine import AwsFacts
-from email_processor.tools.check.findings import Finding, allow, blocked, failed, ok, partition, skipped, warning
+from email_processor.tools.check.findings import Finding, allow, blocked, failed, ok, skipped, warning
 from email_processor.tools.check.inspect.asking import Answer, Failure, Unasked
 from email_processor.tools.check.inspect.bucket import BucketFacts, Written
 from email_processor.tools.check.inspect.sts_and_kms import KeyFacts
@@ -82,7 +83,7 @@ def _key_arn(facts: AwsFacts, key_id: str) -> str:
     region = facts.region
     account = facts.identity.account if facts.identity else "ACCOUNT"
     name = key_id if "alias/" not in key_id else f"ID-OF-{key_id.rpartition('alias/')[2]}"
-    return f"arn:{partition(region)}:kms:{region}:{account}:key/{name}"
+    return f"arn:{partition_of(region)}:kms:{region}:{account}:key/{name}"
 
 
 def _queue_key(facts: AwsFacts) -> Finding:
