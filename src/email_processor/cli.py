@@ -88,8 +88,8 @@ def run() -> None:
 def check(*, write: bool, offline: bool, strict: bool, as_json: bool) -> None:
     """Look at settings, credentials, queue, bucket, key and clock, and say how to mend what is wrong.
 
-    Without --write nothing is changed and no message is received. Exit code 0 if nothing is found that stops the service, 1 if something is,
-    2 if the settings are wrong. docs/check.md explains every line.
+    Without --write nothing is changed and no message is received. Exit code 0 if nothing is found that stops the
+    service, 1 if something is, 2 if the settings are wrong. docs/check.md explains every line.
     """
     from email_processor.tools.check.check import run_check
 
