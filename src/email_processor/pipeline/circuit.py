@@ -74,6 +74,11 @@ class Circuit:
         """How much more may be received."""
         return self._allowance
 
+    @property
+    def awaits_delete(self) -> bool:
+        """Whether the queue has answered no delete yet: until it does, not much more is received."""
+        return not self._has_deleted
+
     async def allowed(self, least: Allowance) -> None:
         """Return when at least so much may be received."""
         await self._allowed[least].wait()

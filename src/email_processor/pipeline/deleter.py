@@ -48,7 +48,7 @@ class Deleter:
         """Delete until cancelled. A receipt is settled only when its message is deleted or its lease is lost."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                batch = await self._receipts.batch(self._linger)
+                batch = await self._receipts.batch(0.0 if self._context.circuit.awaits_delete else self._linger)
                 tasks.create_task(self._settle(batch), name="delete batch")
 
     async def _settle(self, batch: list[Delivery]) -> None:

@@ -90,9 +90,12 @@ class Limiter:
         self._adaptive.resize(most)
         self._gauge.set(self.limit)
 
-    async def above(self, workers: Callable[[], int]) -> None:
-        """Return when more uploads are allowed at once than there are `workers`: with all of those busy, it is full."""
+    def follow(self, workers: Callable[[], int]) -> None:
+        """`workers` tells how many may take slots: with all of those busy it is full, however many more are allowed."""
         self._workers = workers
+
+    async def above(self, workers: Callable[[], int]) -> None:
+        """Return when more uploads are allowed at once than there are `workers`."""
         while self.limit <= workers():
             self._grown.clear()
             await self._grown.wait()

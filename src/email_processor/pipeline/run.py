@@ -176,24 +176,27 @@ async def upload(uploader: Uploader, storing: Storing) -> None:
 
     With more of them, each would take its job and then wait for its slot: two task switches an email, not one.
     """
-    workers = 0
+    workers = at_work = 0  # a task that was made has its first turn behind all that is ready by then
 
-    def alive() -> int:
+    def made() -> int:
         return workers
 
     async def work() -> None:
-        nonlocal workers
+        nonlocal workers, at_work
+        at_work += 1
         try:
             await uploader.upload(lambda: workers <= storing.limit)
         finally:
             workers -= 1
+            at_work -= 1
 
+    storing.follow(lambda: at_work)
     async with asyncio.TaskGroup() as tasks:
         while True:
             while workers < storing.limit:
                 tasks.create_task(work(), name=f"uploader-{workers}")
                 workers += 1
-            await storing.above(alive)
+            await storing.above(made)
 
 
 def context_of(plan: Plan, ports: Ports, metrics: Metrics, health: Health) -> StageContext:

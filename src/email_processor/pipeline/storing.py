@@ -58,6 +58,10 @@ class Storing:
         """Let the limit find its level up to `most` from now on."""
         self._limiter.resize(most)
 
+    def follow(self, workers: Callable[[], int]) -> None:
+        """`workers` tells how many are at work."""
+        self._limiter.follow(workers)
+
     async def above(self, workers: Callable[[], int]) -> None:
         """Return when more objects may be put at once than there are `workers`."""
         await self._limiter.above(workers)

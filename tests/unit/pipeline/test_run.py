@@ -4,7 +4,9 @@ import asyncio
 import json
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -15,7 +17,7 @@ from email_processor.pipeline.ceilings import Ceilings
 from email_processor.pipeline.deleter import DeleteRules
 from email_processor.pipeline.receiver import NO_ROOM_FIX
 from email_processor.pipeline.room import Budget
-from email_processor.pipeline.run import GIVING_BACK_SECONDS, HELD_BACK_SECONDS
+from email_processor.pipeline.run import GIVING_BACK_SECONDS, HELD_BACK_SECONDS, upload
 from email_processor.pipeline.storing import StoreRules
 from email_processor.ports import Limits
 from tests.simulation.connection import (
@@ -124,7 +126,43 @@ async def test_a_stop_makes_no_new_receive_and_is_red_at_once() -> None:
     assert pipeline.times(RECEIVE)[-1] <= 3.5
 
 
-@pytest.mark.parametrize("sent_after", [0.1, 3, 19.6])
+async def test_a_start_loses_no_time() -> None:
+    """Its one delete waits for no other to go with it; then eight are uploaded, and eight, and then more and more."""
+    pipeline = Pipeline(replace(PLAN, store=StoreRules(most=256, probe=PROBE)))
+    pipeline.script.always(PUT, slow(0.1))
+    pipeline.send(1000)
+    await pipeline.run(1)
+    begun = Counter(round(at, 1) for at in pipeline.times(PUT))
+    assert [1, 8, 8, 10, 20, 40, 80, 160] == [begun[tenth / 10] for tenth in range(1, 9)]
+
+
+async def test_a_worker_is_at_work_from_its_first_turn_on() -> None:
+    """Before that it is no idle one: what was stored meanwhile is a sign that more uploads are of use."""
+
+    class Storing:
+        limit = 3
+
+        def follow(self, at_work: Callable[[], int]) -> None:
+            self.at_work = at_work
+
+        async def above(self, workers: Callable[[], int]) -> None:
+            made.append((workers(), self.at_work()))
+            await asyncio.Event().wait()
+
+    class Uploader:
+        async def upload(self, is_wanted: Callable[[], bool]) -> None:
+            made.append((3, storing.at_work()))
+            await asyncio.Event().wait()
+
+    made: list[tuple[int, int]] = []
+    storing = Storing()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await upload(cast("Any", Uploader()), cast("Any", storing))
+    assert [(3, 0), (3, 1), (3, 2), (3, 3)] == made
+
+
+@pytest.mark.parametrize("sent_after", [0.1, 3, 19.4])
 async def test_a_stop_costs_no_receive(sent_after: float) -> None:
     """Whenever a long poll brings a batch after it, and from a queue that gives it to a closed connection, too."""
     pipeline = Pipeline()
@@ -441,7 +479,7 @@ async def test_a_container_that_is_resized_has_other_ceilings_within_half_a_minu
 async def test_far_from_aws_so_much_is_under_way_that_the_distance_costs_no_rate() -> None:
     """150 ms a request to SQS and 400 a PUT, and ten times as long to get going: 2,500 emails in six seconds.
 
-    Before that, the start looks at the store and sees one email through, its delete with a linger included.
+    Before that, the start looks at the store and sees one email through, its delete included.
     """
     ceilings = Ceilings.of(Limits(256 * 1024 * 1024, descriptors=4096), batch=10)
     pipeline = Pipeline(
