@@ -112,7 +112,7 @@ class Loop(asyncio.AbstractEventLoop):
         """Run it at a time."""
         handle = Handle(callback, args, self, context or copy_context())
         tick = ticks(when)
-        if tick <= self.driver.now < when * TICKS:
+        if tick <= self.driver.now and when > self.time():  # in seconds: the last digit is lost in a product
             tick = self.driver.now + 1  # later is later, or a wait for less than a tick would never end
         self.driver.schedule(tick, handle)
         return handle
