@@ -49,7 +49,7 @@ class AdaptiveLimit:
         self._trial: tuple[float, float] | None = None  # latency and limit before a decrease that may be in vain
         self._begin()
         # The first is short, for nothing grows before it is over: those that make connections, and as many behind them.
-        self._round = self._needed = max(1, min(2 * self.limit, MEASURED_UPLOADS))
+        self._round = min(2 * self.limit, MEASURED_UPLOADS)
 
     def resize(self, most: int) -> None:
         """Stay at or below `most` from now on."""
@@ -57,7 +57,7 @@ class AdaptiveLimit:
         self._set(self._exact)
 
     def _begin(self) -> None:
-        self._round, self._needed = max(ROUND_UPLOADS, self.limit), MEASURED_UPLOADS
+        self._round = max(ROUND_UPLOADS, self.limit)
         self._count = self._measured = 0
         self._speeds = 0.0
         self._was_full = False
@@ -105,7 +105,8 @@ class AdaptiveLimit:
 
     def _judge(self) -> None:
         """A round is over: was it crowded, and did the last decrease help?"""
-        measured, needed, speeds, was_full = self._measured, self._needed, self._speeds, self._was_full
+        measured, needed = self._measured, min(MEASURED_UPLOADS, self._round)
+        speeds, was_full = self._speeds, self._was_full
         trial, self._trial = self._trial, None
         self._begin()
         self._is_held = False

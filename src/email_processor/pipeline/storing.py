@@ -135,7 +135,8 @@ class Storing:
             history.fail(fault, was_open=was_open)
             return history
         tally.add(is_first=is_first, is_stored=True)
-        self._are_emails_denied = self._are_emails_denied and tally is not self._emails
+        if tally is self._emails:
+            self._are_emails_denied = False
         self._say_well()
         circuit.succeed()
         return stored
