@@ -381,7 +381,7 @@ async def test_a_credential_process_has_a_limit_of_its_own(
     assert [Cause.CREDENTIALS] * 3 == [fault.cause for fault in told]
     assert "no answer within 1 s" in told[0].detail
     assert 6 == len(pids(children))
-    assert not any(map(is_running, pids(children)))
+    eventually(lambda: not any(map(is_running, pids(children))), "the end of what was killed")
 
 
 async def test_what_a_credential_process_leaves_behind_is_ended(
