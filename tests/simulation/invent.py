@@ -77,6 +77,9 @@ MAIL_KINDS: Mapping[str, float] = {
 }
 MAIL_KIND_SHARE = 1 / 3
 TRIED_SECONDS_MOST = 240.0  # of faults, or the receives that they may burn would take days with mails of such a kind
+# A day of one of these kinds takes twenty times as much as another day, so that they were a third of all work.
+LONG_WEATHER_SHARE = 0.01
+UNENDED_SHARE = 0.25  # of the days without quarantine: on which a store refuses an email until it is dead-lettered
 OPERATORS_SHARE = 0.15  # of the days on which operators are at work
 FEW_MAILS_SHARE = 0.1  # of the kinds that a store only refuses when it takes the others
 
@@ -94,7 +97,7 @@ class Inventor:
         self.seed = seed
         # Each keeps the name that it was first drawn by: another name would make other stories of all seeds.
         self.faults_until = self.pick("weather", (20.0, 60.0, 60.0, 120.0, 240.0))
-        if self.happens("long weather", 0.02):
+        if self.happens("long weather", LONG_WEATHER_SHARE):
             self.faults_until = self.pick("length of long weather", (3600.0, 4 * 3600.0))
         self.mail_count = self.pick("mail count", (1, 3, 3, 6, 6, 10, 15, 30))
         self.is_fifo = self.happens("fifo", 0.15)
@@ -170,6 +173,8 @@ class Inventor:
         ]
         for kind, likelihood in MAIL_KINDS.items():
             if self.faults_until > TRIED_SECONDS_MOST and kind in (*FAILING, *endless(quarantine=self.quarantine)):
+                continue
+            if kind in FAILING and not (self.quarantine or self.happens("refused without quarantine", UNENDED_SHARE)):
                 continue
             if self.happens(f"mails of kind {kind}", likelihood):
                 chance = self.source(f"mails of kind {kind}")

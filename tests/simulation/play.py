@@ -29,7 +29,8 @@ STOP_SECONDS = 120.0
 SURE_SECONDS = 2000  # in which it is found out that an object is refused, and not all
 OWN_RECEIVES = 3  # after which what fails for its own reasons is done with, if the queue does not say how many
 LOOK_SECONDS = 5.0  # between two looks at the health of all processes
-STEPS_MAX = 400_000
+STEPS_MAX = 400_000  # of a day on which nothing has to be tried for hours until it is done with
+STEPS_A_SECOND = 20  # more for each second of that
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Simulation:
         self.operators = Operators(self.scene, self.mails)
         self.rescue = RescueChecks(self.scene, self.operators)
         self._is_closing = False
+        self._steps_max = STEPS_MAX
         self._steps_to_kill_at = {
             (fault.process, fault.nth): fault for fault in story.faults if fault.kind is Kind.KILL_AT_STEP
         }
@@ -172,15 +174,17 @@ class Simulation:
 
     def _drain(self) -> bool:
         """Demand that nothing is left to be done, and then that every process is well; whether nothing is left."""
-        driver, seconds = self.driver, DRAIN_SECONDS + self._extra_seconds()
+        driver, extra = self.driver, self._extra_seconds()
+        seconds = DRAIN_SECONDS + extra
         deadline = driver.seconds + seconds
+        self._steps_max = STEPS_MAX + int(STEPS_A_SECOND * extra)
         is_settled = False
         while (left := self._left()) or not is_settled:  # what is behind one that may wait can have its turn late
             deadline = max(deadline, self._hidden_until(left) + seconds)
-            if left and (driver.seconds >= deadline or driver.steps >= STEPS_MAX):
+            if left and (driver.seconds >= deadline or driver.steps >= self._steps_max):
                 handles = ", ".join(f"{it.handle} ({self.mails[it.message_id].kind})" for it in left)
-                text = f"after {driver.seconds - self.story.faults_until:g} s there is {handles}"
-                self.scene.violate(Rule.DRAINED, text)
+                waited = driver.seconds - self.story.faults_until
+                self.scene.violate(Rule.DRAINED, f"after {waited:g} s and {driver.steps} steps there is {handles}")
                 return False
             is_settled = not left
             driver.later(self._settle_seconds if is_settled else 1.0, driver.halt)
@@ -312,7 +316,7 @@ class Simulation:
         for process in self.processes.values():
             self.life.check_alive(process)
         self.progress.look()
-        if self.driver.steps > STEPS_MAX:
+        if self.driver.steps > self._steps_max:
             self.driver.halt()
         if not self._is_closing:
             self.driver.later(LOOK_SECONDS, self._look)
