@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -254,6 +255,40 @@ async def test_requests_at_the_same_time_have_a_connection_each() -> None:
         for _ in range(2):
             assert {b"hello"} == {answer.body for answer in await asyncio.gather(ask(), ask(), ask())}
     assert 3 == server.connections
+
+
+async def test_requests_are_written_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the work for the next one in between, each would wake its reader anew, and find cold caches."""
+    ask, happened = http_client._Connection.ask, []
+
+    def told(connection: http_client._Connection, request: bytes, *, may_hold: bool) -> Any:  # noqa: ANN401 - as `ask` does
+        happened.append("written")
+        return ask(connection, request, may_hold=may_hold)
+
+    monkeypatch.setattr(http_client._Connection, "ask", told)
+    async with serving(*[OK] * 6) as server:
+        http = HttpClient(f"http://127.0.0.1:{server.port}", tls=None, connect_timeout=1, timeout=5)
+
+        async def work() -> None:
+            happened.append("made")
+            await http.send("PUT", "/", {}, b"body")
+
+        await asyncio.gather(work(), work(), work())
+        happened.clear()
+        await asyncio.gather(work(), work(), work())
+        http.close()
+    assert ["made"] * 3 + ["written"] * 3 == happened
+
+
+async def test_who_gives_up_at_once_has_asked_nothing() -> None:
+    """And leaves the connection to others."""
+    async with serving(OK, OK) as server, wired(server.port) as ask:
+        await ask()
+        hasty = ask()
+        await asyncio.sleep(0)
+        hasty.cancel()
+        assert HELLO == await ask()
+    assert (2, 1) == (len(server.requests), server.connections)
 
 
 @pytest.mark.usefixtures("swift")
