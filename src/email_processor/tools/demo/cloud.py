@@ -34,7 +34,7 @@ LOOPBACK = "127.0.0.1"
 
 _UNAVAILABLE = (
     b'<?xml version="1.0" encoding="UTF-8"?>'
-    b"<Error><Code>ServiceUnavailable</Code><Message>Please reduce your request rate.</Message></Error>"
+    b"<Error><Code>ServiceUnavailable</Code><Message>Service is unable to handle request.</Message></Error>"
 )
 
 
