@@ -107,6 +107,7 @@ class Ledger:
         self._remembered: OrderedDict[str, None] = OrderedDict()
         self._may_renew = True
         self._max_receive_count: int | None = None
+        self._on_closed: Callable[[], None] | None = None
         metrics.in_flight_messages.set_function(lambda: len(self._deliveries))
         metrics.in_flight_bytes.set_function(lambda: room.reserved_bytes)
 
@@ -122,6 +123,10 @@ class Ledger:
     def has_failed(self) -> bool:
         """Whether something waits for another try to store it."""
         return any(delivery.state is State.FAILED for delivery in self._deliveries.values())
+
+    def on_closed(self, callback: Callable[[], None]) -> None:
+        """Call this whenever something is in flight no more, whoever closed it."""
+        self._on_closed = callback
 
     def admit(
         self, message: Message, asked_at: float | None = None, answered_at: float | None = None
@@ -221,6 +226,8 @@ class Ledger:
             delivery.is_in_flight = False
             self.free_payload(delivery)
             self.room.leave(delivery.size, is_queued=delivery.state is State.QUEUED)
+            if self._on_closed is not None:
+                self._on_closed()
 
     def free_payload(self, delivery: Delivery) -> None:
         """The payload that was fetched for it is held no longer."""

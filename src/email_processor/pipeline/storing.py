@@ -48,6 +48,7 @@ class Storing:
         self._asides = Tally()
         self._probes = Tally()
         self._are_emails_denied = False  # the last one was, or whatever else needs a person
+        context.ledger.on_closed(self._forget_denial)
 
     @property
     def limit(self) -> int:
@@ -149,8 +150,11 @@ class Storing:
         if not (self._are_emails_denied and self._context.ledger.has_failed):
             self._context.health.well(Part.STORING)
 
-    def let_go(self) -> None:
-        """One that failed is in flight no more: if it was the last, nobody knows how the next email would fare."""
+    def _forget_denial(self) -> None:
+        """Something is in flight no more: if it was the last that failed, nobody knows how the next email would fare.
+
+        Whoever let go of it: the uploader, but a payload that is hidden, the deleter and the leases as well.
+        """
         if self._are_emails_denied and not self._context.ledger.has_failed:
             self._are_emails_denied = False
             self._context.health.idle(Part.STORING)

@@ -277,6 +277,5 @@ class Uploader:
         """Let go of it: when its lease runs out the queue hands it out again, or moves it to the dead-letter queue."""
         self._metrics.released.labels(reason).inc()
         self._context.ledger.close(job.delivery)
-        self._storing.let_go()
         self._context.circuit.refund()
         return Outcome.RELEASED

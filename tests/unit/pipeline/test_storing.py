@@ -155,3 +155,21 @@ async def test_the_time_that_a_duplicate_takes_is_no_sign_of_crowding() -> None:
         assert not succeed.called
         assert Stored.CREATED is await stage.put("new")
         assert succeed.called
+
+
+async def test_a_denial_is_forgotten_with_the_last_email_that_met_it_whoever_lets_go_of_it() -> None:
+    """Nobody is left who would try again: `/readyz` is not red for an email that is another's by now."""
+    stage = StoringStage()
+    stage.script.next(PUT, *[refused(Cause.DENIED)] * 4)
+    other = stage.kit.in_flight("other")
+    for delivery in (stage.delivery, other):
+        history: History | None = None
+        for _ in range(2):
+            answer = await stage.storing.store(delivery, "key", lambda: b"", expected_bytes=0, history=history)
+            assert isinstance(answer, History)
+            history = answer
+    ledger, health = stage.kit.context.ledger, stage.kit.context.health
+    ledger.close(stage.delivery)
+    assert {"status": "failing", "cause": "denied", "fix": "Wait."} == health.ready().parts["storing"]
+    ledger.close(other)
+    assert {"status": "starting"} == health.ready().parts["storing"]
