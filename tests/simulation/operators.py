@@ -34,7 +34,7 @@ FIRST_LEFT = 1000  # the number of the first mail that was left: none of the oth
 END_SECONDS = 900.0  # in which a command that nothing disturbs must have ended
 MOST_AGAIN = 5  # times that a run is begun again
 TAKEN = b"of somebody else"
-LAST_RUNS = 5  # of a command that nothing disturbs, before all must be done: what is hidden is waited for only so long
+LAST_RUNS = 5  # of a command that nothing disturbs, before all must be done
 GRID = 0.005  # latencies are multiples of it
 
 
@@ -212,6 +212,7 @@ class Operators:
                 self._wait_for_all()
                 if operator.told.is_done:
                     break
+                self._wait_for_hidden()
 
     def _wait_for_all(self) -> None:
         deadline = self.driver.seconds + END_SECONDS
@@ -223,6 +224,13 @@ class Operators:
                     self.driver.kill(operator.loop)
                 return
             self.driver.later(1.0, self.driver.halt)
+            self.driver.run()
+
+    def _wait_for_hidden(self) -> None:
+        """A payload that failed is hidden for longer than a command waits for it: it is told to be left, and comes."""
+        hidden = [it.visible_at for it in self.dead_letters.live() if it.visible_at > self.driver.now]
+        if hidden:
+            self.driver.later(max(hidden) / TICKS - self.driver.seconds, self.driver.halt)
             self.driver.run()
 
     def _leave(self, number: int, leftover: Leftover) -> None:
