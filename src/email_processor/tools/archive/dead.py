@@ -177,7 +177,7 @@ async def drained(
     plan: Plan, ports: Ports, metrics: Metrics, health: Health, stop: asyncio.Event, *, is_fifo: bool
 ) -> tuple[int, DrainEnd]:
     """Run the pipeline until nothing is left to come; how many messages are still in flight, and how it ended."""
-    queue = HeardQueue(ports.queue, metrics)
+    queue = HeardQueue(ports.queue)
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(stop_when_done(queue, metrics, health, stop, is_fifo=is_fifo), name="watch")
         left = await run(plan, replace(ports, queue=queue), metrics, health, stop)
@@ -209,18 +209,12 @@ def hurried(plan: Plan) -> Plan:
 
 
 class HeardQueue:
-    """What a queue says of itself, remembered whoever asks."""
+    """A queue that may be asked how many messages it has, or may not; it is remembered whoever asks."""
 
-    def __init__(self, queue: QueueGauge, metrics: Metrics) -> None:
-        """It has said nothing yet. `metrics` tell what is received, and in flight here."""
+    def __init__(self, queue: QueueGauge) -> None:
+        """It has said nothing yet."""
         self._queue = queue
-        self._metrics = metrics
-        self._told = self._received = 0
-
-    @property
-    def remaining(self) -> int:
-        """How many messages it told of last that were not in flight here, but for what was received since."""
-        return max(0, self._told - (self._metrics.totals()["received"] - self._received))
+        self.has_told = False
 
     async def state(self) -> QueueState:
         """What it says now.
@@ -229,8 +223,7 @@ class HeardQueue:
             QueueFaultError: it does not.
         """
         state = await self._queue.state()
-        self._told = state.visible + max(0, state.in_flight - self._metrics.in_flight())
-        self._received = self._metrics.totals()["received"]
+        self.has_told = True
         return state
 
 
@@ -239,7 +232,8 @@ async def stop_when_done(
 ) -> DrainEnd:
     """Set `stop` when nothing is left to come, or nothing comes because something fails.
 
-    Nothing is left if for a while nothing came, nothing is in flight here, and the queue says that it has none.
+    Nothing is left if for a while nothing came, nothing is in flight here, and the queue says that it has none. One
+    that has never said anything may not be asked: that nothing comes has to do.
     """
     received, still, quiet = -1, 0.0, 0.0  # how often, and for how many seconds nothing came, and was in flight either
     end: DrainEnd | None = None
@@ -253,24 +247,26 @@ async def stop_when_done(
             end = DrainEnd(fault=fault)
         elif quiet >= QUIET_SECONDS and health.is_well(Part.RECEIVING):  # mutant: done-at-last
             released = totals["released"] + totals["corrupt"] > 0
-            is_over = await _is_over(queue, released=released, settled=quiet >= SETTLED_SECONDS, is_fifo=is_fifo)
+            try:
+                state = await queue.state()
+            except QueueFaultError as fault:
+                if fault.cause.needs_a_person:
+                    end = DrainEnd(fault=fault if queue.has_told else None)
+                continue
+            is_over = _is_over(state, released=released, settled=quiet >= SETTLED_SECONDS, is_fifo=is_fifo)
             if is_over:  # mutant: hidden-awaited
-                end = DrainEnd(queue.remaining)
+                end = DrainEnd(state.visible + max(0, state.in_flight - metrics.in_flight()))
     stop.set()
     return end or DrainEnd()
 
 
-async def _is_over(queue: HeardQueue, *, released: bool, settled: bool, is_fifo: bool) -> bool:
-    """Whether nothing more is to come, after a while in which nothing came.
+def _is_over(state: QueueState, *, released: bool, settled: bool, is_fifo: bool) -> bool:
+    """Whether nothing more is to come of what the queue tells, after a while in which nothing came.
 
     What is hidden comes back after its visibility timeout. It is not waited for if it was `released` here, because it
     would be again, nor if it has not come until the counts are `settled`. What is visible comes, but for that of a FIFO
     group of which something was released: it waits behind that.
     """
-    try:
-        state = await queue.state()
-    except QueueFaultError as fault:
-        return fault.cause.needs_a_person  # we may not ask any more, or ever: that nothing came has to do
     if released:
         return settled or is_fifo or not state.visible
     return settled or not (state.visible or state.in_flight)

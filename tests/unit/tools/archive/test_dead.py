@@ -75,7 +75,12 @@ ENDS: dict[str, tuple[Gauge, Callable[[Metrics, Health], None] | None, float, Dr
         DrainEnd(7),
     ),
     "it may not be asked": (Gauge(fault=Cause.DENIED), None, QUIET_SECONDS + 1, DrainEnd()),
-    "it may not be asked any more": (Gauge([HIDDEN], fault=Cause.DENIED), None, QUIET_SECONDS + 2, DrainEnd(2)),
+    "it may not be asked any more": (
+        Gauge([HIDDEN], fault=Cause.DENIED),
+        None,
+        QUIET_SECONDS + 2,
+        DrainEnd(fault=QueueFaultError(Cause.DENIED, "GetQueueAttributes: simulated")),
+    ),
     "nothing may be received": (
         Gauge(fault=Cause.DENIED),
         partial(failing, Part.RECEIVING, DENIED_RECEIVE),
@@ -109,21 +114,21 @@ async def test_it_stops_when_nothing_has_come_for_a_while(
         later(second + 0.5, metrics.received.inc)
     if happens is not None:
         later(max(0.0, messages_until - 0.5), happens, metrics, health)
-    fresh = HeardQueue(replace(gauge, states=list(gauge.states)), metrics)
+    fresh = HeardQueue(replace(gauge, states=list(gauge.states)))
     ended = await stop_when_done(fresh, metrics, health, stop, is_fifo=gauge.is_fifo)
     assert (end.remaining, str(end.fault)) == (ended.remaining, str(ended.fault))
     assert stop.is_set()
     assert messages_until + ends_at == pytest.approx(now(), abs=1)
 
 
-async def test_what_the_queue_told_the_pipeline_is_not_forgotten() -> None:
-    """It told of three that others have; then it may not be asked any more, and one came."""
+async def test_a_queue_that_told_the_pipeline_of_messages_is_not_held_to_be_empty_when_it_may_not_be_asked() -> None:
+    """It told of one that another has, and one came: that may be another one."""
     metrics, health, stop = new_metrics(), Health(virtual_clock(), patience=60), asyncio.Event()
     health.well(Part.RECEIVING)
-    queue = HeardQueue(Gauge([QueueState(0, 3, 0, None)], fault=Cause.DENIED), metrics)
+    queue = HeardQueue(Gauge([QueueState(0, 1, 0, None)], fault=Cause.DENIED))
     later(1.5, metrics.received.inc)
     _, end = await asyncio.gather(queue.state(), stop_when_done(queue, metrics, health, stop, is_fifo=False))
-    assert DrainEnd(2) == end
+    assert isinstance(end.fault, QueueFaultError)
 
 
 @pytest.mark.parametrize("is_proven", [False, True])
@@ -135,8 +140,7 @@ async def test_a_signal_ends_it_at_once(*, is_proven: bool) -> None:
     if is_proven:
         health.well(Part.RECEIVING)
     gauge = Gauge(fault=Cause.NETWORK if is_proven else Cause.DENIED)
-    queue = HeardQueue(gauge, metrics := new_metrics())
-    assert DrainEnd() == await stop_when_done(queue, metrics, health, stop, is_fifo=False)
+    assert DrainEnd() == await stop_when_done(HeardQueue(gauge), new_metrics(), health, stop, is_fifo=False)
     assert 60 == now()
 
 
