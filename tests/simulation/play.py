@@ -15,9 +15,10 @@ from tests.simulation.check_rescue import RescueChecks
 from tests.simulation.connection import Facts, What, message_id_of
 from tests.simulation.fault_schedule import StoryFaultSchedule
 from tests.simulation.loop import TICKS, Driver, Loop, ticks
-from tests.simulation.mails import FAILING, HOPELESS, Sent, write
+from tests.simulation.mails import FAILING, HEALTHY, HOPELESS, Sent, write
 from tests.simulation.operators import Operators
 from tests.simulation.process import Process, watched
+from tests.simulation.rescue import Rescue
 from tests.simulation.rules import Rule, Scene, Violation
 from tests.simulation.situations import Situations
 from tests.simulation.story import Fault, Kind, Mail, Story, draw
@@ -225,13 +226,17 @@ class Simulation:
         return left
 
     def _extra_seconds(self) -> float:
-        """What fails for its own reasons is only done with at its last receive, and takes turns until then."""
-        settings = self.story.settings
-        own = sum(not sent.is_healthy for sent in self.mails.values())
+        """What fails for its own reasons is only done with at its last receive, and takes turns until then.
+
+        Asked of the story: what is sent when the faults end may not be among the mails yet.
+        """
+        settings, rescue = self.story.settings, self.story.rescue or Rescue()
+        kinds = [*(mail.kind for mail in self.story.mails), *(leftover.kind for leftover in rescue.leftovers)]
+        own = sum(kind not in HEALTHY for kind in kinds)
         receives = settings.max_receive_count or OWN_RECEIVES
         turns = own if settings.fifo else 1 + own // settings.queue_in_flight_max
         turn = settings.visibility_timeout + 10 * own
-        if any(sent.kind in FAILING for sent in self.mails.values()):
+        if any(kind in FAILING for kind in kinds):
             turn += SURE_SECONDS
         return float(turns * turn * receives) if own else 0.0
 
