@@ -179,16 +179,17 @@ class Simulation:
         seconds = DRAIN_SECONDS + extra
         deadline = driver.seconds + seconds
         self._steps_max = STEPS_MAX + int(STEPS_A_SECOND * extra)
-        is_settled = False
-        while (left := self._left()) or not is_settled:  # what is behind one that may wait can have its turn late
+        settled_with: list[SimMessage] | None = None
+        # What is behind one that may wait can have its turn late, and even while all settles.
+        while (left := self._left()) or settled_with != list(self.queue.live()):
             deadline = max(deadline, self._hidden_until(left) + seconds)
             if left and (driver.seconds >= deadline or driver.steps >= self._steps_max):
                 handles = ", ".join(f"{it.handle} ({self.mails[it.message_id].kind})" for it in left)
                 waited = driver.seconds - self.story.faults_until
                 self.scene.violate(Rule.DRAINED, f"after {waited:g} s and {driver.steps} steps there is {handles}")
                 return False
-            is_settled = not left
-            driver.later(self._settle_seconds if is_settled else 1.0, driver.halt)
+            settled_with = None if left else list(self.queue.live())
+            driver.later(1.0 if left else self._settle_seconds, driver.halt)
             driver.run()
         for process in self.processes.values():
             self.life.check_well(process)
