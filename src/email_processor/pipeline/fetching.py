@@ -142,6 +142,7 @@ class Fetching:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._changed.clear()
+                self._hand_back_lost()
                 self._start(tasks)
                 if not self._is_deferring and (surplus := self._take_surplus()):
                     self._is_deferring = True
@@ -152,6 +153,15 @@ class Fetching:
                 await pause(None if seconds == inf else seconds, self._changed)
                 if was_crowded:  # nobody was asked meanwhile
                     self._answered_at = self._context.clock.monotonic()
+
+    def _hand_back_lost(self) -> None:
+        """What is another's by now waits no longer: it would take turns of what is ours, and its place in the share."""
+        for bucket in self._buckets.values():
+            lost = [it for it in bucket if it.delivery.lost]
+            if lost:
+                bucket.remove(set(lost))
+                for it in lost:
+                    self._jobs.put_back(it.job)
 
     def _start(self, tasks: asyncio.TaskGroup) -> None:
         """Make the GETs that may be made, the buckets taking turns."""

@@ -120,10 +120,8 @@ class Uploader:
 
     def _is_too_late(self, job: Job) -> bool:
         """Whether it is for others now: its lease would not last for the first try, or was lost before another one."""
-        if job.delivery.state is State.FAILED:
-            return job.delivery.lost
         if job.delivery.state is not State.QUEUED:
-            return False
+            return job.delivery.lost
         needed = self._put_seconds + job.delivery.size / SLOWEST_BYTES_PER_SECOND  # nothing is fetched for it yet
         return not self._context.ledger.may_start(job.delivery, needed)
 

@@ -89,6 +89,24 @@ async def test_a_bucket_that_is_denied_is_blamed_on_no_message(cause: Cause) -> 
     assert 0 == mail.value("messages_quarantined_total", reason="undeliverable")
 
 
+async def test_what_is_anothers_by_now_does_not_wait_for_its_bucket() -> None:
+    """It would take turns of those that are ours, for hours, and its place among them."""
+    mail = OffloadedMail(visibility_timeout=30)
+    mail.fail("big", refused(Cause.DENIED))
+    mail.offload(20)
+
+    def archive_elsewhere() -> None:
+        for message in mail.queue.live():
+            mail.queue.delete("another process", message.handle)
+
+    later(10, archive_elsewhere)
+    held: list[float | None] = []
+    later(120, lambda: held.append(mail.value("in_flight_messages")))
+    await mail.run(HOUR)
+    assert [0] == held
+    assert 20 == mail.value("messages_released_total", reason="lease_expired")
+
+
 async def test_what_is_over_the_share_uses_its_receives_up_slowly() -> None:
     """A thousand pointers, an hour of outage: one in five waits, the others are hidden for longer each time."""
     mail = OffloadedMail()
