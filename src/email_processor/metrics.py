@@ -71,9 +71,9 @@ class Metrics:
         )
         self.released = labelled(
             "messages_released_total",
-            "Messages left to the queue: shutdown = given back while stopping, lease_expired = not started in time, "
-            "refused = this object or payload alone keeps failing, rejected = quarantine is off, deferred = hidden for "
-            "some minutes, because the bucket of its offloaded body fails.",
+            "Messages left to the queue: shutdown = given back while stopping, lease_expired = not started in time or "
+            "its lease lost, refused = this object or payload alone keeps failing, rejected = quarantine is off, "
+            "deferred = hidden for some minutes, because the bucket of its offloaded body fails.",
             reason=("shutdown", "lease_expired", "refused", "rejected", "deferred"),
         )
         self.receive_count = histogram(
