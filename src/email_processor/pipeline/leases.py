@@ -172,8 +172,12 @@ class LeaseKeeper:
         tried for as long as it takes, unless it is not permitted: so whoever calls it sets a deadline. What is not
         given back stays in flight; the queue hands it out again when its lease runs out.
         """
+        lanes = _lanes(deliveries)
+        if lanes and not self._context.ledger.may_renew:
+            # Is it denied still? If all that comes is given back, there never is a renewal that would find out.
+            lanes[0] = await self._release(lanes[0][:BATCH], reason, after) + lanes[0][BATCH:]
         async with asyncio.TaskGroup() as tasks:
-            for lane in _lanes(deliveries):
+            for lane in lanes:
                 tasks.create_task(self._give_back_in_order(lane, reason, after), name="give back")
 
     async def _give_back_in_order(self, left: list[Delivery], reason: str, after: int) -> None:

@@ -309,7 +309,18 @@ async def test_without_permission_nothing_is_given_back_and_the_stop_goes_on() -
     assert MOST_REQUESTS == len(stage.changes)
     assert 1000 == len(stage.ledger)
     await stage.leases.give_back(list(stage.ledger))
-    assert MOST_REQUESTS == len(stage.changes)
+    assert MOST_REQUESTS + 1 == len(stage.changes)
+
+
+async def test_what_is_given_back_finds_out_that_it_is_permitted_again() -> None:
+    """There may be no renewal that would: where payloads may not wait, whatever comes is hidden at once."""
+    stage = LeasesStage()
+    stage.script.next(CHANGE_VISIBILITY, refused(Cause.DENIED))
+    await stage.leases.give_back(stage.received(1))
+    assert 1 == len(stage.ledger)
+    await stage.leases.give_back(stage.received(1000))
+    assert 1 == len(stage.ledger)
+    assert stage.ledger.may_renew
 
 
 async def test_ten_thousand_are_given_back_in_seconds() -> None:
