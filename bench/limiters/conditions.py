@@ -10,6 +10,7 @@ USUAL = Conditions("40 ms")
 FAR = Conditions("100 ms", latency=0.1)
 POD = Conditions("40 ms, 200 millicores", quota=0.2, windows=(("", 5, 40),))
 NOISY = Conditions("40 ms, noisy", tail=0.05, spread=0.6)
+UNEVEN = Conditions("30 ms, p99 240 ms", latency=0.03, spread=0.89, tail=0, cpu=0.00014, most=1024)
 SLOWER = Conditions(
     "40 ms, four times that for a minute",
     windows=(("before", 5, 15), ("meanwhile", 15, 75), ("after", 75, 85)),
@@ -32,7 +33,7 @@ HEALED = Conditions(
     cpu=0.01,
 )
 QUEUEING = Conditions("queues at 500/s", rate=500, queue=10)
-ALL = (NEAR, USUAL, FAR, POD, NOISY, SLOWER, SPLITTING, QUEUEING)
+ALL = (NEAR, USUAL, FAR, POD, NOISY, UNEVEN, SLOWER, SPLITTING, QUEUEING)
 
 
 @cache

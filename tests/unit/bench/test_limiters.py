@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.limiters.conditions import FAR, HEALED, NEAR, NOISY, POD, QUEUEING, SLOWER, SPLITTING, USUAL, play
+from bench.limiters.conditions import FAR, HEALED, NEAR, NOISY, POD, QUEUEING, SLOWER, SPLITTING, UNEVEN, USUAL, play
 from bench.limiters.model import Conditions, Observed
 
 pytestmark = pytest.mark.timeout(900)  # it plays in virtual time, and a busy machine only makes it slow
@@ -25,11 +25,11 @@ def test_a_core_is_filled_at_any_latency_with_few_uploads_more_than_that_takes(c
 
 
 def test_only_a_throttle_as_a_sign_lets_a_busy_core_hold_all_it_may() -> None:
-    """What was before: the same throughput with four times as many under way, and four times the latency."""
+    """What was before: the same throughput with three times as many under way, and three times the latency."""
     before, now = play(USUAL, "AIMD, throttles").observed(), ours(USUAL)
     assert USUAL.most == before.limit
-    assert now.limit * 4 < before.limit
-    assert now.p50 * 4 < before.p50
+    assert now.limit * 3 < before.limit
+    assert now.p50 * 3 < before.p50
     assert now.rate >= 0.99 * before.rate
 
 
@@ -38,6 +38,11 @@ def test_the_known_limiters_collapse_when_latency_is_noisy_and_ours_does_not(pol
     """One PUT in twenty takes five to fifty times as long."""
     assert play(NOISY, policy).observed().rate < 0.3 * CORE
     assert ours(NOISY).rate >= 0.9 * CORE
+
+
+def test_a_core_is_filled_where_latencies_differ_much() -> None:
+    """A few uploads can be twice as fast by chance: held to be what the store takes, they held the limit down."""
+    assert ours(UNEVEN).rate >= 0.97 / UNEVEN.cpu
 
 
 def test_a_core_that_may_run_a_fifth_of_the_time_is_filled_too() -> None:

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from email_processor.pipeline.adaptive_limit import MEASURED_BYTES_MAX, ROUND_UPLOADS, AdaptiveLimit
+from email_processor.pipeline.adaptive_limit import MEASURED_BYTES_MAX, REGROWTH, ROUND_UPLOADS, AdaptiveLimit
+
+CORE_IS_CROWDED = 2.5 * 40 * (1 + REGROWTH) ** 2  # uploads, of a core that 40 fill: a verdict comes a round late
 
 
 class Store:
@@ -83,7 +85,25 @@ def test_a_core_that_is_the_bottleneck_gets_as_many_as_keep_it_busy_and_not_many
     store = Store()
     limits = store.rounds(300, lambda limit: max(0.04, limit * 0.001))[20:]
     assert 40 <= min(limits)
-    assert max(limits) <= 2.5 * 40 + 2
+    assert max(limits) <= CORE_IS_CROWDED
+
+
+def test_after_crowding_the_limit_grows_by_a_sixteenth_a_round_and_after_a_throttle_by_one() -> None:
+    """A throttle is a request in vain; what it costs to be slow for a round is little."""
+    store = Store(most=128)
+    store.rounds(4, lambda _: 0.04)
+    assert [89, 89, 95, 101, 108, 115] == [store.round(0.2), *store.rounds(5, lambda _: 0.04)]
+    store.level.throttle(store.now)
+    store.now += 0.1
+    assert [58, 59, 60] == store.rounds(3, lambda _: 0.04)
+
+
+def test_a_few_uploads_that_were_fast_by_chance_are_no_baseline() -> None:
+    """The first ones take half of what all take: once there are more, what all take is not crowded."""
+    store = Store(most=128)
+    store.uploads(0.04, 16)
+    limits = store.rounds(20, lambda limit: 0.055 if limit < 128 else 0.12)
+    assert 128 == limits[-1] == min(limits[2:])
 
 
 def test_a_store_that_became_slower_costs_one_trial_and_the_limit_is_back() -> None:
@@ -113,7 +133,7 @@ def test_the_latency_at_ease_is_found_anew_every_five_minutes() -> None:
         store.round(max(0.04, store.level.limit * 0.001))
     healed = store.rounds(200, lambda limit: max(0.04, limit * 0.001))
     assert min(inflated) > 400
-    assert max(healed) <= 2.5 * 40 + 2
+    assert max(healed) <= CORE_IS_CROWDED
     assert min(healed) >= 40
 
 
