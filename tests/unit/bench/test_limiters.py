@@ -41,7 +41,7 @@ def test_the_known_limiters_collapse_when_latency_is_noisy_and_ours_does_not(pol
 
 
 def test_a_core_is_filled_where_latencies_differ_much() -> None:
-    """A few uploads can be twice as fast by chance: held to be what the store takes, they held the limit down."""
+    """A few uploads can be a third faster by chance: held to be what the store takes, they held the limit down."""
     assert ours(UNEVEN).rate >= 0.97 / UNEVEN.cpu
 
 

@@ -99,7 +99,7 @@ def test_after_crowding_the_limit_grows_by_a_sixteenth_a_round_and_after_a_throt
 
 
 def test_a_few_uploads_that_were_fast_by_chance_are_no_baseline() -> None:
-    """The first ones take half of what all take: once there are more, what all take is not crowded."""
+    """The first ones take less than the others: once there are more, what all take is not crowded."""
     store = Store(most=128)
     store.uploads(0.04, 16)
     limits = store.rounds(20, lambda limit: 0.055 if limit < 128 else 0.12)
