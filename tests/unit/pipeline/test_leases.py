@@ -302,7 +302,7 @@ async def test_a_fault_of_the_queue_is_no_reason_to_keep_the_rest() -> None:
 
 
 async def test_without_permission_nothing_is_given_back_and_the_stop_goes_on() -> None:
-    """What is asked at the same time is denied, and nothing is asked again; the leases run out by themselves."""
+    """What is asked at the same time is denied, and then one request a call asks again; the leases run out."""
     stage = LeasesStage()
     stage.script.always(CHANGE_VISIBILITY, refused(Cause.DENIED, after=1))
     await stage.leases.give_back(stage.received(1000))
