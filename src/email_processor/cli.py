@@ -82,7 +82,7 @@ def run() -> None:
 
 @main.command(short_help="Say what is wrong with settings or AWS, and how to mend it.")
 @click.option("--write", is_flag=True, help="Also store probe objects, and receive a message and give it back.")
-@click.option("--offline", is_flag=True, help="Look at the settings only.")
+@click.option("--offline", is_flag=True, help="Look at the settings only, and send nothing.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def check(*, write: bool, offline: bool, strict: bool, as_json: bool) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from email_processor.domain.errors import SettingsError
 from email_processor.exit_codes import EXIT_FAILED, EXIT_SETTINGS
 from email_processor.settings import examine as examine_settings
-from email_processor.tools.check.examine import AwsFacts, examine
+from email_processor.tools.check.examine import AwsFacts, examine, examine_configuration
 from email_processor.tools.check.findings import Finding, Status
 from email_processor.tools.check.inspect.asking import Asker
 from email_processor.tools.check.judge.bucket import judge_bucket
-from email_processor.tools.check.judge.host import judge_clock, judge_credentials, judge_settings
+from email_processor.tools.check.judge.host import judge_clock, judge_credentials, judge_regions, judge_settings
 from email_processor.tools.check.judge.key import judge_key
 from email_processor.tools.check.judge.queue import judge_queue
 from email_processor.tools.check.report import CheckReport, print_report, report_of, unreadable
@@ -26,16 +26,18 @@ def run_check(*, write: bool, offline: bool, strict: bool, as_json: bool) -> int
 
 
 async def check(*, write: bool, offline: bool) -> CheckReport:
-    """Look at everything; `write` allows a PUT and a receive, `offline` keeps to the settings."""
+    """Look at everything; `write` allows a PUT and a receive, `offline` keeps to the settings, and sends nothing."""
     try:
         settings, problems = examine_settings()
     except SettingsError as error:
         return unreadable(error)
-    findings = list(judge_settings(settings, problems, os.environ))
+    about_settings = list(judge_settings(settings, problems, os.environ))
     if offline:
-        return report_of(settings, problems, None, findings)
+        configuration = await examine_configuration(Asker(), settings, problems)
+        return report_of(settings, problems, None, [*about_settings, judge_regions(settings, configuration)])
     facts = await examine(Asker(), settings, problems, write=write)
-    return report_of(settings, problems, facts, [*findings, *judge(facts)])
+    about_settings.append(judge_regions(settings, facts.configuration))
+    return report_of(settings, problems, facts, [*about_settings, *judge(facts)])
 
 
 def judge(facts: AwsFacts) -> Iterator[Finding]:

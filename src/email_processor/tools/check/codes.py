@@ -65,6 +65,14 @@ CHECKS: tuple[Check, ...] = (
         "Warning. What was meant by them is not in force.",
     ),
     Check(
+        "EP105",
+        Group.SETTINGS,
+        "regions",
+        "`AWS_REGION`, and the queue's, are regions of AWS wherever it is AWS that is asked. The AWS configuration is "
+        "read to know that; nothing is sent.",
+        "The service does not start (exit code 2).",
+    ),
+    Check(
         "EP201",
         Group.CREDENTIALS,
         "AWS configuration",

@@ -126,14 +126,10 @@ def faults_of(value: object) -> Iterator[Failure]:
 
 async def examine(ask: Asker, settings: Settings, problems: Sequence[Problem], *, write: bool) -> AwsFacts:
     """Everything that can be learnt with these settings; `problems` says which of them stand in for wrong ones."""
-    if no := _wrong(problems, FOR_AWS):
-        return AwsFacts(settings, no, no, no, no, no, no)
     async with AsyncExitStack() as stack:
-        # a visibility timeout of 0: should a message be received, it is given back by that
-        queue_plan = replace(queue_options(settings), visibility_timeout=0)
-        opened = await ask(open_aws(stack, settings.aws_client, queue_plan, store_options(settings)))
-        if isinstance(opened, Failure):
-            no = Unasked("a usable AWS configuration")
+        opened = await _open(ask, stack, settings, problems)
+        if not isinstance(opened, Opened):
+            no = opened if isinstance(opened, Unasked) else lack_of(opened)
             return AwsFacts(settings, opened, no, no, no, no, no)
         provider = await find_provider(ask, opened.credentials)
         look = _Look(
@@ -149,6 +145,30 @@ async def examine(ask: Asker, settings: Settings, problems: Sequence[Problem], *
             bucket = tasks.create_task(look.bucket_and_key(), name="bucket")
         who = await look.who(queue.result(), bucket.result()[0])
         return AwsFacts(settings, None, provider, who, queue.result(), *bucket.result())
+
+
+async def examine_configuration(
+    ask: Asker, settings: Settings, problems: Sequence[Problem]
+) -> Failure | Unasked | None:
+    """What keeps the service from opening all that it opens; None if nothing does. Nothing is sent."""
+    async with AsyncExitStack() as stack:
+        opened = await _open(ask, stack, settings, problems)
+        return None if isinstance(opened, Opened) else opened
+
+
+def lack_of(configuration: Failure) -> Unasked:
+    """What everything else lacks where nothing can be opened."""
+    return Unasked("regions of AWS" if configuration.is_setting else "a usable AWS configuration")
+
+
+async def _open(
+    ask: Asker, stack: AsyncExitStack, settings: Settings, problems: Sequence[Problem]
+) -> Opened | Failure | Unasked:
+    if no := _wrong(problems, FOR_AWS):
+        return no
+    # a visibility timeout of 0: should a message be received, it is given back by that
+    queue_plan = replace(queue_options(settings), visibility_timeout=0)
+    return await ask(open_aws(stack, settings.aws_client, queue_plan, store_options(settings)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

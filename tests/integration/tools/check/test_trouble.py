@@ -8,7 +8,8 @@ import pytest
 from email_processor.aws.archive import PROBE
 from email_processor.aws.connect import open_session
 from email_processor.domain.errors import Cause
-from email_processor.tools.check.check import check
+from email_processor.exit_codes import EXIT_SETTINGS
+from email_processor.tools.check.check import check, exit_code
 from email_processor.tools.check.codes import Group
 from email_processor.tools.check.inspect.asking import WITHOUT_WRITE, Asker, Unasked, config
 from email_processor.tools.check.inspect.queue import may_receive
@@ -250,13 +251,25 @@ async def test_wrong_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyP
 
 
 async def test_region_that_is_none_of_awss(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the opened clients know that it is AWS that is asked; it is told as the service would tell it."""
+    """A wrong setting, though only the opened clients know that it is AWS that is asked: told offline as well."""
     monkeypatch.setenv("AWS_REGION", "fr-par")
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    report = await look()
-    assert {"EP201": "failed"} == bad(report)
-    assert "AWS_REGION must be an AWS region; it is 'fr-par'." == error_of(report, "EP201")
+    for report in (await look(), await check(write=False, offline=True)):
+        assert {"EP105": "failed"} == bad(report)
+        assert "AWS_REGION must be an AWS region; it is 'fr-par'." == error_of(report, "EP105")
+        assert EXIT_SETTINGS == exit_code(report, strict=False)
+    assert "skipped: needs regions of AWS" == told(await look(), "EP201")
     assert [] == permitted.operations
+
+
+async def test_offline_a_region_is_not_judged_without_the_aws_configuration(
+    permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An AWS configuration that cannot be read belongs to the host: offline nothing is held against it."""
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    report = await check(write=False, offline=True)
+    assert {} == bad(report)
+    assert "skipped: needs a usable AWS configuration" == told(report, "EP105")
 
 
 async def test_rule_between_queue_and_region(permitted: PermittedAws, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +285,7 @@ async def test_rule_between_queue_and_region(permitted: PermittedAws, monkeypatc
 async def test_offline(permitted: PermittedAws) -> None:
     """Offline, only the settings are looked at."""
     report = await check(write=True, offline=True)
-    assert ["EP101", "EP102", "EP103", "EP104"] == [finding.code for finding in report.findings]
+    assert ["EP101", "EP102", "EP103", "EP104", "EP105"] == [finding.code for finding in report.findings]
     assert [] == permitted.operations
 
 

@@ -44,7 +44,8 @@ def is_aws(url: str) -> bool:
 class Failure:
     """A question that was answered with no, or not at all.
 
-    `code` is AWS's own, empty if it did not answer; `status` is the HTTP status, 0 if there is none.
+    `code` is AWS's own, empty if it did not answer; `status` is the HTTP status, 0 if there is none. `is_setting`
+    says that it is one of our settings that is wrong, and nothing of AWS's.
     """
 
     cause: Cause
@@ -52,12 +53,14 @@ class Failure:
     fix: str
     code: str = ""
     status: int = 0
+    is_setting: bool = False
 
     @classmethod
     def of(cls, error: Exception) -> "Failure":
         """What a client or one of our ports raised."""
         if isinstance(error, SettingsError | StartError):
-            return cls(Cause.CONFIGURATION, error.detail, error.fix)
+            is_setting = isinstance(error, SettingsError)
+            return cls(Cause.CONFIGURATION, error.detail, error.fix, is_setting=is_setting)
         reason = error.__cause__ if isinstance(error.__cause__, ClientError | BotoCoreError) else error
         if isinstance(reason, ServiceFaultError):
             return cls(reason.cause, reason.detail, reason.fix, reason.code, reason.status)
@@ -167,6 +170,7 @@ async def open_aws(stack: AsyncExitStack, client: str, queue: QueueOptions, stor
 
     Raises:
         StartError: nothing works with this AWS configuration.
+        SettingsError: a region is none of AWS's, and it is AWS that is asked.
     """
     ports = await stack.enter_async_context(connect(client, queue, store, PAYLOAD_MAX_BYTES))
     session, credentials = open_session(store.region)

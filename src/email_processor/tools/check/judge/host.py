@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Collection, Iterator, Sequence
 
 from email_processor.domain.errors import Cause
-from email_processor.settings import Problem, Settings
+from email_processor.settings import Problem, Settings, queue_region
 from email_processor.tools.check.codes import Group
-from email_processor.tools.check.examine import AwsFacts
+from email_processor.tools.check.examine import AwsFacts, lack_of
 from email_processor.tools.check.findings import Finding, blocked, failed, ok, skip_group, skipped, warning
 from email_processor.tools.check.inspect.asking import Failure, Unasked
 from email_processor.tools.check.inspect.sts_and_kms import Identity, IdentityFacts
@@ -85,18 +85,26 @@ def _look_alikes(settings: Settings, names: Collection[str]) -> Iterator[Finding
         yield ok("EP104", "none")
 
 
+def judge_regions(settings: Settings, configuration: Failure | Unasked | None) -> Finding:
+    """`configuration` is what keeps the service from opening all that it opens."""
+    if isinstance(configuration, Failure) and configuration.is_setting:
+        return failed("EP105", "not a region of AWS", error=configuration.error, fix=configuration.fix)
+    no = lack_of(configuration) if isinstance(configuration, Failure) else configuration
+    if no is not None:
+        return skipped("EP105", f"needs {no.needs}")
+    return ok("EP105", " and ".join(dict.fromkeys((settings.aws_region, queue_region(settings)))))
+
+
 def judge_credentials(facts: AwsFacts) -> Iterator[Finding]:
     """The first of these that fails makes the others moot."""
-    if isinstance(facts.configuration, Unasked):
-        yield from skip_group(Group.CREDENTIALS, f"needs {facts.configuration.needs}")
+    configuration = facts.configuration
+    if isinstance(configuration, Failure) and configuration.is_setting:
+        configuration = lack_of(configuration)
+    if isinstance(configuration, Unasked):
+        yield from skip_group(Group.CREDENTIALS, f"needs {configuration.needs}")
         return
-    if facts.configuration is not None:
-        yield failed(
-            "EP201",
-            "cannot be used",
-            error=facts.configuration.error,
-            fix=facts.configuration.fix,
-        )
+    if configuration is not None:
+        yield failed("EP201", "cannot be used", error=configuration.error, fix=configuration.fix)
     else:
         yield ok("EP201", "usable")
     yield _found(facts.provider)
