@@ -46,6 +46,7 @@ def ours() -> list[Cell]:
         *(Cell("backlog", replace(AWS, size=size), 10, subjects=ALONE) for size in SIZES if size != 4 * KIB),
         Cell("jump", replace(AWS, size=KIB, later_size=KIB * KIB), 10, subjects=ALONE),
         Cell("pod", AWS, 12, tls=True, pod=True, subjects=ALONE),
+        Cell("pod, jump", replace(AWS, later_size=KIB * KIB), 40, tls=True, pod=True, subjects=ALONE),
         Cell("idle", Scenario(feed=0.0), 10, subjects=ALONE),
     ]
 

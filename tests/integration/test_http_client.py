@@ -457,6 +457,37 @@ async def test_an_answer_that_is_not_admitted_stays_with_the_server(is_secure: b
     assert held[0] < size // 2
 
 
+async def test_the_read_buffer_of_a_connection_is_mapped_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS makes it in the turn of the event loop in which it begins; from the next one on bodies are on the heap."""
+    authority = new_authority(tmp_path)
+    happened: list[str] = []
+    loop = type(asyncio.get_running_loop())
+    start_tls = loop.start_tls
+
+    async def begin(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - the loop's own
+        happened.append("TLS")
+        made = await start_tls(*arguments, **options)
+        happened.append("made")
+        return made
+
+    monkeypatch.setattr(loop, "start_tls", begin)
+    monkeypatch.setattr(http_client, "map_read_buffers", lambda: happened.append("mapped"))
+    monkeypatch.setattr(http_client, "use_the_heap", lambda: happened.append("heap"))
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"body")
+        writer.write(ENDLESS)
+        writer.close()
+
+    async with serving_sockets(answer, authority.server) as port:
+        http = HttpClient(f"https://localhost:{port}", tls=Trust(str(authority.pem)), connect_timeout=5, timeout=5)
+        assert b"hello" == (await http.send("PUT", "/k", {}, b"body")).body
+        http.close()
+    assert ["mapped", "TLS", "heap", "made"] == happened
+
+
 async def test_a_server_that_goes_while_its_answer_waits_has_given_none() -> None:
     """Nobody knows how it would have ended. If it was not waited for to the end, there is nobody to tell."""
     begun = b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" + bytes(1000)

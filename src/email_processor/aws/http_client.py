@@ -23,6 +23,7 @@ from botocore.exceptions import (
 )
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from email_processor.allocator import map_read_buffers, use_the_heap
 from email_processor.aws.faults import is_bug_of_ours
 from email_processor.aws.resolver import Resolver
 from email_processor.aws.tls import Trust
@@ -256,6 +257,8 @@ class _Connection(asyncio.Protocol):
         below = self._socket_transport
         if below is None:
             raise ConnectionResetError
+        map_read_buffers()
+        self._loop.call_soon(use_the_heap)  # its read buffer is made before this turn of the event loop is over
         transport = await self._loop.start_tls(below, self, tls, server_hostname=host)
         if transport is None or transport.is_closing():  # uvloop returns one for a connection that has ended before
             raise ConnectionResetError

@@ -12,10 +12,10 @@ MIB = 1024 * 1024
 @pytest.mark.parametrize(
     ("memory", "descriptors", "expected"),
     [
-        (256, 1_048_576, Ceilings(64, 64, 1024, Budget(2048, 24 * MIB))),
-        (256, 1024, Ceilings(64, 64, 768, Budget(2048, 24 * MIB))),
-        (512, 1024, Ceilings(64, 64, 768, Budget(4096, 88 * MIB))),
-        (8192, 1_048_576, Ceilings(64, 64, 2048, Budget(8192, 2008 * MIB))),
+        (256, 1_048_576, Ceilings(64, 64, 1024, Budget(2048, 16 * MIB))),
+        (256, 1024, Ceilings(64, 64, 768, Budget(2048, 16 * MIB))),
+        (520, 1024, Ceilings(64, 64, 768, Budget(4160, 60 * MIB))),
+        (8200, 1_048_576, Ceilings(64, 64, 2048, Budget(8192, 1340 * MIB))),
         (64, 64, Ceilings(4, 4, 48, Budget(512, 10 * MIB))),
         (1, 1, Ceilings(1, 1, 1, Budget(10, 10 * MIB))),
     ],
