@@ -15,7 +15,7 @@ _ID = re.compile(rb"[0-9a-f]{8}-0000-4000-8000-000000000000")
 
 KIB = 1024
 SIZE_MIN = 512
-JUMP_AT = 20_000  # emails: time enough in a pod for connections and memory to be as many as they will be
+JUMP_AT = 20_000  # emails: time enough in a pod for hundreds of connections
 BROKEN_REMAINDER = 60  # of a message's number by 100
 FIRST_SENT = 1_693_561_101  # epoch seconds
 

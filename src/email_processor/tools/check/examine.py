@@ -129,7 +129,7 @@ async def examine(ask: Asker, settings: Settings, problems: Sequence[Problem], *
     async with AsyncExitStack() as stack:
         opened = await _open(ask, stack, settings, problems)
         if not isinstance(opened, Opened):
-            no = opened if isinstance(opened, Unasked) else lack_of(opened)
+            no = lack_of(opened)
             return AwsFacts(settings, opened, no, no, no, no, no)
         provider = await find_provider(ask, opened.credentials)
         look = _Look(
@@ -156,8 +156,10 @@ async def examine_configuration(
         return None if isinstance(opened, Opened) else opened
 
 
-def lack_of(configuration: Failure) -> Unasked:
+def lack_of(configuration: Failure | Unasked) -> Unasked:
     """What everything else lacks where nothing can be opened."""
+    if isinstance(configuration, Unasked):
+        return configuration
     return Unasked("regions of AWS" if configuration.is_setting else "a usable AWS configuration")
 
 

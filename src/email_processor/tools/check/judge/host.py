@@ -89,19 +89,16 @@ def judge_regions(settings: Settings, configuration: Failure | Unasked | None) -
     """`configuration` is what keeps the service from opening all that it opens."""
     if isinstance(configuration, Failure) and configuration.is_setting:
         return failed("EP105", "not a region of AWS", error=configuration.error, fix=configuration.fix)
-    no = lack_of(configuration) if isinstance(configuration, Failure) else configuration
-    if no is not None:
-        return skipped("EP105", f"needs {no.needs}")
+    if configuration is not None:
+        return skipped("EP105", f"needs {lack_of(configuration).needs}")
     return ok("EP105", " and ".join(dict.fromkeys((settings.aws_region, queue_region(settings)))))
 
 
 def judge_credentials(facts: AwsFacts) -> Iterator[Finding]:
     """The first of these that fails makes the others moot."""
     configuration = facts.configuration
-    if isinstance(configuration, Failure) and configuration.is_setting:
-        configuration = lack_of(configuration)
-    if isinstance(configuration, Unasked):
-        yield from skip_group(Group.CREDENTIALS, f"needs {configuration.needs}")
+    if isinstance(configuration, Unasked) or (configuration is not None and configuration.is_setting):
+        yield from skip_group(Group.CREDENTIALS, f"needs {lack_of(configuration).needs}")
         return
     if configuration is not None:
         yield failed("EP201", "cannot be used", error=configuration.error, fix=configuration.fix)
